@@ -1,0 +1,15 @@
+#include "mem.h"
+
+syn_err mem_reserve(const syn_mem *mem, void **at, uint32_t *cap, uint64_t need, size_t size)
+{
+    if (need <= *cap) return SYN_OK;
+    if (need > UINT32_MAX) return SYN_ELIMIT;
+    uint64_t grown = *cap < 4 ? 4 : (uint64_t)*cap + *cap / 2;
+    if (grown < need) grown = need;
+    if (grown > UINT32_MAX) grown = UINT32_MAX;
+    void *moved = mem_resize(mem, *at, (size_t)*cap * size, (size_t)grown * size);
+    if (moved == NULL) return SYN_ENOMEM;
+    *at = moved;
+    *cap = (uint32_t)grown;
+    return SYN_OK;
+}

@@ -1,0 +1,62 @@
+/* mem.h -- the allocator hook, growable arrays and the rules that make failure cheap.
+ *
+ * Nothing in core calls malloc.  Every structure is handed a `const struct syn_mem *` that outlives
+ * it.  Arrays grow in two steps on purpose: `reserve` may fail and changes nothing that a reader
+ * sees, the push that follows cannot fail.  That is how a refused call leaves a document as it was.
+ */
+#ifndef SYN_CORE_MEM_H
+#define SYN_CORE_MEM_H
+
+#include "syncline.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* Resizes a block of `old_size` bytes.  NULL (and the old block intact) when memory is short. */
+static inline void *mem_resize(const syn_mem *mem, void *ptr, size_t old_size, size_t new_size)
+{
+    return mem->resize(mem->user, ptr, old_size, new_size);
+}
+
+static inline void *mem_alloc(const syn_mem *mem, size_t size)
+{
+    return mem_resize(mem, NULL, 0, size);
+}
+
+static inline void mem_free(const syn_mem *mem, void *ptr, size_t size)
+{
+    if (ptr != NULL) (void)mem_resize(mem, ptr, size, 0);
+}
+
+/* Zeroed block, or NULL. */
+static inline void *mem_zalloc(const syn_mem *mem, size_t size)
+{
+    void *p = mem_alloc(mem, size);
+    if (p != NULL) memset(p, 0, size);
+    return p;
+}
+
+/* Room for `need` entries of `size` bytes in the block `*at` that holds `*cap`; doubles, so that
+ * repeated growth costs O(1) an entry.  SYN_ENOMEM leaves block and capacity alone. */
+syn_err mem_reserve(const syn_mem *mem, void **at, uint32_t *cap, uint64_t need, size_t size);
+
+/* A growable array of T.  Zero-initialised is empty. */
+#define ARRAY(T)                                                                                   \
+    struct {                                                                                       \
+        T *at;                                                                                     \
+        uint32_t n, cap;                                                                           \
+    }
+
+/* Makes room for `more` entries beyond n.  After SYN_OK that many pushes cannot fail. */
+#define array_reserve(mem, a, more)                                                                \
+    mem_reserve((mem), (void **)(void *)&(a)->at, &(a)->cap, (uint64_t)(a)->n + (more),            \
+                sizeof *(a)->at)
+
+/* The next entry, for which room was reserved. */
+#define array_push(a) (assert((a)->n < (a)->cap), &(a)->at[(a)->n++])
+
+#define array_free(mem, a)                                                                         \
+    (mem_free((mem), (a)->at, (size_t)(a)->cap * sizeof *(a)->at), (a)->at = NULL,                 \
+     (a)->n = (a)->cap = 0)
+
+#endif

@@ -1,0 +1,61 @@
+/* tracker.h -- the CRDT state of one sequence over a stretch of history (eg-walker, FugueMax
+ * order).
+ *
+ * A sequence of records.  Every element that exists in some version since the base has a place;
+ * each is, in the *prepare* version, not yet inserted, visible, or deleted n times; and in the
+ * *effect* version (everything fed so far) visible or deleted.  Feeding an operation at its own
+ * parents' version answers where it acts in the effect version.
+ *
+ * Ids are dense: 0 .. base_len-1 are the elements that stood there at the base version, base_len +
+ * k is the k-th event fed (insert or delete or set alike).  The caller keeps the map from LVs.
+ * Order among concurrent inserts: FugueMax, ties by ascending peer (core: design 3.4).
+ *
+ * Any error leaves the tracker unusable: drop it with tracker_free or tracker_reset.  SYN_STRESS
+ * makes leaf and fan-out 4. */
+#ifndef SYN_CORE_TRACKER_H
+#define SYN_CORE_TRACKER_H
+
+#include "mem.h"
+
+struct tracker;
+
+/* What a fed operation does to the effect version: delete `removed` elements at `pos`, or insert
+ * `len`; for a set, `pos` is where the item stands now. */
+struct tracker_effect {
+    uint32_t pos, len;
+};
+typedef ARRAY(struct tracker_effect) tracker_effects;
+
+struct tracker *tracker_new(const syn_mem *mem); /* empty base; NULL: no memory */
+void tracker_free(struct tracker *t);            /* NULL is fine */
+/* Forgets everything; the base has base_len elements, all visible in both versions. */
+syn_err tracker_reset(struct tracker *t, uint32_t base_len);
+
+uint32_t tracker_prepare_len(const struct tracker *t); /* elements visible in the prepare version */
+uint32_t tracker_effect_len(const struct tracker *t);
+uint32_t tracker_next_id(const struct tracker *t);
+
+/* Each feeds ids next_id .. next_id+len-1.  SYN_ERANGE: position beyond the prepare version.
+ *
+ * insert: `len` elements of `peer` at prepare position pos; effect->pos is where they land.
+ * delete: forward, `len` elements from pos on; back, element i is at pos - i.  Appends the effects,
+ *         each to be applied after the one before it; elements already gone in the effect version
+ *         give none.
+ * set:    `len` events, event i targets the element at pos + i, without changing anything; `where`
+ *         gets, for each, its effect position, or UINT32_MAX when it is deleted there. */
+syn_err tracker_insert(struct tracker *t, uint64_t peer, uint32_t pos, uint32_t len,
+                       struct tracker_effect *effect);
+syn_err tracker_delete(struct tracker *t, uint32_t pos, uint32_t len, bool back,
+                       tracker_effects *effects);
+syn_err tracker_set(struct tracker *t, uint32_t pos, uint32_t len, uint32_t *where);
+
+/* Moves the prepare version: takes events [id, id+len) out, or back in.  The ids are fed ones
+ * (>= base_len); what they did (insert, delete, set) is known from feeding.  Any order within one
+ * move is right, because states are counters. */
+syn_err tracker_retreat(struct tracker *t, uint32_t id, uint32_t len);
+syn_err tracker_advance(struct tracker *t, uint32_t id, uint32_t len);
+
+size_t tracker_footprint(const struct tracker *t);
+void tracker_check(const struct tracker *t); /* aborts on a broken invariant */
+
+#endif

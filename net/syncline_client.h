@@ -1,0 +1,119 @@
+/* syncline_client.h -- documents kept level with a server: edit at once, online or not.
+ *
+ * A client owns one connection (or none: offline), a set of open documents and, when given one, a
+ * local SQLite file where they rest.  Edits go into the local document first, are sent when there
+ * is a connection, and count as saved when the server says that they are on its disk.  It
+ * reconnects by itself (full-jitter backoff) and sends again what the server turns out to lack.
+ *
+ * Threads: a client without config.loop runs a thread of its own; all functions may then be called
+ * from any thread, documents are touched only between syn_client_lock and syn_client_unlock,
+ * callbacks run on the client's thread with the lock held.  With config.loop everything happens on
+ * that libev loop. */
+#ifndef SYNCLINE_CLIENT_H
+#define SYNCLINE_CLIENT_H
+
+#include "syncline.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct syn_client syn_client;
+typedef struct syn_client_doc syn_client_doc; /* one open document; the client's */
+
+typedef enum {
+    SYN_OFFLINE,    /* no connection, not trying (no URL, or syn_client_offline) */
+    SYN_CONNECTING, /* trying, or waiting to try again */
+    SYN_LIVE,       /* connected and caught up */
+    SYN_SYNCING,    /* connected, catching up */
+    SYN_REFUSED,    /* the server refused for good: see syn_client_doc_reason */
+} syn_status;
+
+typedef struct {
+    uint32_t size;     /* = sizeof(syn_client_config) */
+    const char *url;   /* "ws://host:port[/path]", NULL: offline only */
+    const char *file;  /* local SQLite file, NULL: memory only.  Belongs to one (server, user) */
+    const char *token; /* NULL: none */
+    const char *name;  /* for the server's logs */
+    void *loop;        /* struct ev_loop *, NULL: own thread */
+    uint32_t backoff_min_ms,
+        backoff_max_ms; /* 0: 200 and 30,000; waits are uniform in [0, bound) */
+    void *user;         /* for the callbacks */
+    /* Any may be NULL.  The document was changed by others: its event records say how (config
+     * events are on for client documents); the client clears them after this returns. */
+    void (*changed)(void *user, syn_client_doc *doc);
+    void (*status)(void *user, syn_client_doc *doc,
+                   syn_status status);              /* doc NULL: the connection */
+    void (*saved)(void *user, syn_client_doc *doc); /* unsaved went down */
+    /* The server refused edits for good; they were taken out of the document and kept under
+     * `branch` in the local file (or memory), see syn_client_branch_*. */
+    void (*rejected)(void *user, syn_client_doc *doc, const char *code, const char *detail,
+                     const char *branch);
+    void (*presence)(void *user, syn_client_doc *doc, uint32_t session, syn_str who, syn_str state,
+                     bool gone);
+} syn_client_config;
+#define SYN_CLIENT_CONFIG_INIT                                                                     \
+    {                                                                                              \
+        .size = sizeof(syn_client_config)                                                          \
+    }
+
+/* Does not wait for a connection.  detail: at least 256 bytes, why it was refused; may be NULL.
+ * SYN_EBUSY: another process has the local file.  SYN_EMISUSE: URL.  Others: as store_open. */
+SYN_EXPORT syn_err syn_client_new(syn_client **out, const syn_client_config *config, char *detail);
+/* Closes the connection and commits the local file.  Unsent edits stay in the file. */
+SYN_EXPORT void syn_client_free(syn_client *client);
+
+SYN_EXPORT void syn_client_lock(syn_client *client);
+SYN_EXPORT void syn_client_unlock(syn_client *client);
+
+/* Opens (or finds, when open already) a document by name.  Usable at once: with what the local file
+ * has. */
+SYN_EXPORT syn_err syn_client_open(syn_client *client, syn_str name, syn_client_doc **out);
+/* Read only, without presence and without intent to create. */
+SYN_EXPORT syn_err syn_client_close_doc(syn_client *client, syn_client_doc *doc);
+
+/* The document.  Read it and edit it (syn_text_insert ...) under the lock; after edits call
+ * syn_client_edited. A peer is drawn before the first edit by syn_client_edit, which must be called
+ * before editing. */
+SYN_EXPORT syn_doc *syn_client_doc_state(syn_client_doc *doc);
+SYN_EXPORT syn_err syn_client_edit(syn_client_doc *doc); /* SYN_EDENIED: refused for good */
+SYN_EXPORT syn_err
+syn_client_edited(syn_client_doc *doc); /* stores and sends what was committed since */
+SYN_EXPORT syn_str syn_client_doc_name(const syn_client_doc *doc);
+
+SYN_EXPORT syn_status syn_client_doc_status(const syn_client_doc *doc);
+SYN_EXPORT const char *syn_client_doc_reason(const syn_client_doc *doc); /* "" if there is none */
+typedef struct {
+    uint32_t events; /* not yet known to be on the server's disk */
+    uint64_t bytes;
+    uint64_t since_ms; /* age of the oldest */
+} syn_unsaved;
+SYN_EXPORT syn_unsaved syn_client_unsaved(const syn_client_doc *doc);
+
+/* Without own loop thread: waits until the document is caught up with the server and nothing is
+ * unsaved, or timeout_ms passed (SYN_EBUSY), or refused for good (SYN_EDENIED, SYN_ENOTFOUND,
+ * SYN_EDELETED...).  Not under the lock.  With config.loop: SYN_EMISUSE. */
+SYN_EXPORT syn_err syn_client_wait(syn_client_doc *doc, uint32_t timeout_ms);
+/* Waits only until caught up once (nothing said about saving). SYN_ENOTFOUND: the server does not
+ * have it. */
+SYN_EXPORT syn_err syn_client_wait_live(syn_client_doc *doc, uint32_t timeout_ms);
+
+/* Cut the connection and stay offline / try again now. */
+SYN_EXPORT void syn_client_offline(syn_client *client);
+SYN_EXPORT void syn_client_online(syn_client *client);
+
+/* Presence: the application's own bytes about this session, sent whole, at most once per interval.
+ */
+SYN_EXPORT syn_err syn_client_presence(syn_client_doc *doc, syn_str state, uint32_t ttl_ms);
+
+/* Rejected work kept: visits branch names; exports one as Changes bytes; forgets one. */
+SYN_EXPORT syn_err syn_client_branches(syn_client_doc *doc,
+                                       syn_err (*visit)(void *, syn_str branch), void *user);
+SYN_EXPORT syn_err syn_client_branch_read(syn_client_doc *doc, syn_str branch, syn_write_fn write,
+                                          void *user);
+SYN_EXPORT syn_err syn_client_branch_drop(syn_client_doc *doc, syn_str branch);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,80 @@
+/* syncline_server.h -- a collaboration server inside your program, or `syncline serve`.
+ *
+ * Durable, then visible: nothing leaves the server that is not on its disk.  The server runs on a
+ * thread of its own (loop NULL) or on the host's libev loop.  Hooks run on that thread, never in
+ * the middle of a change, with borrowed views. */
+#ifndef SYNCLINE_SERVER_H
+#define SYNCLINE_SERVER_H
+
+#include "syncline.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct syn_server syn_server;
+typedef struct syn_auth_request syn_auth_request;
+
+enum {
+    SYN_MAY_READ = 1,
+    SYN_MAY_WRITE = 2,
+    SYN_MAY_CREATE = 4,
+    SYN_MAY_RELAY = 8,
+    SYN_MAY_LIST = 16
+};
+
+typedef struct {
+    uint32_t size;      /* = sizeof(syn_server_config) */
+    const char *listen; /* "HOST:PORT"; NULL: "127.0.0.1:7700".  Port 0: any free one */
+    const char *data;   /* SQLite file; NULL: memory only (nothing survives, for tests) */
+    const char *web;    /* folder served over HTTP; NULL: none */
+    const char *secret; /* shared secret that Hello.token must equal; NULL: none */
+    bool insecure;      /* listen beyond loopback without secret or authorise */
+    bool log_json;
+    void *loop;      /* struct ev_loop *; NULL: own thread */
+    const char *vfs; /* SQLite VFS for the data file; NULL: default */
+    uint64_t seed;   /* 0: from the system; tests give one to repeat a run */
+    void *user;      /* for the hooks */
+    /* Sign-in: who is it?  Answer with syn_auth_accept or syn_auth_refuse, now or later, from any
+     * thread. NULL: the shared secret decides, or everyone is "anonymous". */
+    void (*authenticate)(void *user, syn_auth_request *request, syn_str token);
+    /* Rights of a user on a document: bits SYN_MAY_*.  NULL: all. */
+    uint32_t (*authorise)(void *user, syn_str who, syn_str document);
+    /* A document got new events, all on disk: look at `doc` (read only) during the call. */
+    void (*changed)(void *user, syn_str document, const syn_doc *doc);
+    void (*log)(void *user, const char *line); /* NULL: stderr */
+} syn_server_config;
+#define SYN_SERVER_CONFIG_INIT                                                                     \
+    {                                                                                              \
+        .size = sizeof(syn_server_config)                                                          \
+    }
+
+/* Opens the file, listens, serves.  detail (256 bytes, may be NULL) says why not.
+ * SYN_EBUSY: the address or the file is in use.  SYN_EDENIED: beyond loopback without sign-in and
+ * without insecure.  SYN_EMISUSE: listen address.  Others as store_open. */
+SYN_EXPORT syn_err syn_server_start(syn_server **out, const syn_server_config *config,
+                                    char *detail);
+SYN_EXPORT uint16_t syn_server_port(const syn_server *server);
+/* Graceful: refuses new connections, commits and acknowledges what came in, says goodbye
+ * (GOING_AWAY), waits at most timeout_ms for clients to leave, frees everything.  Call from outside
+ * the server's thread (own thread), or from the loop (config.loop; then it returns when drained).
+ */
+SYN_EXPORT void syn_server_stop(syn_server *server, uint32_t timeout_ms);
+
+SYN_EXPORT void syn_auth_accept(syn_auth_request *request, syn_str user, uint32_t expires_ms);
+SYN_EXPORT void syn_auth_refuse(syn_auth_request *request, syn_str reason);
+
+/* From any thread: runs fn on the server's thread with the document (opened, NULL if it is not
+ * there) and gives it back; edits made in fn (transactions of the server's own peer) are committed,
+ * and `done` is called when they are durable.  create: make the document if fn edits one that is
+ * not there. */
+SYN_EXPORT syn_err syn_server_edit(syn_server *server, syn_str document, bool create,
+                                   syn_err (*fn)(void *user, syn_doc *doc),
+                                   void (*done)(void *user, syn_err err), void *user);
+SYN_EXPORT syn_err syn_server_delete(syn_server *server, syn_str document,
+                                     void (*done)(void *user, syn_err err), void *user);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
