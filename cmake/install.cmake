@@ -1,0 +1,11 @@
+# Headers, both libraries, the program, pkg-config and CMake package files.
+install(FILES core/syncline.h core/change.h proto/syncline_bytes.h net/syncline_client.h net/syncline_server.h
+        DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(TARGETS syncline syncline_static EXPORT syncline
+        LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(TARGETS syncline_program RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+configure_file(cmake/syncline.pc.in syncline.pc @ONLY)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/syncline.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+configure_file(cmake/synclineConfig.cmake.in synclineConfig.cmake @ONLY)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/synclineConfig.cmake
+        DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/syncline)
