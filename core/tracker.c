@@ -502,14 +502,14 @@ static struct at record_isolate(struct tracker *t, struct at at, uint32_t off, u
     return record_cut(t, at, len);
 }
 
-static void record_set_state(struct tracker *t, struct at at, uint32_t state)
+/* Returns what that changes in the leaf's sums, which the caller passes on to leaf_changed. */
+static struct sums record_set_state(struct tracker *t, struct at at, uint32_t state)
 {
     struct leaf *leaf = &t->leaves.at[at.leaf];
     uint32_t len = leaf->len[at.idx];
     struct sums before = record_sums(len, leaf->state[at.idx]);
     leaf->state[at.idx] = state;
-    struct sums diff = sums_minus(record_sums(len, state), before);
-    if ((diff.prepare | diff.effect | diff.known) != 0) leaf_changed(t, at.leaf, diff);
+    return sums_minus(record_sums(len, state), before);
 }
 
 /* ---- Searching --------------------------------------------------------------------------------
@@ -673,26 +673,27 @@ static struct gap integrate(const struct tracker *t, const struct record *r, str
 {
     struct gap dest = gap;
     bool scanning = false; /* r goes before what we pass, unless a later sibling says otherwise */
-    uint32_t prev_id = 0, prev_len = 0;
-    for (struct at k = record_at(t, gap.at); k.leaf != NONE;
-         k = record_at(t, (struct at){k.leaf, k.idx + 1})) {
-        const struct leaf *leaf = &t->leaves.at[k.leaf];
-        uint32_t left = leaf->left[k.idx];
-        if ((leaf->state[k.idx] & COUNT) != NYI) break;
-        if (left == r->left) {
-            if (leaf->right[k.idx] != r->right)
-                scanning = right_is_before(t, k, r->right);
-            else if (r->peer < leaf->peer[k.idx])
-                break;
-            else
-                scanning = false;
-        } else if (left - prev_id >= prev_len && !stands_before(t, r->left, left)) {
-            break; /* hangs on something left of us; else on something that we passed */
+    uint32_t prev_id = 0, prev_len = 0, i = gap.at.idx;
+    for (uint32_t at = gap.at.leaf; at != NONE; at = t->leaves.at[at].next, i = 0) {
+        const struct leaf *leaf = &t->leaves.at[at];
+        for (; i < leaf->n; i++) {
+            uint32_t left = leaf->left[i];
+            if ((leaf->state[i] & COUNT) != NYI) return dest;
+            if (left == r->left) {
+                if (leaf->right[i] != r->right)
+                    scanning = right_is_before(t, (struct at){at, i}, r->right);
+                else if (r->peer < leaf->peer[i])
+                    return dest;
+                else
+                    scanning = false;
+            } else if (left - prev_id >= prev_len && !stands_before(t, r->left, left)) {
+                return dest; /* hangs on something left of us; else on something we passed */
+            }
+            prev_id = leaf->id[i];
+            prev_len = leaf->len[i];
+            if ((leaf->state[i] & GONE) == 0) gap.effect += prev_len;
+            if (!scanning) dest = (struct gap){{at, i + 1}, gap.effect};
         }
-        prev_id = leaf->id[k.idx];
-        prev_len = leaf->len[k.idx];
-        if ((leaf->state[k.idx] & GONE) == 0) gap.effect += prev_len;
-        if (!scanning) dest = (struct gap){{k.leaf, k.idx + 1}, gap.effect};
     }
     return dest;
 }
@@ -780,7 +781,8 @@ static syn_err delete_piece(struct tracker *t, uint32_t pos, uint32_t len, bool 
     if ((leaf->state[i] & GONE) == 0)
         err = effect_add(t, effects, spot.effect - (spot.off - first), n);
     if (err != SYN_OK) return err;
-    record_set_state(t, record_isolate(t, spot.at, first, n), (VISIBLE + 1) | GONE);
+    struct at at = record_isolate(t, spot.at, first, n);
+    leaf_changed(t, at.leaf, record_set_state(t, at, (VISIBLE + 1) | GONE));
     start_delete(t, t->next_id, target, back);
     t->next_id += n;
     *done = n;
@@ -828,8 +830,26 @@ syn_err tracker_set(struct tracker *t, uint32_t pos, uint32_t len, uint32_t *whe
 /* ---- Moving the prepare version ---------------------------------------------------------------
  */
 
+/* What a move changed in the leaf it touched last: neighbours mostly share a leaf, and then the
+ * climb to the root is made once.  A split in between is right with it, because it takes the sums
+ * of what moves out from the leaf's sums above, and those are plain additions in any order. */
+struct pending {
+    uint32_t leaf;
+    struct sums diff;
+};
+
+static void pending_add(struct tracker *t, struct pending *p, uint32_t leaf, struct sums diff)
+{
+    if (p->leaf != leaf) {
+        if (p->leaf != NONE) leaf_changed(t, p->leaf, p->diff);
+        *p = (struct pending){.leaf = leaf};
+    }
+    sums_add(&p->diff, diff);
+}
+
 /* Elements [id, id+len) count one step up or down. */
-static syn_err shift_elements(struct tracker *t, uint32_t id, uint32_t len, bool up)
+static syn_err shift_elements(struct tracker *t, struct pending *p, uint32_t id, uint32_t len,
+                              bool up)
 {
     while (len > 0) {
         syn_err err = step_reserve(t);
@@ -841,7 +861,7 @@ static syn_err shift_elements(struct tracker *t, uint32_t id, uint32_t len, bool
         at = record_isolate(t, at, off, n);
         uint32_t state = t->leaves.at[at.leaf].state[at.idx];
         assert(up || (state & COUNT) != NYI);
-        record_set_state(t, at, up ? state + 1 : state - 1);
+        pending_add(t, p, at.leaf, record_set_state(t, at, up ? state + 1 : state - 1));
         id += n;
         len -= n;
     }
@@ -854,19 +874,21 @@ static syn_err shift_events(struct tracker *t, uint32_t id, uint32_t len, bool u
     assert(id <= t->next_id && len <= t->next_id - id);
     t->cache.leaf = NONE;
     uint32_t end = id + len;
+    struct pending pending = {.leaf = NONE};
     syn_err err = SYN_OK;
     while (err == SYN_OK && id < end) {
         uint32_t start, next = start_after(t, id, end), n = next - id;
         const struct page *page = start_before(t, id, &start);
         uint32_t slot = start % PAGE, target = page->target[slot];
         if ((page->deletes[slot / 64] & bit(slot)) == 0)
-            err = shift_elements(t, id, n, up);
+            err = shift_elements(t, &pending, id, n, up);
         else if (target != NONE && (page->back[slot / 64] & bit(slot)) != 0)
-            err = shift_elements(t, target - (next - 1 - start), n, up);
+            err = shift_elements(t, &pending, target - (next - 1 - start), n, up);
         else if (target != NONE)
-            err = shift_elements(t, target + (id - start), n, up);
+            err = shift_elements(t, &pending, target + (id - start), n, up);
         id = next;
     }
+    pending_add(t, &pending, NONE, (struct sums){0});
     return err;
 }
 

@@ -421,9 +421,9 @@ static uint32_t insert(struct tracker *t, uint64_t peer, uint32_t pos, uint32_t 
     return at.pos;
 }
 
-/* The base is one record.  Each retreat and advance of a deletion cuts nothing; each deletion cuts
- * out one element.  For every number of records before it, deletes in a record that is the last of
- * the half which stays when its leaf splits: the cut must follow the record, not the index. */
+/* One-element inserts cut the base into records of 9 and 1 in turn.  For every number of them, a
+ * deletion out of every other 9: some time its record is the last of the half that stays when the
+ * leaf splits, and the cut must follow the record, not the index. */
 START_TEST(a_leaf_split_exactly_at_the_record_being_cut)
 {
     struct tracker *t = tracker_new(&heap);
@@ -477,18 +477,23 @@ START_TEST(positions_beyond_the_prepare_version_are_refused)
 }
 END_TEST
 
-/* FugueMax proper: a and b stand side by side; c and d are put between them by peers that knew only
- * one of both.  Plain Fugue, which does not order by right origin, answers differently. */
+/* FugueMax proper.  a and w are concurrent at the start: "aw".  b goes behind a by a peer that
+ * knows a alone (right origin: the end), c by one that knows both (right origin: w).  So b stands
+ * first, against the order of their peers, which is what plain Fugue would follow. */
 START_TEST(right_siblings_stand_by_right_origin_furthest_first)
 {
+    enum { A, W, B, C };
     struct tracker *t = tracker_new(&heap);
-    ck_assert_uint_eq(insert(t, 5, 0, 1), 0); /* id 0: x */
-    ck_assert_uint_eq(insert(t, 5, 1, 1), 1); /* id 1: y behind x */
-    ck_assert_int_eq(tracker_retreat(t, 1, 1), SYN_OK);
-    ck_assert_uint_eq(insert(t, 6, 1, 1), 2); /* id 2: behind x, no right origin; 5 < 6 */
-    ck_assert_int_eq(tracker_retreat(t, 2, 1), SYN_OK);
-    ck_assert_int_eq(tracker_advance(t, 1, 1), SYN_OK);
-    ck_assert_uint_eq(insert(t, 9, 1, 1), 1); /* id 3: left child of y, which stands first */
+    ck_assert_uint_eq(insert(t, 1, 0, 1), 0);
+    ck_assert_int_eq(tracker_retreat(t, A, 1), SYN_OK);
+    ck_assert_uint_eq(insert(t, 2, 0, 1), 1);
+    ck_assert_int_eq(tracker_retreat(t, W, 1), SYN_OK);
+    ck_assert_int_eq(tracker_advance(t, A, 1), SYN_OK);
+    ck_assert_uint_eq(insert(t, 5, 1, 1), 1);
+    ck_assert_int_eq(tracker_retreat(t, B, 1), SYN_OK);
+    ck_assert_int_eq(tracker_advance(t, W, 1), SYN_OK);
+    ck_assert_uint_eq(insert(t, 3, 1, 1), 2);
+    ck_assert_uint_eq(tracker_next_id(t), C + 1);
     tracker_check(t);
     tracker_free(t);
 }
