@@ -224,7 +224,7 @@ static void start_moved(struct tracker *t, uint32_t id, uint32_t leaf)
     t->pages.at[t->table.at[id / PAGE] - 1].target[id % PAGE] = leaf;
 }
 
-/* Makes `words` n entries long; the new ones are 0.  Entries past n are 0 already after a reset. */
+/* Makes the array at least `count` long; the new entries are 0. */
 #define zeroed_to(t, a, count, err)                                                                \
     do {                                                                                           \
         uint32_t zeroed_cap = (a)->cap;                                                            \
@@ -757,7 +757,6 @@ syn_err tracker_insert(struct tracker *t, uint64_t peer, uint32_t pos, uint32_t 
 /* ---- Deleting, setting ------------------------------------------------------------------------
  */
 
-/* Adds to the effects, where the last one is not continued. */
 static syn_err effect_add(struct tracker *t, tracker_effects *effects, uint32_t pos, uint32_t len)
 {
     syn_err err = array_reserve(t->mem, effects, 1);
