@@ -1,0 +1,349 @@
+/* doc_store.c -- stored bytes into documents and back; see doc_store.h for the two numberings.
+ *
+ * Loading walks: snapshot parts -> one snapshot -> syn_doc_load, then every piece above it ->
+ * syn_apply.  Whatever is wrong on the way is damage, for these bytes were written by us; only lack
+ * of memory is not. */
+#include "doc_store.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct proto_limits stored_limits = {.frame_bytes = LIMIT_RAW_BYTES,
+                                                  .frame_events = LIMIT_CHUNK_EVENTS};
+
+/* Two arenas, for each decoding step empties the one it fills: a packed piece is a frame body whose
+ * inside is decoded once more. */
+struct decoder {
+    proto_arena *frames, *messages;
+    struct proto_fault fault;
+};
+
+static void decoder_free(struct decoder *d)
+{
+    proto_arena_free(d->frames);
+    proto_arena_free(d->messages);
+}
+
+static syn_err decoder_init(struct decoder *d)
+{
+    memset(d, 0, sizeof *d);
+    syn_err err = proto_arena_new(&d->frames, NULL);
+    if (!err) err = proto_arena_new(&d->messages, NULL);
+    if (err) decoder_free(d);
+    return err;
+}
+
+static syn_err unpack(struct decoder *d, const struct store_piece *piece, syn_str *out)
+{
+    struct frame frame;
+    if (!piece->packed) {
+        *out = piece->bytes;
+        return SYN_OK;
+    }
+    syn_err err = proto_decode(d->frames, piece->bytes.data, piece->bytes.len, &stored_limits, NULL,
+                               NULL, &frame, &d->fault);
+    if (err) return err;
+    if (frame.kind != FRAME_PACKED) {
+        snprintf(d->fault.text, sizeof d->fault.text, "a packed piece holds something else");
+        return SYN_EMALFORMED;
+    }
+    struct msg_packed packed = frame.as.packed;
+    return proto_inflate(d->frames, &packed, 0, out, &d->fault);
+}
+
+static syn_err decode_piece(struct decoder *d, const struct store_piece *piece, syn_changes *set)
+{
+    syn_str bytes;
+    d->fault.text[0] = '\0';
+    syn_err err = unpack(d, piece, &bytes);
+    if (err) return err;
+    return proto_decode_changes(d->messages, bytes.data, bytes.len, &stored_limits, NULL, set,
+                                &d->fault);
+}
+
+/* ---- The snapshot -----------------------------------------------------------------------------
+ */
+
+struct parts {
+    struct decoder *decoder;
+    syn_str *at;
+    uint32_t count, cap;
+};
+
+static syn_err keep_part(void *user, const struct store_piece *piece)
+{
+    struct parts *parts = user;
+    syn_str bytes;
+    syn_err err = unpack(parts->decoder, piece, &bytes);
+    if (err) return err;
+    if (parts->count == parts->cap) {
+        uint32_t cap = parts->cap != 0 ? parts->cap * 2 : 8;
+        syn_str *grown = realloc(parts->at, cap * sizeof *grown);
+        if (grown == NULL) return SYN_ENOMEM;
+        parts->at = grown;
+        parts->cap = cap;
+    }
+    char *copy = malloc(bytes.len != 0 ? bytes.len : 1);
+    if (copy == NULL) return SYN_ENOMEM;
+    memcpy(copy, bytes.data, bytes.len);
+    parts->at[parts->count++] = (syn_str){copy, bytes.len};
+    return SYN_OK;
+}
+
+static void parts_free(struct parts *parts)
+{
+    for (uint32_t i = 0; i < parts->count; i++) free((char *)(uintptr_t)parts->at[i].data);
+    free(parts->at);
+}
+
+static syn_err load_snapshot(syn_store *store, int64_t id, struct decoder *d, syn_doc *doc)
+{
+    struct parts parts = {.decoder = d};
+    syn_snapshot snapshot;
+    uint64_t digest;
+    syn_err err = store_read_snapshot(store, id, keep_part, &parts);
+    if (!err)
+        err =
+            proto_join_snapshot(d->messages, parts.at, parts.count, &snapshot, &digest, &d->fault);
+    if (!err) err = syn_doc_load(doc, &snapshot);
+    parts_free(&parts);
+    return err;
+}
+
+/* ---- The log ----------------------------------------------------------------------------------
+ */
+
+struct loading {
+    struct decoder *decoder;
+    syn_doc *doc;
+    uint32_t next; /* store position that comes next */
+};
+
+static syn_err apply_piece(void *user, const struct store_piece *piece)
+{
+    struct loading *loading = user;
+    syn_changes set;
+    syn_applied applied;
+    char *text = loading->decoder->fault.text;
+    size_t size = sizeof loading->decoder->fault.text;
+    if (piece->from != loading->next) {
+        snprintf(text, size, "log positions %u to %u are missing", loading->next, piece->from);
+        return SYN_EDAMAGED;
+    }
+    syn_err err = decode_piece(loading->decoder, piece, &set);
+    if (!err) {
+        err = syn_apply(loading->doc, &set, false, &applied);
+        if (err) snprintf(text, size, "%s", syn_doc_error(loading->doc));
+    }
+    if (!err && applied.applied != piece->end - piece->from) {
+        snprintf(text, size, "the piece at log position %u holds %u events", piece->from,
+                 applied.applied);
+        err = SYN_EDAMAGED;
+    }
+    loading->next = piece->end;
+    return err;
+}
+
+static syn_err fill(syn_store *store, const struct store_doc *row, struct decoder *d, syn_doc *doc)
+{
+    syn_err err = SYN_OK;
+    if (row->snapshot_at != 0) err = load_snapshot(store, row->id, d, doc);
+    if (err) return err;
+    struct loading loading = {.decoder = d, .doc = doc, .next = row->snapshot_at};
+    if (row->events > row->snapshot_at)
+        err = store_read_log(store, row->id, row->snapshot_at, row->events, apply_piece, &loading);
+    if (!err && loading.next < row->events) {
+        snprintf(d->fault.text, sizeof d->fault.text, "the log ends at %u instead of %u",
+                 loading.next, row->events);
+        err = SYN_EDAMAGED;
+    }
+    return err;
+}
+
+static syn_err load_row(syn_store *store, const struct store_doc *row, const syn_doc_config *config,
+                        syn_doc **out, char *detail)
+{
+    struct decoder decoder;
+    syn_doc *doc = NULL;
+    syn_err err = decoder_init(&decoder);
+    if (err) return err;
+    err = syn_doc_new(&doc, config);
+    if (!err) err = fill(store, row, &decoder, doc);
+    if (err && err != SYN_ENOMEM) {
+        const char *text = decoder.fault.text[0] != '\0' ? decoder.fault.text : store_error(store);
+        snprintf(detail, DETAIL_BYTES, "%s", text);
+        if (err != SYN_EIO) err = SYN_EDAMAGED;
+    }
+    decoder_free(&decoder);
+    if (err) {
+        syn_doc_free(doc);
+        return err;
+    }
+    syn_doc_events_clear(doc);
+    *out = doc;
+    return SYN_OK;
+}
+
+syn_err doc_store_load(syn_store *store, syn_str name, const syn_doc_config *config, syn_doc **out,
+                       struct store_doc *row, char detail[DETAIL_BYTES])
+{
+    detail[0] = '\0';
+    syn_err err = store_find(store, name, row);
+    if (err) {
+        snprintf(detail, DETAIL_BYTES, "%s", store_error(store));
+        return err;
+    }
+    if (row->damaged) {
+        snprintf(detail, DETAIL_BYTES, "marked as damaged; see fsck");
+        return SYN_EDAMAGED;
+    }
+    err = load_row(store, row, config, out, detail);
+    if (err == SYN_EDAMAGED) store_mark_damaged(store, row->id);
+    return err;
+}
+
+/* ---- A prefix ---------------------------------------------------------------------------------
+ */
+
+syn_err doc_store_load_until(syn_store *store, const struct store_doc *row,
+                             const syn_doc_config *config, uint32_t until, syn_doc **out,
+                             char detail[DETAIL_BYTES])
+{
+    struct store_doc base = *row, *whole = &base;
+    syn_doc *all = NULL, *prefix = NULL;
+    struct decoder decoder;
+    syn_changes set;
+    detail[0] = '\0';
+    if (until < row->snapshot_at || until > row->events) return SYN_EHISTORY;
+    syn_err err = load_row(store, whole, config, &all, detail);
+    if (err) return err;
+    base.events = base.snapshot_at;
+    err = load_row(store, &base, config, &prefix, detail);
+    if (!err) err = decoder_init(&decoder);
+    if (err) goto out;
+    if (until > row->snapshot_at) {
+        uint32_t offset = doc_store_offset(row, all), cut;
+        syn_span span = {row->snapshot_at - offset, until - offset};
+        err = syn_doc_export(all, span, UINT32_MAX, SIZE_MAX, &set, &cut);
+        if (!err) err = syn_apply(prefix, &set, false, NULL);
+    }
+    decoder_free(&decoder);
+out:
+    syn_doc_free(all);
+    if (err) {
+        syn_doc_free(prefix);
+        return err;
+    }
+    syn_doc_events_clear(prefix);
+    *out = prefix;
+    return SYN_OK;
+}
+
+/* ---- History ----------------------------------------------------------------------------------
+ */
+
+/* syn_doc_backfill pulls sets, the store pushes pieces: so the pieces are kept first. */
+struct history {
+    struct decoder *decoder;
+    struct store_piece *at;
+    uint32_t count, cap, next;
+    syn_changes set;
+};
+
+static syn_err keep_piece(void *user, const struct store_piece *piece)
+{
+    struct history *history = user;
+    if (history->count == history->cap) {
+        uint32_t cap = history->cap != 0 ? history->cap * 2 : 16;
+        struct store_piece *grown = realloc(history->at, cap * sizeof *grown);
+        if (grown == NULL) return SYN_ENOMEM;
+        history->at = grown;
+        history->cap = cap;
+    }
+    char *copy = malloc(piece->bytes.len != 0 ? piece->bytes.len : 1);
+    if (copy == NULL) return SYN_ENOMEM;
+    memcpy(copy, piece->bytes.data, piece->bytes.len);
+    history->at[history->count] = *piece;
+    history->at[history->count++].bytes.data = copy;
+    return SYN_OK;
+}
+
+static const syn_changes *next_piece(void *user, syn_err *err)
+{
+    struct history *history = user;
+    if (history->next == history->count) return NULL;
+    *err = decode_piece(history->decoder, &history->at[history->next++], &history->set);
+    return *err ? NULL : &history->set;
+}
+
+syn_err doc_store_backfill(syn_store *store, const struct store_doc *row, syn_doc *doc,
+                           uint32_t *added)
+{
+    struct decoder decoder;
+    struct history history = {.decoder = &decoder};
+    *added = 0;
+    if (syn_doc_has_history(doc)) return SYN_OK;
+    syn_err err = decoder_init(&decoder);
+    if (err) return err;
+    err = store_read_log(store, row->id, 0, row->snapshot_at, keep_piece, &history);
+    bool whole = history.count != 0 && history.at[0].from == 0 &&
+                 history.at[history.count - 1].end == row->snapshot_at;
+    if (!err && !whole) err = SYN_EHISTORY;
+    if (!err) err = syn_doc_backfill(doc, next_piece, &history, added);
+    for (uint32_t i = 0; i < history.count; i++) free((char *)(uintptr_t)history.at[i].bytes.data);
+    free(history.at);
+    decoder_free(&decoder);
+    return err;
+}
+
+uint32_t doc_store_offset(const struct store_doc *row, const syn_doc *doc)
+{
+    if (row->snapshot_at == 0 || syn_doc_has_history(doc)) return 0;
+    return row->snapshot_at - 1;
+}
+
+/* ---- Appending --------------------------------------------------------------------------------
+ */
+
+static syn_err append_peer(store_turn *turn, syn_store *store, int64_t doc, const syn_changes *set,
+                           uint64_t id, syn_str user)
+{
+    struct store_peer peer;
+    syn_err err = store_read_peer(store, doc, id, &peer);
+    if (err == SYN_ENOTFOUND) {
+        memset(&peer, 0, sizeof peer);
+        peer.peer = id;
+        snprintf(peer.user, sizeof peer.user, "%.*s", (int)user.len,
+                 user.data != NULL ? user.data : "");
+        err = SYN_OK;
+    }
+    if (err) return err;
+    uint32_t before = peer.next;
+    err = proto_chain(set, id, &peer.next, &peer.chain);
+    if (err || peer.next == before) return err;
+    return store_turn_peer(turn, doc, &peer);
+}
+
+syn_err doc_store_append(store_turn *turn, syn_store *store, syn_doc *doc,
+                         const struct doc_append *what, uint64_t *bytes)
+{
+    syn_buf buf = {0};
+    syn_changes set;
+    uint32_t cut;
+    if (bytes != NULL) *bytes = 0;
+    if (what->from == what->end) return SYN_OK;
+    assert(what->from < what->end && what->end <= syn_doc_log_end(doc));
+    syn_span span = {what->from, what->end};
+    syn_err err = syn_doc_export(doc, span, UINT32_MAX, SIZE_MAX, &set, &cut);
+    if (!err) err = proto_encode_changes(&buf, &set, NULL);
+    if (!err)
+        err = store_turn_append(turn, what->doc, what->from + what->offset,
+                                what->end + what->offset, (syn_str){buf.data, buf.len});
+    for (uint32_t i = 0; !err && i < set.peer_count; i++)
+        err = append_peer(turn, store, what->doc, &set, set.peers[i], what->user);
+    if (bytes != NULL) *bytes = buf.len;
+    syn_buf_free(&buf);
+    return err;
+}
