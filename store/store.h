@@ -26,6 +26,9 @@ typedef struct syn_store syn_store;
 
 #define STORE_ID_BYTES      16
 #define STORE_LINEAGE_BYTES 16
+#define STORE_MAX_NAME      255u                /* bytes of a document's name */
+#define STORE_MAX_KEY       1024u               /* bytes of a note's key */
+#define STORE_MAX_ROW       (64u * 1024 * 1024) /* bytes of one chunk, part, append or note */
 
 typedef struct {
     const char *path; /* NULL: memory twin */
@@ -37,6 +40,7 @@ typedef struct {
     const uint8_t
         *random_id;      /* 16 random bytes for a new file's store id: required when creating */
     uint32_t min_gap_us; /* least time between the starts of two commits; 0: 1,000 */
+    syn_mem mem; /* all zero: malloc.  Used by the caller's threads at the same time: thread-safe */
 } store_options;
 
 /* On refusal *detail (at least 256 bytes) says what is wrong and what to do next.

@@ -1,0 +1,66 @@
+/* store_sqlite.h -- the parts of an open SQLite store.
+ *
+ *     caller's threads              writer thread
+ *     submit -> queue ------------> BEGIN .. turns .. COMMIT -> store_ended    (db: writer)
+ *     read (lock: reading) <- db: reader                                       PASSIVE checkpoints
+ */
+#ifndef SYN_STORE_SQLITE_H
+#define SYN_STORE_SQLITE_H
+
+#include "sqlite_db.h"
+
+struct sqlite_store {
+    syn_store base;
+    char *path, *vfs;
+    size_t path_size, vfs_size;
+    uint32_t min_gap_us;
+    int lock_fd;
+
+    pthread_mutex_t reading; /* recursive: a visitor may read */
+    struct db reader;
+    uint32_t read_depth;
+
+    /* The writer thread's own. */
+    struct db writer;
+    uint64_t last_start; /* of a commit, monotonic microseconds */
+    int64_t last_seq;
+    bool wrote; /* the transaction that just ended put pages into the WAL */
+
+    /* Under base.lock. */
+    pthread_t thread;
+    bool threaded, stop;
+    pthread_cond_t work;
+    store_turn *queue, *queue_last;
+};
+
+static inline struct sqlite_store *sqlite_of(syn_store *store)
+{
+    return (struct sqlite_store *)(void *)store;
+}
+
+/* sqlite_read.c, sqlite_fsck.c: answers to store.h. */
+syn_err sqlite_find(syn_store *store, syn_str name, struct store_doc *out);
+syn_err sqlite_was_deleted(syn_store *store, syn_str name, const uint8_t *lineage, bool *out);
+syn_err sqlite_read_snapshot(syn_store *store, int64_t doc, store_visit visit, void *user);
+syn_err sqlite_read_log(syn_store *store, int64_t doc, uint32_t from, uint32_t end,
+                        store_visit visit, void *user);
+syn_err sqlite_read_peer(syn_store *store, int64_t doc, uint64_t peer, struct store_peer *out);
+syn_err sqlite_read_peers(syn_store *store, int64_t doc,
+                          syn_err (*visit)(void *, const struct store_peer *), void *user);
+syn_err sqlite_read_note(syn_store *store, int64_t doc, syn_str key, void *out, size_t cap,
+                         size_t *len);
+syn_err sqlite_read_notes(syn_store *store, int64_t doc, syn_str prefix,
+                          syn_err (*visit)(void *, syn_str, syn_str), void *user);
+syn_err sqlite_list(syn_store *store, syn_err (*visit)(void *, syn_str, const struct store_doc *),
+                    void *user);
+syn_err sqlite_feed(syn_store *store, int64_t after,
+                    syn_err (*visit)(void *, int64_t, int64_t, uint32_t, uint32_t), void *user);
+syn_err sqlite_fsck(syn_store *store, void (*problem)(void *, const char *),
+                    store_progress progress, void *user);
+
+/* One consistent look at the file from read_begin to read_end; nests. */
+syn_err read_begin(struct sqlite_store *s);
+/* Notes damage of the document (0: none), keeps the words of the error, returns err. */
+syn_err read_end(struct sqlite_store *s, int64_t doc, syn_err err);
+
+#endif
