@@ -12,7 +12,7 @@
 #define SYN_PROTO_H
 
 #include "change.h"
-#include "limits.h"
+#include "proto_limits.h"
 #include "syncline_bytes.h"
 
 #ifdef __cplusplus
@@ -298,7 +298,7 @@ struct proto_tables {
     uint32_t container_count;
 };
 
-struct proto_limits { /* 0: the limit of limits.h */
+struct proto_limits { /* 0: the limit of proto_limits.h */
     uint32_t frame_bytes, frame_events, value_bytes, parents;
 };
 
@@ -324,7 +324,7 @@ syn_err proto_decode_changes(proto_arena *arena, const void *bytes, size_t len,
                              syn_changes *out, struct proto_fault *fault);
 syn_err proto_decode_snapshot(proto_arena *arena, const void *bytes, size_t len,
                               struct msg_snapshot *out, struct proto_fault *fault);
-/* Inflates under the hard bound of raw_size (and max_raw; 0: limits.h) into the arena. */
+/* Inflates under the hard bound of raw_size (and max_raw; 0: proto_limits.h) into the arena. */
 syn_err proto_inflate(proto_arena *arena, const struct msg_packed *packed, uint32_t max_raw,
                       syn_str *raw, struct proto_fault *fault);
 

@@ -1,0 +1,104 @@
+/* packed.c -- Packed: a Changes or Snapshot message under raw DEFLATE.
+ *
+ * Inflating is bounded three times before a byte is made: raw_size against the limit, raw_size
+ * against what DEFLATE can make of so many bytes, and the output buffer is exactly raw_size. */
+#include "wire.h"
+
+#include <zlib.h>
+
+enum { RAW_DEFLATE = -15, LEVEL = 6, MEM_LEVEL = 9 };
+
+/* ---- zlib's memory -----------------------------------------------------------------------------
+ */
+
+static voidpf arena_calloc(voidpf arena, uInt items, uInt size)
+{
+    return arena_array(arena, items, size);
+}
+
+static void arena_ignore(voidpf arena, voidpf ptr)
+{
+    (void)arena;
+    (void)ptr;
+}
+
+/* Z_OK: exactly one stream, exactly raw_size bytes. */
+static int inflate_whole(proto_arena *arena, syn_str data, char *out, uint32_t raw_size)
+{
+    z_stream z = {.zalloc = arena_calloc, .zfree = arena_ignore, .opaque = arena};
+    if (inflateInit2(&z, RAW_DEFLATE) != Z_OK) return Z_MEM_ERROR;
+    z.next_in = (z_const Bytef *)(uintptr_t)data.data;
+    z.avail_in = (uInt)data.len;
+    z.next_out = (Bytef *)out;
+    z.avail_out = raw_size;
+    int end = inflate(&z, Z_FINISH);
+    bool exact = end == Z_STREAM_END && z.avail_in == 0 && z.avail_out == 0;
+    (void)inflateEnd(&z);
+    if (end == Z_MEM_ERROR) return end;
+    return exact ? Z_OK : Z_DATA_ERROR;
+}
+
+syn_err proto_inflate(proto_arena *arena, const struct msg_packed *packed, uint32_t max_raw,
+                      syn_str *raw, struct proto_fault *fault)
+{
+    uint32_t max = max_raw != 0 ? max_raw : LIMIT_RAW_BYTES, size = packed->raw_size;
+    if (packed->codec != 0) return refuse(fault, CODE_VERSION, "Packed: codec %u", packed->codec);
+    if (size > max)
+        return refuse(fault, CODE_LIMIT, "Packed: raw_size %u, more than %u", size, max);
+    if (packed->data.len > UINT32_MAX || size / LIMIT_DEFLATE_RATIO > packed->data.len)
+        return refuse(fault, CODE_MALFORMED, "Packed: raw_size is more than data can yield");
+    arena->limit = LIMIT_CHUNK_MEMORY;
+    char *out = arena_alloc(arena, size);
+    if (out == NULL) return refuse_memory(arena, fault);
+    int result = inflate_whole(arena, packed->data, out, size);
+    if (result == Z_MEM_ERROR) return refuse_memory(arena, fault);
+    if (result != Z_OK)
+        return refuse(fault, CODE_MALFORMED, "Packed: data is not one stream of raw_size bytes");
+    *raw = (syn_str){.data = out, .len = size};
+    return SYN_OK;
+}
+
+/* ---- Deflating ---------------------------------------------------------------------------------
+ */
+
+static syn_err deflate_whole(proto_arena *arena, const void *raw, size_t len, syn_str *out)
+{
+    z_stream z = {.zalloc = arena_calloc, .zfree = arena_ignore, .opaque = arena};
+    if (deflateInit2(&z, LEVEL, Z_DEFLATED, RAW_DEFLATE, MEM_LEVEL, Z_DEFAULT_STRATEGY) != Z_OK)
+        return SYN_ENOMEM;
+    char *data = arena_alloc(arena, len);
+    z.next_in = (z_const Bytef *)(uintptr_t)raw;
+    z.avail_in = (uInt)len;
+    z.next_out = (Bytef *)data;
+    z.avail_out = (uInt)len;
+    int end = data != NULL ? deflate(&z, Z_FINISH) : Z_MEM_ERROR;
+    *out = (syn_str){.data = data, .len = len - z.avail_out};
+    (void)deflateEnd(&z);
+    if (end == Z_STREAM_END) return SYN_OK;
+    return data == NULL ? SYN_ENOMEM : SYN_ENOTFOUND;
+}
+
+syn_err proto_encode_packed_body(syn_buf *buf, enum packed_inside inside, const void *raw,
+                                 size_t len)
+{
+    enum { OVERHEAD = 16 }; /* of Packed around data */
+    if (len > LIMIT_RAW_BYTES) return SYN_ELIMIT;
+    if (len <= OVERHEAD) return SYN_ENOTFOUND;
+    proto_arena *arena;
+    syn_err err = proto_arena_new(&arena, &buf->mem);
+    if (err != SYN_OK) return err;
+    syn_str data;
+    err = deflate_whole(arena, raw, len, &data);
+    if (err == SYN_OK && data.len + OVERHEAD >= len) err = SYN_ENOTFOUND;
+    if (err == SYN_OK) {
+        struct writer w = writer_begin(buf);
+        size_t mark = field_begin(&w, FRAME_PACKED);
+        put_uint(&w, 1, inside);
+        put_uint(&w, 3, len);
+        put_bytes(&w, 4, data);
+        field_end(&w, mark);
+        err = writer_end(&w);
+    }
+    proto_arena_free(arena);
+    return err;
+}

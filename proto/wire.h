@@ -1,0 +1,190 @@
+/* wire.h -- private to proto/: memory, fields and columns, below the messages.
+ *
+ * Reading goes in two steps.  wire_split() cuts one message into its fields, driven by protobuf-c's
+ * descriptor of it, and checks all that protobuf itself leaves loose (syncline.proto, rule 6); it
+ * allocates nothing, and for a column it only remembers where it lies and how many entries it has.
+ * Then a struct column reads the entries one by one: they were checked, so reading cannot fail, and
+ * a column that is absent gives zeros.  column_done() at the end says whether exactly all entries
+ * were used.  Columns are read in place and not unpacked by protobuf-c, which would hold every
+ * column twice; everything that is no column is unpacked by protobuf-c.
+ *
+ * Writing appends to a syn_buf.  Lengths are not known beforehand: a field is written behind one
+ * byte kept for its length, and moved up when the length needs more. */
+#ifndef SYN_PROTO_WIRE_H
+#define SYN_PROTO_WIRE_H
+
+#include "proto.h"
+#include "mem.h"
+
+#include <protobuf-c/protobuf-c.h>
+
+/* ---- Arena ------------------------------------------------------------------------------------
+ */
+
+struct arena_block;
+struct proto_arena {
+    syn_mem mem;
+    struct arena_block *blocks; /* the newest first; allocation goes into it */
+    size_t held;                /* bytes of all blocks */
+    size_t limit;
+    bool over; /* an allocation failed for the limit, not for want of memory */
+};
+
+void *arena_alloc(proto_arena *arena, size_t size);                 /* 16-aligned, or NULL */
+void *arena_array(proto_arena *arena, uint64_t count, size_t size); /* count 0: not NULL */
+/* For protobuf-c and zlib, whose frees are no-ops: the arena is emptied as a whole. */
+ProtobufCAllocator arena_allocator(proto_arena *arena);
+syn_mem proto_mem(const syn_mem *mem); /* NULL or all zero: malloc */
+
+/* ---- Decoding context -------------------------------------------------------------------------
+ */
+
+struct decoding {
+    proto_arena *arena;
+    struct proto_fault *fault;
+    uint32_t max_events, max_value, max_parents;
+    uint32_t entries; /* submessages and byte strings so far: wire_scan() */
+};
+
+/* Fills the fault and returns the error that goes with `code`. */
+syn_err refuse(struct proto_fault *fault, enum code code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+syn_err refuse_utf8(struct proto_fault *fault, const char *what);
+syn_err refuse_memory(const proto_arena *arena, struct proto_fault *fault);
+
+/* ---- Reading ----------------------------------------------------------------------------------
+ */
+
+struct field {
+    const uint8_t *at; /* payload: of the first entry for repeated bytes and messages */
+    size_t len;
+    uint64_t value; /* singular numbers */
+    uint32_t count; /* entries */
+    uint32_t number;
+    bool seen;
+};
+
+#define DIGEST_KINDS 4 /* TEXT, MAP, LIST, COUNTER: Digest.kinds of this version */
+
+#define WIRE_FIELDS 28 /* more than any message has, plus one: indexed by field number */
+
+enum unknown_fields { UNKNOWN_IGNORED, UNKNOWN_REFUSED };
+/* `fields` has WIRE_FIELDS entries.  *unknown (may be NULL): there were unknown fields. */
+syn_err wire_split(const ProtobufCMessageDescriptor *type, const void *bytes, size_t len,
+                   enum unknown_fields rule, struct field *fields, bool *unknown,
+                   struct proto_fault *fault);
+/* wire_split for a message and all messages inside it, before protobuf-c unpacks it. */
+syn_err wire_scan(struct decoding *d, const ProtobufCMessageDescriptor *type, const void *bytes,
+                  size_t len, int depth);
+
+syn_str field_str(const struct field *field);
+
+struct column {
+    const uint8_t *p;
+    size_t len; /* repeated bytes: of the entry at p */
+    uint32_t left, number;
+    bool present, ran_out, started;
+};
+struct column column_of(const struct field *field);
+uint64_t column_varint(struct column *column); /* 0 if absent */
+int64_t column_zigzag(struct column *column);
+uint64_t column_fixed64(struct column *column);
+syn_str column_bytes(struct column *column); /* repeated bytes and messages */
+bool column_used_up(const struct column *column);
+syn_err column_done(const struct column *column, const char *name, struct proto_fault *fault);
+
+/* The common row count of a table: that of any column present (column_done finds the others). */
+uint32_t column_rows(const struct field *fields, const uint8_t *numbers, uint32_t absent);
+
+/* ---- Shared by Changes, Snapshot, Presence, Names, Digest -------------------------------------
+ */
+
+syn_err check_text(struct proto_fault *fault, syn_str text, const char *what);
+/* At most max bytes of UTF-8 without U+0000. */
+syn_err check_name(struct proto_fault *fault, syn_str name, size_t max, const char *what);
+syn_err check_peers(struct decoding *d, const uint64_t *peers, uint32_t count);
+syn_err decode_peers(struct decoding *d, const struct field *field, uint32_t max,
+                     const uint64_t **peers, uint32_t *count);
+syn_err decode_containers(struct decoding *d, const struct field *field, uint32_t peer_count,
+                          const struct change_container **containers, uint32_t *count);
+extern const struct change_container root_container; /* name "", TEXT: index 0 of an empty table */
+
+bool container_same(const struct change_container *a, const struct change_container *b);
+uint64_t container_hash(const struct change_container *c);
+int compare_keys(syn_str a, syn_str b); /* by bytes, as memcmp */
+
+/* Values: kinds, blobs, ints, reals of Changes or Values. */
+struct value_columns {
+    struct column kinds, blobs, ints, reals;
+};
+enum value_place { PLACE_MAP, PLACE_LIST, PLACE_MARK };
+syn_err decode_value(struct decoding *d, struct value_columns *columns, enum value_place place,
+                     struct change_value *out);
+syn_err values_done(const struct value_columns *columns, struct proto_fault *fault);
+
+/* What one operation kind makes and takes. */
+bool op_takes_keys(uint32_t kind);
+bool op_takes_values(uint32_t kind); /* COUNTER_ADD included */
+uint32_t op_nodes(uint32_t kind);    /* per event */
+bool op_has_position(uint32_t kind);
+uint64_t op_events(const struct change_op *op);
+uint64_t op_takes(const struct change_op *op); /* keys or values of the whole run */
+int64_t op_caret(const struct change_op *op);  /* where it leaves the caret */
+
+syn_err decode_changes(struct decoding *d, const void *bytes, size_t len,
+                       const struct proto_tables *tables, syn_changes *out);
+syn_err decode_version(struct decoding *d, syn_str bytes, struct msg_version *out);
+syn_err decode_snapshot(struct decoding *d, const void *bytes, size_t len,
+                        struct msg_snapshot *out);
+
+/* ---- Writing ----------------------------------------------------------------------------------
+ */
+
+struct writer {
+    syn_buf *buf;
+    size_t start; /* length to go back to */
+    bool failed;
+};
+
+struct writer writer_begin(syn_buf *buf);
+syn_err writer_end(struct writer *w); /* SYN_ENOMEM leaves the buffer as it was */
+
+void put_raw(struct writer *w, const void *data, size_t len);
+void put_varint(struct writer *w, uint64_t v);
+void put_fixed(struct writer *w, uint64_t v);
+uint64_t zigzag(int64_t v);
+
+/* Singular fields: left out when default. */
+void put_uint(struct writer *w, uint32_t number, uint64_t v);
+void put_sint(struct writer *w, uint32_t number, int64_t v);
+void put_fixed64(struct writer *w, uint32_t number, uint64_t v);
+void put_bytes(struct writer *w, uint32_t number, syn_str bytes);
+/* One entry of a repeated bytes field, written even when empty. */
+void put_entry(struct writer *w, uint32_t number, syn_str bytes);
+
+/* A length-delimited field around what is written in between.  field_drop: it was all default. */
+size_t field_begin(struct writer *w, uint32_t number);
+void field_end(struct writer *w, size_t mark);
+void field_drop(struct writer *w, size_t mark, uint32_t number);
+/* A packed column: any = false drops it. */
+void column_end(struct writer *w, size_t mark, uint32_t number, bool any);
+
+void put_peers(struct writer *w, uint32_t number, const uint64_t *peers, uint32_t count);
+void put_container(struct writer *w, uint32_t number, const struct change_container *container);
+/* For hashing: without the index of a peer, which depends on a table. */
+void put_container_id(struct writer *w, uint32_t number, const struct change_container *container);
+void put_containers(struct writer *w, uint32_t number, const struct change_container *containers,
+                    uint32_t count);
+void put_version(struct writer *w, uint32_t number, const struct msg_version *version);
+
+/* The i-th value; *counter: written as val_int alone. */
+typedef const struct change_value *(*value_at_fn)(void *from, uint32_t i, bool *counter);
+void put_values(struct writer *w, const uint32_t numbers[4], value_at_fn at, void *from,
+                uint32_t count);
+
+void put_changes(struct writer *w, const syn_changes *set, const struct proto_tables *tables);
+void put_snapshot(struct writer *w, const struct msg_snapshot *snapshot);
+void put_state(struct writer *w, const struct snapshot_state *state, uint32_t offset, bool more,
+               bool whole);
+
+#endif
