@@ -153,6 +153,10 @@ SYN_EXPORT syn_err syn_doc_spans_since_vector(syn_doc *doc, const syn_id *next, 
 SYN_EXPORT syn_err syn_doc_export(syn_doc *doc, syn_span span, uint32_t max_events,
                                   size_t max_bytes, syn_changes *out, uint32_t *cut);
 
+/* The same for several spans (ascending, disjoint) in one set, without a limit. */
+SYN_EXPORT syn_err syn_doc_export_spans(syn_doc *doc, const syn_span *spans, size_t count,
+                                        syn_changes *out);
+
 /* The id of the event at a log position, and the position of an id (UINT32_MAX: not here). */
 SYN_EXPORT syn_id syn_doc_event_id(const syn_doc *doc, uint32_t position);
 SYN_EXPORT uint32_t syn_doc_position(const syn_doc *doc, syn_id id);
@@ -206,11 +210,13 @@ typedef const syn_changes *(*syn_next_fn)(void *user, syn_err *err);
 SYN_EXPORT syn_err syn_doc_backfill(syn_doc *doc, syn_next_fn next, void *user, uint32_t *added);
 
 /* The document rebuilt without the events of `peer` from seq `from` on and whatever stands on them.
- * The events taken out come back as a new document-independent set in *removed (owned: free with
- * syn_changes_free; NULL: not wanted).  Event records tell a reader what changed.
- * SYN_EHISTORY: they lie at or below the snapshot. */
-SYN_EXPORT syn_err syn_doc_without(syn_doc *doc, uint64_t peer, uint32_t from,
-                                   syn_changes **removed);
+ * base: NULL when the history is whole, else the snapshot that this document was loaded from.  The
+ * events taken out come back in *removed (owned: free with syn_changes_free and mem NULL; NULL: not
+ * wanted). Event records tell a reader what changed; containers keep their syn_obj.  SYN_ENOTFOUND:
+ * no such events; SYN_EHISTORY: they lie at or below the snapshot, or it is needed and base is
+ * NULL. */
+SYN_EXPORT syn_err syn_doc_without(syn_doc *doc, const syn_snapshot *base, uint64_t peer,
+                                   uint32_t from, syn_changes **removed);
 
 /* A deep copy in one allocation from malloc-like `mem` (NULL: malloc), to be freed with
  * syn_changes_free and the same mem. */

@@ -152,6 +152,7 @@ typedef struct {
     uint32_t max_events; /* 0: 2^31 - 1 */
     size_t max_pending;  /* bytes of changes kept whose parents are missing; 0: 8 MiB */
     uint32_t max_value;  /* bytes of one value; 0: 1 MiB */
+    uint64_t hash_seed;  /* random: keys from outside cannot be chosen to collide */
 } syn_doc_config;
 #define SYN_DOC_CONFIG_INIT                                                                        \
     {                                                                                              \
@@ -298,12 +299,11 @@ typedef struct {
 
 /* Events since they were last cleared, oldest first; each to be replayed on the state that the one
  * before it left.  Kept only with config.events.  Inside a transaction nothing shows until commit;
- * rollback leaves none.  Item values of a list splice: syn_list_get at reading time or
- * syn_event_item(). */
+ * rollback leaves none.  */
 SYN_EXPORT size_t syn_doc_event_count(const syn_doc *doc);
 SYN_EXPORT bool syn_doc_event(const syn_doc *doc, size_t index, syn_event *out);
-SYN_EXPORT bool syn_event_item(const syn_doc *doc, const syn_event *splice, size_t item,
-                               syn_value *out);
+/* Item `item` < inserted of a list splice, as it was inserted. */
+SYN_EXPORT bool syn_event_item(const syn_doc *doc, size_t index, size_t item, syn_value *out);
 SYN_EXPORT void syn_doc_events_clear(syn_doc *doc);
 
 /* ---- Checking and looking -----------------------------------------------------------------------

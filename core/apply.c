@@ -1,0 +1,709 @@
+/* apply.c -- remote changes: checked against what is here, appended, planned, carried out; or
+ * refused whole.
+ *
+ * A set is read run by run.  Events that are here already are compared with what they were the
+ * first time (one id, two contents: somebody used a peer twice); the others are appended and
+ * planned (plan.c). Nothing of the state is touched before the last event has been planned. */
+#include "doc.h"
+
+#include "utf8.h"
+
+/* Where we are in the queues of a set. */
+struct reader {
+    const syn_changes *set;
+    uint32_t op, op_done; /* events taken of ops[op] */
+    uint32_t dep, key, value, ext;
+    size_t text;
+};
+
+/* Some events of one op, with what they take. */
+struct taken {
+    const struct change_op *op;
+    uint32_t index; /* of op */
+    uint32_t pos, len;
+    uint32_t key, value, ext; /* first of each */
+    syn_str text;
+};
+
+struct incoming { /* the run being applied */
+    const struct change_run *run;
+    uint64_t peer;
+    uint32_t agent; /* AGENT_NONE: not met yet */
+    uint32_t known; /* events of the run that are here already */
+    bool fast;
+};
+
+static bool takes_key(uint32_t kind)
+{
+    return kind == OP_MAP_SET || kind == OP_MAP_DELETE;
+}
+static bool takes_value(uint32_t kind)
+{
+    return kind == OP_MAP_SET || kind == OP_LIST_INSERT || kind == OP_LIST_SET ||
+           kind == OP_COUNTER_ADD;
+}
+
+/* ---- The shape of a set: counts and indexes, so that the rest may rely on them
+ * ----------------------- */
+
+static syn_err check_op(syn_doc *doc, const syn_changes *set, uint32_t index)
+{
+    const struct change_op *op = &set->ops[index];
+    doc->fault.op_run = index + 1;
+    if (op->kind >= OP_FIRST_UNKNOWN) {
+        if (op->len == 0 || op->len > SEQ_MAX)
+            return doc_refuse(doc, SYN_EMALFORMED, "an operation without events");
+    } else if (op->kind == OP_MARK || op->kind == OP_LIST_MOVE ||
+               (op->kind >= OP_TREE_CREATE && op->kind <= OP_TREE_DELETE)) {
+        return doc_refuse(doc, SYN_EUNSUPPORTED, "operation kind %u is not applied by this version",
+                          op->kind);
+    } else if (op->kind > OP_NOTHING) {
+        return doc_refuse(doc, SYN_EMALFORMED, "operation kind %u is reserved", op->kind);
+    }
+    if (op->len == 0 || op->len > SEQ_MAX || op->pos > SEQ_MAX)
+        return doc_refuse(doc, SYN_EMALFORMED,
+                          "operation %u has no events or an impossible position", index);
+    if (op->kind != OP_NOTHING && op->container >= set->container_count)
+        return doc_refuse(doc, SYN_EMALFORMED, "operation %u names no container", index);
+    doc->fault.op_run = 0;
+    return SYN_OK;
+}
+
+struct totals {
+    uint64_t events, text, keys, values, ext;
+};
+
+static syn_err check_ops(syn_doc *doc, const syn_changes *set, struct totals *sum)
+{
+    for (uint32_t i = 0; i < set->op_count; i++) {
+        syn_err err = check_op(doc, set, i);
+        if (err != SYN_OK) return err;
+        const struct change_op *op = &set->ops[i];
+        sum->events += op->len;
+        if (op->kind == OP_TEXT_INSERT) sum->text += op->len;
+        if (takes_key(op->kind)) sum->keys += op->len;
+        if (takes_value(op->kind)) sum->values += op->len;
+        if (op->kind >= OP_FIRST_UNKNOWN) sum->ext++;
+    }
+    return SYN_OK;
+}
+
+static syn_err check_shape(syn_doc *doc, const syn_changes *set)
+{
+    struct totals sum = {0};
+    uint64_t run_events = 0, deps = 0;
+    size_t scalars;
+    syn_err err = check_ops(doc, set, &sum);
+    if (err != SYN_OK) return err;
+    for (uint32_t i = 0; i < set->run_count; i++) {
+        const struct change_run *run = &set->runs[i];
+        if (run->len == 0 || run->len > SEQ_MAX || run->seq > SEQ_MAX - run->len ||
+            run->peer >= set->peer_count)
+            return doc_refuse(doc, SYN_EMALFORMED, "run %u has no events or no peer", i);
+        run_events += run->len;
+        deps += run->dep_count;
+    }
+    for (uint32_t i = 0; i < set->dep_count; i++)
+        if (set->deps[i].peer >= set->peer_count)
+            return doc_refuse(doc, SYN_EMALFORMED, "parent %u names no peer", i);
+    for (uint32_t i = 0; i < set->peer_count; i++)
+        if (set->peers[i] == 0) return doc_refuse(doc, SYN_EMALFORMED, "peer 0");
+    if (run_events != sum.events || deps != set->dep_count)
+        return doc_refuse(doc, SYN_EMALFORMED, "runs and operations do not cover the same events");
+    if (!utf8_valid(set->text.data, set->text.len, &scalars))
+        return doc_refuse(doc, SYN_EUTF8, "the text is not valid UTF-8");
+    if (scalars != sum.text || sum.keys != set->key_count || sum.values != set->value_count ||
+        sum.ext != set->ext_count || set->node_count != 0)
+        return doc_refuse(doc, SYN_EMALFORMED, "operations take more or less than is there");
+    return SYN_OK;
+}
+
+/* ---- Reading
+ * ---------------------------------------------------------------------------------------- */
+
+/* At most `most` events of the current op. */
+static struct taken take(struct reader *reader, uint32_t most)
+{
+    const struct change_op *op = &reader->set->ops[reader->op];
+    uint32_t skip = reader->op_done, left = op->len - skip;
+    struct taken taken = {.op = op,
+                          .index = reader->op,
+                          .pos = op->pos,
+                          .len = left < most ? left : most,
+                          .key = reader->key,
+                          .value = reader->value,
+                          .ext = reader->ext};
+    if (op->kind == OP_DELETE_BACK) taken.pos -= skip;
+    if (op->kind == OP_TEXT_INSERT || op->kind == OP_LIST_INSERT || op->kind == OP_LIST_SET)
+        taken.pos += skip;
+    if (op->kind == OP_TEXT_INSERT) {
+        taken.text.data = reader->set->text.data + reader->text;
+        taken.text.len =
+            utf8_offset(taken.text.data, reader->set->text.len - reader->text, taken.len);
+        reader->text += taken.text.len;
+    }
+    if (takes_key(op->kind)) reader->key += taken.len;
+    if (takes_value(op->kind)) reader->value += taken.len;
+    reader->op_done += taken.len;
+    if (reader->op_done == op->len) {
+        if (op->kind >= OP_FIRST_UNKNOWN) reader->ext++;
+        reader->op++;
+        reader->op_done = 0;
+    }
+    return taken;
+}
+
+/* Runs of unknown kind are never cut: all their events stand in one run, new or known together. */
+static bool cut_unknown(const struct taken *taken)
+{
+    return taken->op->kind >= OP_FIRST_UNKNOWN && taken->len != taken->op->len;
+}
+
+/* ---- Containers of the set
+ * --------------------------------------------------------------------------- */
+
+static syn_err missing(syn_doc *doc, uint64_t peer, uint32_t seq)
+{
+    doc->fault.missing = (syn_id){peer, seq};
+    syn_err err = doc->base_events > 0 ? SYN_EHISTORY : SYN_EMISSING;
+    return doc_refuse(doc, err, "event %016llx:%u is not here", (unsigned long long)peer, seq);
+}
+
+/* The value by which the event made a container of that kind? */
+static bool made_child(const syn_doc *doc, lv_t lv, uint32_t kind)
+{
+    struct op_piece piece = oplog_piece(&doc->log, oplog_find(&doc->log, lv), lv, lv + 1);
+    if (piece.kind != OP_MAP_SET && piece.kind != OP_LIST_INSERT && piece.kind != OP_LIST_SET)
+        return false;
+    const struct op_arg *arg = &doc->log.args.at[piece.at];
+    return arg->kind == SYN_VALUE_CHILD && arg->as.child.kind == kind;
+}
+
+static syn_err resolve_by_event(syn_doc *doc, const syn_changes *set,
+                                const struct change_container *entry, syn_obj *obj)
+{
+    if (entry->peer >= set->peer_count)
+        return doc_refuse(doc, SYN_EMALFORMED, "a container names no peer");
+    uint64_t peer = set->peers[entry->peer];
+    uint32_t agent = graph_agent_find(doc->graph, peer);
+    if (agent == AGENT_NONE) return missing(doc, peer, entry->seq);
+    *obj = containers_find(
+        &doc->all, (struct container_id){CONTAINER_BY_EVENT, entry->kind, agent, entry->seq});
+    lv_t lv = graph_find(doc->graph, agent, entry->seq);
+    if (*obj != SYN_NO_OBJ && (lv == LV_NONE || (lv == 0 && doc->base_events > 0))) return SYN_OK;
+    if (lv == LV_NONE) return missing(doc, peer, entry->seq);
+    if ((lv == 0 && doc->base_events > 0) || !made_child(doc, lv, entry->kind))
+        return doc_refuse(doc, SYN_EMALFORMED, "event %016llx:%u made no container of kind %u",
+                          (unsigned long long)peer, entry->seq, entry->kind);
+    assert(*obj != SYN_NO_OBJ);
+    return SYN_OK;
+}
+
+/* Makes entry `index` of the set's table known; the entries of its parents are. */
+static syn_err resolve_entry(syn_doc *doc, const syn_changes *set, uint32_t index)
+{
+    const struct change_container *entry = &set->containers[index];
+    syn_obj *obj = &doc->resolved.at[index];
+    uint32_t name;
+    if (entry->kind > SYN_TREE && entry->kind < 16)
+        return doc_refuse(doc, SYN_EMALFORMED, "container kind %u is reserved", entry->kind);
+    switch (entry->form) {
+    case CONTAINER_ROOT: {
+        syn_err err = check_root_name(doc, entry->name);
+        if (err == SYN_OK) err = names_add(&doc->names, &doc->mem, entry->name, &name);
+        if (err != SYN_OK) return err;
+        struct container_id id = {CONTAINER_ROOT, entry->kind, name, 0};
+        return containers_add(&doc->all, &doc->mem, id, obj);
+    }
+    case CONTAINER_BY_EVENT:
+        return resolve_by_event(doc, set, entry, obj);
+    default: {
+        syn_obj parent = doc->resolved.at[entry->parent];
+        if (container_at(&doc->all, parent)->id.kind != SYN_MAP)
+            return doc_refuse(doc, SYN_EMALFORMED, "the parent of a mergeable container is no map");
+        syn_err err = check_key(doc, entry->key);
+        if (err == SYN_OK) err = names_add(&doc->names, &doc->mem, entry->key, &name);
+        return err == SYN_OK ? doc_add_mergeable(doc, parent, name, entry->kind, obj) : err;
+    }
+    }
+}
+
+/* The container of an op, resolved when first named, because it may be made by an event earlier in
+ * the set.  Parents come earlier in the table, so walking up ends. */
+static syn_err resolve(syn_doc *doc, const syn_changes *set, uint32_t index, syn_obj *obj)
+{
+    doc->walk.n = 0;
+    for (uint32_t at = index; doc->resolved.at[at] == SYN_NO_OBJ; at = set->containers[at].parent) {
+        const struct change_container *entry = &set->containers[at];
+        syn_err err = array_reserve(&doc->mem, &doc->walk, 1);
+        if (err != SYN_OK) return err;
+        *array_push(&doc->walk) = at;
+        if (entry->form != CONTAINER_MERGEABLE) break;
+        if (entry->parent >= at)
+            return doc_refuse(doc, SYN_EMALFORMED, "a container comes before its parent");
+    }
+    while (doc->walk.n > 0) {
+        syn_err err = resolve_entry(doc, set, doc->walk.at[--doc->walk.n]);
+        if (err != SYN_OK) return err;
+    }
+    *obj = doc->resolved.at[index];
+    return SYN_OK;
+}
+
+/* A container made by an event can be written only after that event. */
+static syn_err check_made_before(syn_doc *doc, syn_obj obj, lv_t lv)
+{
+    for (;;) {
+        const struct container_id *id = &container_at(&doc->all, obj)->id;
+        if (id->form == CONTAINER_ROOT) return SYN_OK;
+        if (id->form == CONTAINER_MERGEABLE) {
+            obj = id->a;
+            continue;
+        }
+        lv_t made = graph_find(doc->graph, id->a, id->b);
+        if (made == LV_NONE || graph_contains(doc->graph, &lv, 1, made)) return SYN_OK;
+        return doc_refuse(doc, SYN_EMALFORMED,
+                          "an operation is not after the event that made its container");
+    }
+}
+
+/* ---- New events
+ * -------------------------------------------------------------------------------------- */
+
+static syn_err check_value(syn_doc *doc, const struct change_value *value, uint32_t op_kind)
+{
+    size_t scalars;
+    if (value->kind >= 9 && value->kind < 16)
+        return doc_refuse(doc, SYN_EMALFORMED, "value kind %u is reserved", value->kind);
+    if (op_kind == OP_COUNTER_ADD && value->kind != SYN_VALUE_INT)
+        return doc_refuse(doc, SYN_EMALFORMED, "a counter takes integers");
+    if (value->kind == SYN_VALUE_MERGEABLE && op_kind != OP_MAP_SET)
+        return doc_refuse(doc, SYN_EMALFORMED, "a mergeable child outside a map");
+    if (value->kind == SYN_VALUE_STRING && !utf8_valid(value->blob.data, value->blob.len, &scalars))
+        return doc_refuse(doc, SYN_EUTF8, "a string is not valid UTF-8");
+    if (value->kind == SYN_VALUE_CHILD || value->kind == SYN_VALUE_MERGEABLE) {
+        if (value->i < 0 || value->i > UINT32_MAX || (value->i > SYN_TREE && value->i < 16))
+            return doc_refuse(doc, SYN_EMALFORMED, "no such kind of container");
+    }
+    if (value->blob.len > doc->max_value)
+        return doc_refuse(doc, SYN_ELIMIT, "a value of %zu bytes; at most %u", value->blob.len,
+                          doc->max_value);
+    return SYN_OK;
+}
+
+static void push_bytes(syn_doc *doc, syn_str bytes, uint32_t *off)
+{
+    *off = doc->log.text.n;
+    if (bytes.len > 0) memcpy(doc->log.text.at + *off, bytes.data, bytes.len);
+    doc->log.text.n += (uint32_t)bytes.len;
+}
+
+static syn_err push_value(syn_doc *doc, struct op_arg *arg, const struct change_value *value,
+                          syn_obj map, uint32_t agent, uint32_t seq)
+{
+    arg->kind = value->kind;
+    switch (value->kind) {
+    case SYN_VALUE_NULL:
+    case SYN_VALUE_FALSE:
+    case SYN_VALUE_TRUE:
+        return SYN_OK;
+    case SYN_VALUE_INT:
+        arg->as.i = value->i;
+        return SYN_OK;
+    case SYN_VALUE_REAL:
+        arg->as.real = syn_real(value->real).as.real;
+        return SYN_OK;
+    case SYN_VALUE_CHILD:
+        arg->as.child.kind = (uint32_t)value->i;
+        return doc_add_child(doc, agent, seq, arg->as.child.kind, &arg->as.child.obj);
+    case SYN_VALUE_MERGEABLE:
+        arg->as.child.kind = (uint32_t)value->i;
+        return doc_add_mergeable(doc, map, arg->key, arg->as.child.kind, &arg->as.child.obj);
+    default: {
+        syn_err err = oplog_reserve(&doc->log, &doc->mem, 0, value->blob.len, 0);
+        if (err != SYN_OK) return err;
+        arg->as.blob.len = (uint32_t)value->blob.len;
+        push_bytes(doc, value->blob, &arg->as.blob.off);
+        return SYN_OK;
+    }
+    }
+}
+
+/* Args of the events, pushed behind those of the log. */
+static syn_err push_args(syn_doc *doc, const syn_changes *set, const struct taken *taken,
+                         syn_obj obj, uint32_t agent, uint32_t seq)
+{
+    syn_err err = SYN_OK;
+    for (uint32_t i = 0; err == SYN_OK && i < taken->len; i++) {
+        struct op_arg arg = {.key = NAME_NONE, .kind = SYN_VALUE_NULL};
+        if (takes_key(taken->op->kind)) {
+            syn_str key = set->keys[taken->key + i];
+            err = check_key(doc, key);
+            if (err == SYN_OK) err = names_add(&doc->names, &doc->mem, key, &arg.key);
+        }
+        if (err == SYN_OK && takes_value(taken->op->kind)) {
+            const struct change_value *value = &set->values[taken->value + i];
+            err = check_value(doc, value, taken->op->kind);
+            if (err == SYN_OK) err = push_value(doc, &arg, value, obj, agent, seq + i);
+        }
+        if (err == SYN_OK) *array_push(&doc->log.args) = arg;
+    }
+    return err;
+}
+
+static syn_err push_unknown(syn_doc *doc, const syn_changes *set, const struct taken *taken)
+{
+    syn_str ext = set->ext[taken->ext];
+    struct op_arg arg = {.key = taken->op->kind, .kind = taken->op->arg};
+    syn_err err = oplog_reserve(&doc->log, &doc->mem, 0, ext.len, 1);
+    if (err != SYN_OK) return err;
+    arg.as.blob.len = (uint32_t)ext.len;
+    push_bytes(doc, ext, &arg.as.blob.off);
+    *array_push(&doc->log.args) = arg;
+    return SYN_OK;
+}
+
+static syn_err push_content(syn_doc *doc, const syn_changes *set, const struct taken *taken,
+                            syn_obj obj, uint32_t agent, uint32_t seq)
+{
+    uint32_t kind = taken->op->kind;
+    if (kind >= OP_FIRST_UNKNOWN) return push_unknown(doc, set, taken);
+    if (kind == OP_TEXT_INSERT) {
+        uint32_t off;
+        push_bytes(doc, taken->text, &off);
+        doc->log.wide |= taken->text.len != taken->len;
+    }
+    return op_takes_args(kind) ? push_args(doc, set, taken, obj, agent, seq) : SYN_OK;
+}
+
+/* Appends and plans some new events, the first of which has become LV lv in the graph. */
+static syn_err add_events(syn_doc *doc, const syn_changes *set, const struct taken *taken,
+                          const struct incoming *in, lv_t lv, bool joins)
+{
+    syn_obj obj = SYN_NO_OBJ;
+    uint32_t kind = taken->op->kind, agent, seq;
+    doc->fault.op_run = taken->index + 1;
+    graph_id(doc->graph, lv, &agent, &seq);
+    syn_err err = SYN_OK;
+    if (kind != OP_NOTHING) {
+        err = resolve(doc, set, taken->op->container, &obj);
+        if (err != SYN_OK) return err;
+        if (!op_fits(kind, container_at(&doc->all, obj)->id.kind))
+            return doc_refuse(doc, SYN_EMALFORMED, "operation kind %u in a container of kind %u",
+                              kind, container_at(&doc->all, obj)->id.kind);
+        err = check_made_before(doc, obj, lv);
+    }
+    bool args = kind < OP_FIRST_UNKNOWN && op_takes_args(kind);
+    if (err == SYN_OK) err = doc_reserve_append(doc, obj, taken->text.len, args ? taken->len : 1);
+    uint32_t at = kind == OP_TEXT_INSERT ? doc->log.text.n : doc->log.args.n;
+    if (err == SYN_OK) err = push_content(doc, set, taken, obj, agent, seq);
+    if (err != SYN_OK) return err;
+    uint32_t stored = kind >= OP_FIRST_UNKNOWN ? OP_FIRST_UNKNOWN : kind;
+    uint32_t pos =
+        kind == OP_NOTHING || (op_takes_args(kind) && kind != OP_LIST_INSERT && kind != OP_LIST_SET)
+            ? 0
+            : taken->pos;
+    uint32_t before = obj == SYN_NO_OBJ ? 0 : container_at(&doc->all, obj)->len;
+    doc_append(doc, &(struct op_run){lv, pos, at, before, obj, stored}, taken->len, joins);
+    struct op_piece piece = {lv, lv + taken->len, stored, obj, pos, at};
+    err = doc_plan(doc, &piece, in->fast);
+    if (err == SYN_ERANGE)
+        err =
+            doc_refuse(doc, SYN_EMALFORMED, "operation %u: position %u is not there at its parents",
+                       taken->index, pos);
+    if (err == SYN_OK) doc->fault.op_run = 0;
+    return err;
+}
+
+/* ---- Parents
+ * ------------------------------------------------------------------------------------------ */
+
+/* The parents of the run's first event into doc->parents. */
+static syn_err resolve_parents(syn_doc *doc, const struct reader *reader, const struct incoming *in)
+{
+    const syn_changes *set = reader->set;
+    const struct change_run *run = in->run;
+    uint32_t count = run->explicit_parents ? run->dep_count : run->seq > 0;
+    doc->parents.n = 0;
+    if (count > doc->max_heads)
+        return doc_refuse(doc, SYN_ELIMIT, "%u parents; at most %u", count, doc->max_heads);
+    syn_err err = array_reserve(&doc->mem, &doc->parents, count);
+    if (err != SYN_OK) return err;
+    for (uint32_t i = 0; i < count; i++) {
+        syn_id id = {in->peer, run->seq - 1};
+        if (run->explicit_parents) {
+            const struct change_dep *dep = &set->deps[reader->dep + i];
+            id = (syn_id){set->peers[dep->peer], dep->seq};
+        }
+        lv_t lv = doc_find(doc, id);
+        if (lv == LV_NONE) return missing(doc, id.peer, id.seq);
+        *array_push(&doc->parents) = lv;
+    }
+    err = graph_dominators(doc->graph, doc->parents.at, &doc->parents.n);
+    if (err == SYN_OK && doc->parents.n != count)
+        return doc_refuse(doc, SYN_EMALFORMED,
+                          "a parent is an ancestor of another, or named twice");
+    if (err == SYN_OK && count == 0 && doc->base_events > 0)
+        return doc_refuse(doc, SYN_EHISTORY, "an event without parents is older than the snapshot");
+    return err;
+}
+
+/* Every event has its peer's previous event among its ancestors. */
+static syn_err check_previous(syn_doc *doc, const struct incoming *in)
+{
+    uint32_t here = in->agent == AGENT_NONE ? 0 : graph_agent_next(doc->graph, in->agent);
+    if (here == 0 && doc->base_events > 0)
+        return SYN_OK; /* below the snapshot: told by its history */
+    if (in->run->seq != here)
+        return doc_refuse(doc, SYN_EGAP, "event %016llx:%u comes before %u of that peer",
+                          (unsigned long long)in->peer, in->run->seq, here);
+    if (here == 0) return SYN_OK;
+    lv_t previous = graph_find(doc->graph, in->agent, here - 1);
+    assert(previous != LV_NONE);
+    if (graph_contains(doc->graph, doc->parents.at, doc->parents.n, previous)) return SYN_OK;
+    return doc_refuse(doc, SYN_EMALFORMED,
+                      "event %016llx:%u has not its peer's previous event among its ancestors",
+                      (unsigned long long)in->peer, here);
+}
+
+static bool parents_are_all(const syn_doc *doc)
+{
+    uint32_t count;
+    const lv_t *frontier = graph_frontier(doc->graph, &count);
+    return count == doc->parents.n &&
+           (count == 0 || memcmp(frontier, doc->parents.at, count * sizeof *frontier) == 0);
+}
+
+/* Puts the new events of the run into the graph. */
+static syn_err push_run(syn_doc *doc, const struct reader *reader, struct incoming *in, bool *joins)
+{
+    syn_err err = SYN_OK;
+    uint32_t len = in->run->len - in->known, seq = in->run->seq + in->known, heads;
+    if (in->known > 0) {
+        doc->parents.n = 0;
+        err = array_reserve(&doc->mem, &doc->parents, 1);
+        if (err == SYN_OK) *array_push(&doc->parents) = graph_find(doc->graph, in->agent, seq - 1);
+    } else {
+        err = resolve_parents(doc, reader, in);
+        if (err == SYN_OK) err = check_previous(doc, in);
+        if (err == SYN_OK && in->agent == AGENT_NONE)
+            err = graph_agent_add(doc->graph, in->peer, &in->agent);
+    }
+    if (err != SYN_OK) return err;
+    if (len > doc->max_events - graph_len(doc->graph))
+        return doc_refuse(doc, SYN_ELIMIT, "more than %u events in one document", doc->max_events);
+    in->fast = parents_are_all(doc);
+    uint32_t runs = graph_run_count(doc->graph);
+    err = graph_push(doc->graph, in->agent, seq, len, doc->parents.at, doc->parents.n);
+    if (err != SYN_OK) return doc_refuse(doc, err, "no room for %u events", len);
+    *joins = graph_run_count(doc->graph) == runs;
+    graph_frontier(doc->graph, &heads);
+    if (heads > doc->max_heads)
+        return doc_refuse(doc, SYN_ELIMIT, "more than %u heads; merge some first", doc->max_heads);
+    return SYN_OK;
+}
+
+/* ---- Known events
+ * ------------------------------------------------------------------------------------- */
+
+static syn_err forked(syn_doc *doc, const struct incoming *in, uint32_t seq)
+{
+    doc->fault.event.seq = seq;
+    return doc_refuse(doc, SYN_EFORKED, "event %016llx:%u is here with other content",
+                      (unsigned long long)in->peer, seq);
+}
+
+static bool same_value(const syn_doc *doc, const struct op_arg *arg,
+                       const struct change_value *value)
+{
+    if (arg->kind != value->kind) return false;
+    switch (arg->kind) {
+    case SYN_VALUE_NULL:
+    case SYN_VALUE_FALSE:
+    case SYN_VALUE_TRUE:
+        return true;
+    case SYN_VALUE_INT:
+        return arg->as.i == value->i;
+    case SYN_VALUE_REAL: {
+        double real = syn_real(value->real).as.real; /* bits, so that -0.0 is not 0.0 */
+        return memcmp(&arg->as.real, &real, sizeof real) == 0;
+    }
+    case SYN_VALUE_CHILD:
+    case SYN_VALUE_MERGEABLE:
+        return arg->as.child.kind == (uint64_t)value->i;
+    default:
+        return str_equal(doc_blob(doc, arg), value->blob);
+    }
+}
+
+static bool same_args(const syn_doc *doc, const syn_changes *set, const struct taken *taken,
+                      uint32_t at)
+{
+    for (uint32_t i = 0; i < taken->len; i++) {
+        const struct op_arg *arg = &doc->log.args.at[at + i];
+        if (takes_key(taken->op->kind) &&
+            !str_equal(names_get(&doc->names, arg->key), set->keys[taken->key + i]))
+            return false;
+        if (takes_value(taken->op->kind) && !same_value(doc, arg, &set->values[taken->value + i]))
+            return false;
+    }
+    return true;
+}
+
+static bool same_unknown(const syn_doc *doc, const syn_changes *set, const struct taken *taken,
+                         const struct op_piece *piece)
+{
+    const struct op_arg *arg = &doc->log.args.at[piece->at];
+    lv_t run_len = oplog_run_end(&doc->log, oplog_find(&doc->log, piece->from)) - piece->from;
+    return arg->key == taken->op->kind && arg->kind == taken->op->arg &&
+           run_len == taken->op->len && str_equal(doc_blob(doc, arg), set->ext[taken->ext]);
+}
+
+/* Are `taken` (as it came) and `piece` (as it is here, of the same length) the same events? */
+static bool same_events(syn_doc *doc, const syn_changes *set, const struct taken *taken,
+                        const struct op_piece *piece)
+{
+    uint32_t kind = taken->op->kind;
+    syn_obj obj = SYN_NO_OBJ;
+    if (kind == OP_NOTHING || piece->kind == OP_NOTHING) return kind == piece->kind;
+    if (resolve(doc, set, taken->op->container, &obj) != SYN_OK || obj != piece->container)
+        return false;
+    if (kind >= OP_FIRST_UNKNOWN)
+        return piece->kind == OP_FIRST_UNKNOWN && same_unknown(doc, set, taken, piece);
+    if (op_is_delete(kind)) /* backwards or not shows from the second event on */
+        return op_is_delete(piece->kind) && taken->pos == piece->pos &&
+               (taken->len == 1 || kind == piece->kind);
+    if (kind != piece->kind) return false;
+    switch (kind) {
+    case OP_TEXT_INSERT:
+        return taken->pos == piece->pos &&
+               taken->text.len == oplog_text_bytes(&doc->log, piece->at, taken->len) &&
+               memcmp(taken->text.data, doc->log.text.at + piece->at, taken->text.len) == 0;
+    case OP_LIST_INSERT:
+    case OP_LIST_SET:
+        return taken->pos == piece->pos && same_args(doc, set, taken, piece->at);
+    default:
+        return same_args(doc, set, taken, piece->at);
+    }
+}
+
+/* Were the run's parents the same the first time? */
+static syn_err compare_parents(syn_doc *doc, const struct reader *reader, const struct incoming *in,
+                               lv_t lv)
+{
+    const lv_t *parents;
+    lv_t previous;
+    if (lv == 0 && doc->base_events > 0) return SYN_OK;
+    syn_err err = resolve_parents(doc, reader, in);
+    if (err == SYN_ENOMEM) return err;
+    uint32_t count = graph_parents(doc->graph, lv, &parents, &previous);
+    bool same = err == SYN_OK && count == doc->parents.n &&
+                (count == 0 || memcmp(parents, doc->parents.at, count * sizeof *parents) == 0);
+    return same ? SYN_OK : forked(doc, in, in->run->seq);
+}
+
+/* Compares the events of the run that are here. */
+static syn_err compare_known(syn_doc *doc, struct reader *reader, const struct incoming *in)
+{
+    for (uint32_t done = 0; done < in->known;) {
+        uint32_t seq = in->run->seq + done;
+        lv_t lv = graph_find(doc->graph, in->agent, seq);
+        if (lv == LV_NONE) return missing(doc, in->peer, seq); /* below the snapshot */
+        if (done == 0) {
+            syn_err err = compare_parents(doc, reader, in, lv);
+            if (err != SYN_OK) return err;
+        }
+        uint32_t index = oplog_find(&doc->log, lv);
+        lv_t end = oplog_run_end(&doc->log, index);
+        uint32_t most = in->known - done < end - lv ? in->known - done : end - lv;
+        struct taken taken = take(reader, most);
+        if (cut_unknown(&taken)) return forked(doc, in, seq);
+        bool stand_in = lv == 0 && doc->base_events > 0;
+        struct op_piece piece = oplog_piece(&doc->log, index, lv, lv + taken.len);
+        if (!stand_in && !same_events(doc, reader->set, &taken, &piece))
+            return forked(doc, in, seq);
+        done += taken.len;
+    }
+    return SYN_OK;
+}
+
+/* ---- The whole
+ * ---------------------------------------------------------------------------------------- */
+
+static syn_err apply_run(syn_doc *doc, struct reader *reader, const struct change_run *run,
+                         syn_applied *out)
+{
+    struct incoming in = {.run = run, .peer = reader->set->peers[run->peer]};
+    doc->fault.event = (syn_id){in.peer, run->seq};
+    in.agent = graph_agent_find(doc->graph, in.peer);
+    uint32_t here = in.agent == AGENT_NONE ? 0 : graph_agent_next(doc->graph, in.agent);
+    if (here > run->seq) in.known = here - run->seq < run->len ? here - run->seq : run->len;
+    syn_err err = compare_known(doc, reader, &in);
+    out->duplicate += in.known;
+    if (err != SYN_OK || in.known == run->len) {
+        reader->dep += run->dep_count;
+        return err;
+    }
+    bool joins = false;
+    err = push_run(doc, reader, &in, &joins);
+    reader->dep += run->dep_count;
+    out->applied += run->len - in.known;
+    for (uint32_t left = run->len - in.known; err == SYN_OK && left > 0; joins = true) {
+        struct taken taken = take(reader, left);
+        lv_t lv = graph_len(doc->graph) - left;
+        if (cut_unknown(&taken))
+            return doc_refuse(doc, SYN_EMALFORMED,
+                              "an operation of unknown kind is cut between runs");
+        err = add_events(doc, reader->set, &taken, &in, lv, joins);
+        left -= taken.len;
+    }
+    return err;
+}
+
+static void mark_touched(syn_doc *doc, lv_t from)
+{
+    if (from == graph_len(doc->graph)) return;
+    for (uint32_t i = oplog_find(&doc->log, from); i < doc->log.runs.n; i++)
+        if (doc->log.runs.at[i].container != SYN_NO_OBJ)
+            container_at(&doc->all, doc->log.runs.at[i].container)->touched = true;
+}
+
+syn_err apply_set(syn_doc *doc, const syn_changes *set, syn_applied *out)
+{
+    struct doc_mark mark = doc_mark(doc);
+    struct reader reader = {.set = set};
+    doc->fault = (syn_fault){0};
+    *out = (syn_applied){0};
+    syn_err err = check_shape(doc, set);
+    if (err != SYN_OK) return err;
+    doc->resolved.n = 0;
+    err = array_reserve(&doc->mem, &doc->resolved, set->container_count);
+    if (err != SYN_OK) return err;
+    for (uint32_t i = 0; i < set->container_count; i++) *array_push(&doc->resolved) = SYN_NO_OBJ;
+    for (uint32_t i = 0; err == SYN_OK && i < set->run_count; i++)
+        err = apply_run(doc, &reader, &set->runs[i], out);
+    if (err == SYN_OK) err = doc_carry_out(doc, false);
+    if (err != SYN_OK) {
+        doc_undo_append(doc, mark);
+        *out = (syn_applied){0};
+        return err;
+    }
+    mark_touched(doc, mark.log.end);
+    return SYN_OK;
+}
+
+syn_err syn_apply(syn_doc *doc, const syn_changes *set, bool keep_pending, syn_applied *out)
+{
+    syn_applied ignored;
+    if (out == NULL) out = &ignored;
+    *out = (syn_applied){0};
+    if (doc->txn.open) return doc_refuse(doc, SYN_EMISUSE, "a transaction is open");
+    syn_err err = apply_set(doc, set, out);
+    if (err == SYN_EMISSING && keep_pending) {
+        err = pending_keep(doc, set);
+        out->pending = err == SYN_OK;
+    } else if (err == SYN_OK && out->applied > 0 && doc->pending.n > 0) {
+        pending_retry(doc, out);
+    }
+    return err;
+}

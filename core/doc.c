@@ -1,0 +1,329 @@
+/* doc.c -- life of a document: making it, its peer, its versions. */
+#include "doc.h"
+
+#include "utf8.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static void *malloc_resize(void *user, void *ptr, size_t old_size, size_t new_size)
+{
+    (void)user;
+    (void)old_size;
+    if (new_size > 0) return realloc(ptr, new_size);
+    free(ptr);
+    return NULL;
+}
+
+const syn_mem mem_malloc = {malloc_resize, NULL};
+
+const char *syn_strerror(syn_err err)
+{
+    switch (err) {
+    case SYN_OK:
+        return "no error";
+#define X(name, code, text)                                                                        \
+    case SYN_##name:                                                                               \
+        return text;
+        SYN_ERROR_MAP(X)
+#undef X
+    }
+    return "unknown error";
+}
+
+const char *syn_errname(syn_err err)
+{
+    switch (err) {
+    case SYN_OK:
+        return "OK";
+#define X(name, code, text)                                                                        \
+    case SYN_##name:                                                                               \
+        return #name;
+        SYN_ERROR_MAP(X)
+#undef X
+    }
+    return "UNKNOWN";
+}
+
+syn_err doc_refuse(syn_doc *doc, syn_err err, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(doc->error, sizeof doc->error, format, args);
+    va_end(args);
+    return err;
+}
+
+const char *syn_doc_error(const syn_doc *doc)
+{
+    return doc->error;
+}
+syn_fault syn_doc_fault(const syn_doc *doc)
+{
+    return doc->fault;
+}
+
+syn_err syn_doc_new(syn_doc **out, const syn_doc_config *config)
+{
+    return doc_new(out, config, NULL);
+}
+
+syn_err doc_new(syn_doc **out, const syn_doc_config *config, const syn_mem *shared)
+{
+    const syn_doc_config defaults = SYN_DOC_CONFIG_INIT;
+    if (config == NULL) config = &defaults;
+    *out = NULL;
+    if (config->size != sizeof *config) return SYN_EMISUSE;
+    const syn_mem *mem = config->mem.resize == NULL ? &mem_malloc : &config->mem;
+    syn_doc *doc = mem_zalloc(mem, sizeof *doc);
+    if (doc == NULL) return SYN_ENOMEM;
+    doc->mem = *mem;
+    doc->shared = shared != NULL ? shared : &doc->mem;
+    doc->graph = graph_new(doc->shared);
+    if (doc->graph == NULL) {
+        mem_free(mem, doc, sizeof *doc);
+        return SYN_ENOMEM;
+    }
+    doc->names.seed = doc->hash_seed = config->hash_seed;
+    doc->peer = config->peer;
+    doc->agent = AGENT_NONE;
+    doc->keep_records = config->events;
+    doc->max_heads = config->max_heads > 0 ? config->max_heads : 4096;
+    doc->max_events =
+        config->max_events > 0 && config->max_events < LV_MAX ? config->max_events : LV_MAX;
+    doc->max_pending = config->max_pending > 0 ? config->max_pending : 8u << 20;
+    doc->max_value = config->max_value > 0 ? config->max_value : 1u << 20;
+    *out = doc;
+    return SYN_OK;
+}
+
+static void transaction_free(struct transaction *txn, const syn_mem *mem)
+{
+    array_free(mem, &txn->undo);
+    array_free(mem, &txn->bytes);
+    array_free(mem, &txn->writes);
+    array_free(mem, &txn->slots);
+}
+
+static void export_free(struct export_buffers *out, const syn_mem *mem)
+{
+    array_free(mem, &out->peers);
+    array_free(mem, &out->containers);
+    array_free(mem, &out->runs);
+    array_free(mem, &out->deps);
+    array_free(mem, &out->ops);
+    array_free(mem, &out->keys);
+    array_free(mem, &out->values);
+    array_free(mem, &out->ext);
+    array_free(mem, &out->text);
+    array_free(mem, &out->peer_of_agent);
+    array_free(mem, &out->index_of_container);
+    array_free(mem, &out->parents);
+    array_free(mem, &out->states);
+    array_free(mem, &out->entries);
+    array_free(mem, &out->order);
+    array_free(mem, &out->spans);
+}
+
+void doc_free_parts(syn_doc *doc)
+{
+    const syn_mem *mem = &doc->mem;
+    pending_free(doc);
+    graph_free(doc->graph);
+    oplog_free(&doc->log, mem);
+    names_free(&doc->names, mem);
+    containers_free(&doc->all, mem);
+    transaction_free(&doc->txn, mem);
+    array_free(mem, &doc->plan);
+    array_free(mem, &doc->where);
+    array_free(mem, &doc->parents);
+    array_free(mem, &doc->spare_a);
+    array_free(mem, &doc->spare_b);
+    array_free(mem, &doc->resolved);
+    array_free(mem, &doc->walk);
+    array_free(mem, &doc->records);
+    export_free(&doc->out, mem);
+}
+
+void syn_doc_free(syn_doc *doc)
+{
+    if (doc == NULL) return;
+    const syn_mem mem = doc->mem;
+    doc_free_parts(doc);
+    mem_free(&mem, doc, sizeof *doc);
+}
+
+syn_err syn_doc_set_peer(syn_doc *doc, uint64_t peer, bool resume)
+{
+    if (peer == 0 || doc->txn.open)
+        return doc_refuse(doc, SYN_EMISUSE,
+                          "a peer is not 0, and not changed inside a transaction");
+    uint32_t agent = graph_agent_find(doc->graph, peer);
+    bool known = agent != AGENT_NONE && graph_agent_next(doc->graph, agent) > 0;
+    if (known && !resume)
+        return doc_refuse(doc, SYN_EFORKED, "peer %016llx has written here before: draw a new one",
+                          (unsigned long long)peer);
+    doc->peer = peer;
+    doc->agent = agent;
+    return SYN_OK;
+}
+
+uint64_t syn_doc_peer(const syn_doc *doc)
+{
+    return doc->peer;
+}
+
+/* ---- Ids and versions
+ * ---------------------------------------------------------------------------- */
+
+syn_id doc_id(const syn_doc *doc, lv_t lv)
+{
+    uint32_t agent, seq;
+    graph_id(doc->graph, lv, &agent, &seq);
+    return (syn_id){graph_agent_peer(doc->graph, agent), seq};
+}
+
+lv_t doc_find(const syn_doc *doc, syn_id id)
+{
+    uint32_t agent = graph_agent_find(doc->graph, id.peer);
+    return agent == AGENT_NONE ? LV_NONE : graph_find(doc->graph, agent, id.seq);
+}
+
+static int id_compare(syn_id a, syn_id b)
+{
+    if (a.peer != b.peer) return a.peer < b.peer ? -1 : 1;
+    return a.seq < b.seq ? -1 : a.seq > b.seq;
+}
+
+void ids_sort(syn_id *ids, size_t count)
+{
+    for (size_t gap = count / 2; gap > 0; gap /= 2) /* Shell sort: short lists, no memory */
+        for (size_t i = gap; i < count; i++)
+            for (size_t j = i; j >= gap && id_compare(ids[j - gap], ids[j]) > 0; j -= gap) {
+                syn_id swap = ids[j];
+                ids[j] = ids[j - gap];
+                ids[j - gap] = swap;
+            }
+}
+
+size_t syn_doc_heads(const syn_doc *doc, syn_id *out, size_t cap)
+{
+    uint32_t count;
+    const lv_t *heads = graph_frontier(doc->graph, &count);
+    for (uint32_t i = 0; i < count && i < cap; i++) out[i] = doc_id(doc, heads[i]);
+    ids_sort(out, count < cap ? count : cap);
+    return count;
+}
+
+size_t syn_doc_vector(const syn_doc *doc, syn_id *out, size_t cap)
+{
+    size_t count = 0;
+    for (uint32_t agent = 0; agent < graph_agent_count(doc->graph); agent++) {
+        uint32_t next = graph_agent_next(doc->graph, agent);
+        if (next == 0) continue;
+        if (count < cap) out[count] = (syn_id){graph_agent_peer(doc->graph, agent), next};
+        count++;
+    }
+    ids_sort(out, count < cap ? count : cap);
+    return count;
+}
+
+uint64_t syn_doc_events(const syn_doc *doc)
+{
+    uint64_t len = graph_len(doc->graph);
+    return doc->base_events > 0 ? doc->base_events + len - 1 : len;
+}
+
+uint32_t syn_doc_lamport(const syn_doc *doc)
+{
+    uint32_t count, greatest = 0;
+    const lv_t *heads = graph_frontier(doc->graph, &count);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t lamport = graph_lamport(doc->graph, heads[i]);
+        if (lamport > greatest) greatest = lamport;
+    }
+    return greatest;
+}
+
+bool syn_doc_has(const syn_doc *doc, syn_id id)
+{
+    return doc_find(doc, id) != LV_NONE;
+}
+
+uint32_t syn_doc_next(const syn_doc *doc, uint64_t peer)
+{
+    uint32_t agent = graph_agent_find(doc->graph, peer);
+    return agent == AGENT_NONE ? 0 : graph_agent_next(doc->graph, agent);
+}
+
+bool syn_doc_has_history(const syn_doc *doc)
+{
+    return doc->base_events == 0;
+}
+
+uint32_t syn_doc_log_end(const syn_doc *doc)
+{
+    return graph_len(doc->graph);
+}
+uint32_t syn_doc_log_start(const syn_doc *doc)
+{
+    return doc->base_events > 0 ? 1 : 0;
+}
+syn_id syn_doc_event_id(const syn_doc *doc, uint32_t position)
+{
+    return doc_id(doc, position);
+}
+uint32_t syn_doc_position(const syn_doc *doc, syn_id id)
+{
+    return doc_find(doc, id);
+}
+uint32_t syn_doc_critical(const syn_doc *doc, uint32_t position)
+{
+    return graph_critical_at_or_before(doc->graph, position);
+}
+
+/* ---- Names
+ * ---------------------------------------------------------------------------------------- */
+
+static syn_err check_name(syn_doc *doc, syn_str name, uint32_t most, const char *what)
+{
+    size_t scalars;
+    if (name.len > most) return doc_refuse(doc, SYN_ELIMIT, "%s longer than %u bytes", what, most);
+    if (!utf8_valid(name.data, name.len, &scalars))
+        return doc_refuse(doc, SYN_EUTF8, "%s is not valid UTF-8", what);
+    if (name.len > 0 && memchr(name.data, 0, name.len) != NULL)
+        return doc_refuse(doc, SYN_EUTF8, "%s contains U+0000", what);
+    return SYN_OK;
+}
+
+syn_err check_key(syn_doc *doc, syn_str key)
+{
+    return check_name(doc, key, KEY_MAX, "key");
+}
+syn_err check_root_name(syn_doc *doc, syn_str name)
+{
+    return check_name(doc, name, NAME_MAX_BYTES, "container name");
+}
+
+syn_err syn_root(syn_doc *doc, syn_str name, syn_kind kind, syn_obj *out)
+{
+    uint32_t number;
+    syn_err err = check_root_name(doc, name);
+    if (err == SYN_OK) err = names_add(&doc->names, &doc->mem, name, &number);
+    if (err != SYN_OK) return err;
+    return containers_add(&doc->all, &doc->mem,
+                          (struct container_id){CONTAINER_ROOT, kind, number, 0}, out);
+}
+
+syn_err doc_add_child(syn_doc *doc, uint32_t agent, uint32_t seq, uint32_t kind, syn_obj *obj)
+{
+    struct container_id id = {CONTAINER_BY_EVENT, kind, agent, seq};
+    return containers_add(&doc->all, &doc->mem, id, obj);
+}
+
+syn_err doc_add_mergeable(syn_doc *doc, syn_obj map, uint32_t key, uint32_t kind, syn_obj *obj)
+{
+    struct container_id id = {CONTAINER_MERGEABLE, kind, map, key};
+    return containers_add(&doc->all, &doc->mem, id, obj);
+}

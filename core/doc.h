@@ -1,0 +1,198 @@
+/* doc.h -- the document from inside.
+ *
+ *     graph      who made which event after which        (graph.h)     history
+ *     log        what the events did                     (oplog.h)     history, and the bytes of
+ * all text all        containers and their state              (container.h) state plan effects of
+ * the change being applied     (plan.h)      scratch records    what changed, for the caller to
+ * read    (record.h) pending    changes that wait for their parents     (pending.c)
+ *
+ * A change goes through the same three steps everywhere: append to graph and log; plan, which finds
+ * where each operation acts today and refuses what cannot be; then reserve and carry out, which
+ * cannot be refused.  Whatever fails before the last step is undone by setting counts back. */
+#ifndef SYN_CORE_DOC_H
+#define SYN_CORE_DOC_H
+
+#include "container.h"
+
+struct effect {
+    uint32_t container;
+    uint32_t
+        kind; /* TEXT_INSERT, DELETE, LIST_INSERT, LIST_SET, MAP_SET, MAP_DELETE, COUNTER_ADD */
+    uint32_t pos, len;
+    uint32_t at;    /* into log.text or log.args */
+    uint32_t bytes; /* TEXT_INSERT */
+    lv_t lv;
+    bool fast; /* nothing is concurrent with it */
+};
+
+struct record {
+    uint32_t kind; /* syn_event_kind */
+    syn_obj obj;
+    bool local;
+    uint32_t pos, removed, inserted;
+    uint32_t at, bytes; /* text; list: first of args */
+    uint32_t key;
+    struct op_arg value;
+    int64_t delta;
+};
+
+/* How to take one operation of the open transaction back. */
+struct undo {
+    uint32_t container;
+    uint32_t kind; /* the operation's */
+    uint32_t pos, len;
+    uint32_t
+        saved; /* DELETE: offset in undo_bytes; MAP: index in undo_writes; LIST: in undo_slots */
+    uint32_t saved_len;
+    uint32_t key;
+    int64_t delta;
+    bool touched; /* had the container had an event before? */
+};
+
+struct transaction {
+    bool open;
+    struct oplog_mark log;
+    uint32_t containers, names, records;
+    ARRAY(struct undo) undo;
+    ARRAY(char) bytes;
+    ARRAY(struct map_write) writes;
+    ARRAY(struct list_slot) slots;
+};
+
+struct pending_set {
+    syn_changes *set;
+    size_t bytes;
+    syn_id missing;
+};
+
+/* Arrays that an exported set points into; reused by every export. */
+struct export_buffers {
+    ARRAY(uint64_t) peers;
+    ARRAY(struct change_container) containers;
+    ARRAY(struct change_run) runs;
+    ARRAY(struct change_dep) deps;
+    ARRAY(struct change_op) ops;
+    ARRAY(syn_str) keys;
+    ARRAY(struct change_value) values;
+    ARRAY(syn_str) ext;
+    ARRAY(char) text;
+    ARRAY(uint32_t) peer_of_agent; /* 1 + index in peers; 0: not yet */
+    ARRAY(uint32_t) index_of_container;
+    ARRAY(syn_id) parents;
+    ARRAY(struct snapshot_state) states;
+    ARRAY(struct snapshot_entry) entries;
+    ARRAY(uint32_t) order;
+    ARRAY(syn_span) spans;
+    syn_id head;
+};
+
+struct syn_doc {
+    syn_mem mem;
+    const syn_mem
+        *shared; /* what outlives graph, ropes and trackers when rebuild.c moves them: see there */
+    struct graph *graph;
+    struct oplog log;
+    struct names names;
+    struct containers all;
+
+    uint64_t peer;
+    uint32_t agent;       /* of peer, AGENT_NONE until it is in the graph */
+    uint64_t base_events; /* events below LV 0's stand-in, it included; 0: no base */
+    struct transaction txn;
+
+    ARRAY(struct effect) plan;
+    ARRAY(uint32_t) where;      /* scratch of list sets */
+    lv_set parents;             /* scratch */
+    lv_ranges spare_a, spare_b; /* scratch of graph_diff */
+    ARRAY(uint32_t) resolved;   /* containers of the set being applied */
+    ARRAY(uint32_t) walk;       /* scratch of containers' parents */
+
+    bool keep_records;
+    ARRAY(struct record) records;
+    uint32_t records_visible;
+
+    ARRAY(struct pending_set) pending;
+    size_t pending_bytes, max_pending;
+
+    uint32_t max_heads, max_events, max_value;
+    uint64_t hash_seed;
+    struct export_buffers out;
+    syn_fault fault;
+    char error[200];
+};
+
+/* Notes why and returns err. */
+syn_err doc_refuse(syn_doc *doc, syn_err err, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* ---- plan.c: what appended operations do to the state, and doing it */
+
+struct doc_mark {
+    struct oplog_mark log;
+    uint32_t containers, names, records;
+};
+struct doc_mark doc_mark(const syn_doc *doc);
+/* Takes back what was appended and planned since the mark. */
+void doc_undo_append(syn_doc *doc, struct doc_mark mark);
+
+/* Room for one op with so much content, appended by doc_append. */
+syn_err doc_reserve_append(syn_doc *doc, syn_obj container, size_t text, uint32_t args);
+/* Appends `len` events that graph_push has just added from lv on. */
+void doc_append(syn_doc *doc, const struct op_run *run, uint32_t len, bool joins);
+/* Plans the effects of the events [from, from + len) of one op, just appended.  fast: its parents
+ * are all that was here.  SYN_ERANGE, SYN_ENOMEM. */
+syn_err doc_plan(syn_doc *doc, const struct op_piece *piece, bool fast);
+/* Reserves and carries out the plan; nothing is changed on an error. */
+syn_err doc_carry_out(syn_doc *doc, bool local);
+
+/* ---- record.c */
+syn_err records_reserve(syn_doc *doc, uint32_t more);
+void records_text(syn_doc *doc, syn_obj obj, bool local, uint32_t pos, uint32_t removed,
+                  uint32_t inserted, uint32_t at, uint32_t bytes);
+void records_list(syn_doc *doc, syn_obj obj, bool local, uint32_t pos, uint32_t removed,
+                  uint32_t inserted, uint32_t at);
+void records_push(syn_doc *doc, struct record record);
+
+/* ---- others */
+/* Containers of a value or id, made known.  SYN_ENOMEM, SYN_ELIMIT. */
+syn_value doc_value(const syn_doc *doc, const struct op_arg *arg);
+syn_str doc_blob(const syn_doc *doc, const struct op_arg *arg);
+syn_id doc_id(const syn_doc *doc, lv_t lv);
+/* 0..: the LV of an event, LV_NONE: not here. */
+lv_t doc_find(const syn_doc *doc, syn_id id);
+syn_err doc_add_child(syn_doc *doc, uint32_t agent, uint32_t seq, uint32_t kind, syn_obj *obj);
+syn_err doc_add_mergeable(syn_doc *doc, syn_obj map, uint32_t key, uint32_t kind, syn_obj *obj);
+extern const syn_mem mem_malloc;          /* malloc, behind the hook */
+void ids_sort(syn_id *ids, size_t count); /* by (peer, seq) */
+void doc_free_parts(syn_doc *doc);        /* all but the struct itself */
+
+/* ---- doc.c, snapshot.c, rebuild.c */
+/* shared NULL: the document's own. */
+syn_err doc_new(syn_doc **out, const syn_doc_config *config, const syn_mem *shared);
+/* Fills a fresh document; on an error the document is good for nothing but syn_doc_free. */
+syn_err load_into(syn_doc *doc, const syn_snapshot *snapshot);
+/* Do two documents that number their containers alike show the same state?  (compare.c) */
+syn_err states_equal(const syn_doc *a, const syn_doc *b, bool *equal);
+/* Records in `to` of what must change for its reader, who saw `from`.  Both number containers
+ * alike. */
+syn_err record_differences(const syn_doc *from, syn_doc *to);
+
+/* Bytes that syn_changes_copy will take. */
+size_t changes_footprint(const syn_changes *set);
+
+/* ---- apply.c, pending.c */
+syn_err apply_set(syn_doc *doc, const syn_changes *set, syn_applied *out);
+/* Keeps a copy of a set that waits for doc->fault.missing. SYN_ELIMIT: the buffer is full. */
+syn_err pending_keep(syn_doc *doc, const syn_changes *set);
+/* Applies what has become possible. */
+void pending_retry(syn_doc *doc, syn_applied *out);
+void pending_free(syn_doc *doc);
+
+/* Checks on names, shared by local edits, remote changes and snapshots. */
+syn_err check_key(syn_doc *doc, syn_str key);
+syn_err check_root_name(syn_doc *doc, syn_str name);
+
+#define KEY_MAX        1024u
+#define NAME_MAX_BYTES 255u
+
+#endif

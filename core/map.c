@@ -1,0 +1,189 @@
+#include "map.h"
+
+#include "sort.h"
+
+void map_free(struct map *map, const syn_mem *mem)
+{
+    for (uint32_t i = 0; i < map->registers.n; i++) {
+        struct map_register *reg = &map->registers.at[i];
+        if (reg->cap > 0)
+            mem_free(mem, reg->writes.many, (size_t)reg->cap * sizeof(struct map_write));
+    }
+    array_free(mem, &map->registers);
+    mem_free(mem, map->slots, (size_t)map->slot_cap * sizeof *map->slots);
+    mem_free(mem, map->shown, (size_t)map->shown_cap * sizeof *map->shown);
+    *map = (struct map){0};
+}
+
+static uint32_t slot_of(uint32_t key, uint32_t cap)
+{
+    return (key * 2654435761u) & (cap - 1);
+}
+
+struct map_register *map_find(const struct map *map, uint32_t key)
+{
+    if (map->slot_cap == 0) return NULL;
+    uint32_t slot = slot_of(key, map->slot_cap);
+    while (map->slots[slot] != 0) {
+        struct map_register *reg = &map->registers.at[map->slots[slot] - 1];
+        if (reg->key == key) return reg;
+        slot = (slot + 1) & (map->slot_cap - 1);
+    }
+    return NULL;
+}
+
+static void put_slot(struct map *map, uint32_t key, uint32_t index)
+{
+    uint32_t slot = slot_of(key, map->slot_cap);
+    while (map->slots[slot] != 0) slot = (slot + 1) & (map->slot_cap - 1);
+    map->slots[slot] = index + 1;
+}
+
+static syn_err grow_slots(struct map *map, const syn_mem *mem)
+{
+    if (map->slot_cap > 0 && (map->registers.n + 1) * 4 <= map->slot_cap * 3) return SYN_OK;
+    uint32_t cap = map->slot_cap == 0 ? 8 : map->slot_cap * 2;
+    uint32_t *slots = mem_zalloc(mem, (size_t)cap * sizeof *slots);
+    if (slots == NULL) return SYN_ENOMEM;
+    mem_free(mem, map->slots, (size_t)map->slot_cap * sizeof *map->slots);
+    map->slots = slots;
+    map->slot_cap = cap;
+    for (uint32_t i = 0; i < map->registers.n; i++) put_slot(map, map->registers.at[i].key, i);
+    return SYN_OK;
+}
+
+static syn_err add_register(struct map *map, const syn_mem *mem, uint32_t key,
+                            struct map_register **out)
+{
+    syn_err err = grow_slots(map, mem);
+    if (err == SYN_OK) err = array_reserve(mem, &map->registers, 1);
+    if (err == SYN_OK) {
+        void *shown = map->shown;
+        err = mem_reserve(mem, &shown, &map->shown_cap, map->registers.n + 1, sizeof *map->shown);
+        map->shown = shown;
+    }
+    if (err != SYN_OK) return err;
+    put_slot(map, key, map->registers.n);
+    *out = array_push(&map->registers);
+    **out = (struct map_register){.key = key};
+    return SYN_OK;
+}
+
+syn_err map_reserve(struct map *map, const syn_mem *mem, uint32_t key, bool fast)
+{
+    struct map_register *reg = map_find(map, key);
+    syn_err err = reg == NULL ? add_register(map, mem, key, &reg) : SYN_OK;
+    if (err != SYN_OK) return err;
+    uint32_t need = fast && reg->pending == 0 ? 1 : reg->count + reg->pending + 1;
+    if (need > (reg->cap == 0 ? 1u : reg->cap)) {
+        uint32_t cap = need + need / 2;
+        struct map_write *many = mem_alloc(mem, (size_t)cap * sizeof *many);
+        if (many == NULL) return SYN_ENOMEM;
+        memcpy(many, register_writes(reg), (size_t)reg->count * sizeof *many);
+        if (reg->cap > 0) mem_free(mem, reg->writes.many, (size_t)reg->cap * sizeof *many);
+        reg->writes.many = many;
+        reg->cap = cap;
+    }
+    reg->pending++;
+    return SYN_OK;
+}
+
+void map_unreserve(struct map *map, uint32_t key)
+{
+    struct map_register *reg = map_find(map, key);
+    if (reg != NULL && reg->pending > 0) reg->pending--;
+}
+
+/* Does a win over b? */
+static bool beats(const struct graph *graph, const struct map_write *a, const struct map_write *b)
+{
+    if (a->lamport != b->lamport) return a->lamport > b->lamport;
+    uint64_t peer_a = graph_agent_peer(graph, a->agent), peer_b = graph_agent_peer(graph, b->agent);
+    return peer_a != peer_b ? peer_a > peer_b : a->seq > b->seq;
+}
+
+void map_write_in(struct map *map, const struct graph *graph, uint32_t key,
+                  const struct map_write *write, bool fast)
+{
+    struct map_register *reg = map_find(map, key);
+    assert(reg != NULL);
+    struct map_write *writes = reg->cap == 0 ? &reg->writes.one : reg->writes.many;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < reg->count && !fast; i++) {
+        bool superseded =
+            writes[i].lv == LV_NONE || graph_contains(graph, &write->lv, 1, writes[i].lv);
+        if (!superseded) writes[kept++] = writes[i];
+    }
+    uint32_t place = kept;
+    assert(kept < (reg->cap == 0 ? 1u : reg->cap));
+    for (; place > 0 && beats(graph, write, &writes[place - 1]); place--)
+        writes[place] = writes[place - 1];
+    writes[place] = *write;
+    reg->count = kept + 1;
+    assert(reg->pending > 0);
+    reg->pending--;
+    map->shown_valid = false;
+}
+
+bool map_add_loser(struct map *map, const struct graph *graph, uint32_t key,
+                   const struct map_write *write)
+{
+    struct map_register *reg = map_find(map, key);
+    assert(reg != NULL && reg->pending > 0);
+    struct map_write *writes = reg->cap == 0 ? &reg->writes.one : reg->writes.many;
+    reg->pending--;
+    if (reg->count > 0 && !beats(graph, &writes[reg->count - 1], write)) return false;
+    writes[reg->count++] = *write;
+    map->shown_valid = false;
+    return true;
+}
+
+const struct map_write *map_winner(const struct map *map, uint32_t key)
+{
+    const struct map_register *reg = key == NAME_NONE ? NULL : map_find(map, key);
+    if (reg == NULL || reg->count == 0) return NULL;
+    const struct map_write *winner = register_writes(reg);
+    return winner->gone ? NULL : winner;
+}
+
+struct by_key {
+    const struct map *map;
+    const struct names *names;
+};
+
+static bool key_before(const void *context, uint32_t a, uint32_t b)
+{
+    const struct by_key *by = context;
+    return str_compare(names_get(by->names, by->map->registers.at[a].key),
+                       names_get(by->names, by->map->registers.at[b].key)) < 0;
+}
+
+void map_sort(const struct map *map, const struct names *names, uint32_t *order, uint32_t count)
+{
+    const struct by_key by = {map, names};
+    sort_indexes(order, count, key_before, &by);
+}
+
+uint32_t map_shown(struct map *map, const struct names *names, const uint32_t **order)
+{
+    if (!map->shown_valid) {
+        map->shown_count = 0;
+        for (uint32_t i = 0; i < map->registers.n; i++) {
+            const struct map_register *reg = &map->registers.at[i];
+            if (reg->count > 0 && !register_writes(reg)->gone) map->shown[map->shown_count++] = i;
+        }
+        map_sort(map, names, map->shown, map->shown_count);
+        map->shown_valid = true;
+    }
+    *order = map->shown;
+    return map->shown_count;
+}
+
+size_t map_footprint(const struct map *map)
+{
+    size_t bytes = (size_t)map->registers.cap * sizeof(struct map_register) +
+                   ((size_t)map->slot_cap + map->shown_cap) * sizeof(uint32_t);
+    for (uint32_t i = 0; i < map->registers.n; i++)
+        bytes += (size_t)map->registers.at[i].cap * sizeof(struct map_write);
+    return bytes;
+}

@@ -1,0 +1,70 @@
+/* map.h -- registers by key: last writer wins, concurrent losers stay readable.
+ *
+ * A register holds the writes of its key that no other write of it has among its ancestors, the
+ * winner first (by lamport, peer, seq, all unsigned, the greatest wins).  A delete is a write like
+ * any other.
+ *
+ *     registers   key 7 -> [write, write]     key 2 -> [write]     in order of first use
+ *     index       open addressing from key number to register
+ *     shown       registers whose winner is no delete, by bytes of the key; made when asked for
+ *
+ * map_reserve may fail, map_write cannot. */
+#ifndef SYN_CORE_MAP_H
+#define SYN_CORE_MAP_H
+
+#include "oplog.h"
+
+struct map_write {
+    lv_t lv; /* LV_NONE: below the snapshot, so an ancestor of everything here */
+    uint32_t agent, seq, lamport;
+    bool gone;
+    struct op_arg value;
+};
+
+struct map_register {
+    uint32_t key;
+    uint32_t count;
+    uint32_t cap;     /* 0: `one` holds the only write */
+    uint32_t pending; /* writes that have room reserved and are still to come */
+    union {
+        struct map_write one;
+        struct map_write *many;
+    } writes;
+};
+
+struct map {
+    ARRAY(struct map_register) registers;
+    uint32_t *slots; /* register + 1 */
+    uint32_t slot_cap;
+    uint32_t *shown; /* capacity: registers.cap */
+    uint32_t shown_cap, shown_count;
+    bool shown_valid;
+};
+
+void map_free(struct map *map, const syn_mem *mem);
+/* Makes room for one write more than reserved already; each reserve is followed by one map_write_in
+ * or one map_unreserve.  `fast`: the write will supersede all others. */
+syn_err map_reserve(struct map *map, const syn_mem *mem, uint32_t key, bool fast);
+void map_unreserve(struct map *map, uint32_t key);
+/* Takes a write in: those that are its ancestors go.  `fast`: all are. */
+void map_write_in(struct map *map, const struct graph *graph, uint32_t key,
+                  const struct map_write *write, bool fast);
+/* Puts a write of a snapshot behind those of its key (reserved as not fast); false: it does not
+ * lose against the last of them. */
+bool map_add_loser(struct map *map, const struct graph *graph, uint32_t key,
+                   const struct map_write *write);
+/* NULL: the key was never written. */
+struct map_register *map_find(const struct map *map, uint32_t key);
+static inline const struct map_write *register_writes(const struct map_register *reg)
+{
+    return reg->cap == 0 ? &reg->writes.one : reg->writes.many;
+}
+/* The winner if it shows, or NULL. */
+const struct map_write *map_winner(const struct map *map, uint32_t key);
+/* Shown registers in byte order of their keys. */
+uint32_t map_shown(struct map *map, const struct names *names, const uint32_t **order);
+/* Sorts `count` indexes of registers by bytes of their keys. */
+void map_sort(const struct map *map, const struct names *names, uint32_t *order, uint32_t count);
+size_t map_footprint(const struct map *map);
+
+#endif

@@ -1,0 +1,173 @@
+#include "oplog.h"
+
+#include "utf8.h"
+
+void oplog_free(struct oplog *log, const syn_mem *mem)
+{
+    array_free(mem, &log->runs);
+    array_free(mem, &log->text);
+    array_free(mem, &log->args);
+}
+
+syn_err oplog_reserve(struct oplog *log, const syn_mem *mem, uint32_t runs, size_t text,
+                      uint32_t args)
+{
+    syn_err err = array_reserve(mem, &log->runs, runs);
+    if (err == SYN_OK) err = array_reserve(mem, &log->text, text);
+    if (err == SYN_OK) err = array_reserve(mem, &log->args, args);
+    return err;
+}
+
+bool op_takes_args(uint32_t kind)
+{
+    switch (kind) {
+    case OP_MAP_SET:
+    case OP_MAP_DELETE:
+    case OP_LIST_INSERT:
+    case OP_LIST_SET:
+    case OP_COUNTER_ADD:
+    case OP_FIRST_UNKNOWN:
+        return true;
+    default:
+        return false;
+    }
+}
+
+bool op_is_delete(uint32_t kind)
+{
+    return kind == OP_DELETE || kind == OP_DELETE_BACK;
+}
+
+uint32_t delete_join(uint32_t *kind, uint32_t pos, uint32_t len, uint32_t more_kind,
+                     uint32_t more_pos, uint32_t more_len)
+{
+    uint32_t direction;
+    if (len > 1)
+        direction = *kind;
+    else if (more_pos == pos)
+        direction = OP_DELETE;
+    else
+        direction = OP_DELETE_BACK;
+    uint32_t expected = direction == OP_DELETE ? pos : pos - len;
+    if (more_pos != expected || (direction == OP_DELETE_BACK && pos < len)) return 0;
+    *kind = direction;
+    return more_len == 1 || more_kind == direction ? more_len : 1;
+}
+
+/* Can the whole of `run` (not a delete) continue `last`, which has `last_len` events? */
+static bool continues(const struct op_run *last, uint32_t last_len, const struct op_run *run)
+{
+    if (last->kind != run->kind || last->container != run->container) return false;
+    switch (run->kind) {
+    case OP_TEXT_INSERT:
+    case OP_LIST_INSERT:
+    case OP_LIST_SET:
+        return run->pos == last->pos + last_len;
+    case OP_MAP_SET:
+    case OP_MAP_DELETE:
+    case OP_COUNTER_ADD:
+    case OP_NOTHING:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* How many events of `run` the last run takes in; may turn a single delete's direction. */
+static uint32_t join_last(struct oplog *log, const struct op_run *run, uint32_t len)
+{
+    struct op_run *last = &log->runs.at[log->runs.n - 1];
+    uint32_t last_len = log->end - last->lv;
+    if (op_is_delete(run->kind)) {
+        if (!op_is_delete(last->kind) || last->container != run->container) return 0;
+        return delete_join(&last->kind, last->pos, last_len, run->kind, run->pos, len);
+    }
+    return continues(last, last_len, run) ? len : 0;
+}
+
+uint32_t oplog_append(struct oplog *log, const struct op_run *run, uint32_t len, bool joins)
+{
+    assert(run->lv == log->end);
+    assert(len > 0);
+    uint32_t joined = joins && log->runs.n > 0 ? join_last(log, run, len) : 0;
+    log->end += joined;
+    if (joined < len) {
+        struct op_run rest = *run;
+        rest.lv += joined;
+        if (joined >
+            0) { /* one event of a delete went to the run before: the rest begins after it */
+            rest.pos -= run->kind == OP_DELETE_BACK ? 1 : 0;
+            rest.before -= 1;
+        }
+        *array_push(&log->runs) = rest;
+        log->end += len - joined;
+    }
+    return log->runs.n - 1;
+}
+
+struct oplog_mark oplog_mark(const struct oplog *log)
+{
+    return (struct oplog_mark){log->end, log->text.n, log->args.n};
+}
+
+void oplog_truncate(struct oplog *log, struct oplog_mark mark)
+{
+    assert(mark.end <= log->end);
+    while (log->runs.n > 0 && log->runs.at[log->runs.n - 1].lv >= mark.end) log->runs.n--;
+    log->end = mark.end;
+    log->text.n = mark.text;
+    log->args.n = mark.args;
+    log->last_hit = 0;
+}
+
+uint32_t oplog_find(const struct oplog *log, lv_t lv)
+{
+    assert(lv < log->end);
+    uint32_t low = 0, high = log->runs.n;
+    if (high > 0 && log->runs.at[high - 1].lv <= lv) return high - 1;
+    while (high - low > 1) {
+        uint32_t middle = low + (high - low) / 2;
+        if (log->runs.at[middle].lv <= lv)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+uint32_t oplog_text_bytes(const struct oplog *log, uint32_t at, uint32_t scalars)
+{
+    if (!log->wide) return scalars;
+    return (uint32_t)utf8_offset(log->text.at + at, log->text.n - at, scalars);
+}
+
+struct op_piece oplog_piece(const struct oplog *log, uint32_t run, lv_t from, lv_t end)
+{
+    const struct op_run *op = &log->runs.at[run];
+    uint32_t skip = from - op->lv;
+    struct op_piece piece = {from, end, op->kind, op->container, op->pos, op->at};
+    assert(from >= op->lv && end <= oplog_run_end(log, run) && from < end);
+    if (skip == 0) return piece;
+    switch (op->kind) {
+    case OP_TEXT_INSERT:
+        piece.pos += skip;
+        piece.at += oplog_text_bytes(log, op->at, skip);
+        break;
+    case OP_LIST_INSERT:
+    case OP_LIST_SET:
+        piece.pos += skip;
+        piece.at += skip;
+        break;
+    case OP_DELETE_BACK:
+        piece.pos -= skip;
+        break;
+    case OP_MAP_SET:
+    case OP_MAP_DELETE:
+    case OP_COUNTER_ADD:
+        piece.at += skip;
+        break;
+    default: /* DELETE, NOTHING: nothing moves; unknown: one arg for the whole run */
+        break;
+    }
+    return piece;
+}

@@ -1,0 +1,98 @@
+/* oplog.h -- what the events did, in the order they came here (LV order).
+ *
+ * One entry per run of like operations; a run never crosses a border between graph runs, so its
+ * first event's parents are the graph run's, or the event before it.  A run has no length: it ends
+ * where the next one begins.
+ *
+ *     runs   [lv 0 INSERT pos 0 at 0] [lv 5 DELETE pos 4] [lv 7 MAP_SET at 0] ...
+ *     text   "hello" ...              content of inserts, strings and bytes of values
+ *     args   {key, value} ...         one per event that takes a key or a value
+ *
+ * Append-only; taking events back is setting counts back (oplog_truncate). */
+#ifndef SYN_CORE_OPLOG_H
+#define SYN_CORE_OPLOG_H
+
+#include "change.h"
+#include "graph.h"
+#include "names.h"
+
+/* A value (and the key it is written under), with its bytes in oplog.text. */
+struct op_arg {
+    uint32_t key;  /* name number; OP_FIRST_UNKNOWN: the real kind */
+    uint32_t kind; /* syn_value_kind; OP_FIRST_UNKNOWN: op_arg */
+    union {
+        int64_t i;
+        double real;
+        struct {
+            uint32_t off, len;
+        } blob;
+        struct {
+            uint32_t kind; /* of the child container */
+            syn_obj obj;
+        } child;
+    } as;
+};
+
+struct op_run {
+    lv_t lv;
+    uint32_t pos;       /* at the parents of the first event */
+    uint32_t at;        /* TEXT_INSERT: offset in text; others: first index in args */
+    uint32_t before;    /* sequences: length of the container when the run was applied; exact at
+                           critical versions */
+    uint32_t container; /* SYN_NO_OBJ: OP_NOTHING */
+    uint32_t kind;      /* enum op_kind; OP_FIRST_UNKNOWN for all unknown ones */
+};
+
+struct oplog {
+    ARRAY(struct op_run) runs;
+    ARRAY(char) text;
+    ARRAY(struct op_arg) args;
+    lv_t end;  /* LVs covered: [0, end) */
+    bool wide; /* some text is not ASCII: offsets must be counted */
+    uint32_t last_hit;
+};
+
+struct oplog_mark {
+    lv_t end;
+    uint32_t text, args;
+};
+
+void oplog_free(struct oplog *log, const syn_mem *mem);
+/* Room for `runs` runs, `text` bytes and `args` args; after that the appends below cannot fail. */
+syn_err oplog_reserve(struct oplog *log, const syn_mem *mem, uint32_t runs, size_t text,
+                      uint32_t args);
+
+/* Appends `len` events.  joins: the first event continues the graph run of the event before it.
+ * Text and args were pushed by the caller just before, in order.  Returns the index of the run that
+ * now holds the last of the events. */
+uint32_t oplog_append(struct oplog *log, const struct op_run *run, uint32_t len, bool joins);
+
+struct oplog_mark oplog_mark(const struct oplog *log);
+void oplog_truncate(struct oplog *log, struct oplog_mark mark);
+
+uint32_t oplog_find(const struct oplog *log, lv_t lv); /* index of the run of lv */
+static inline lv_t oplog_run_end(const struct oplog *log, uint32_t run)
+{
+    return run + 1 < log->runs.n ? log->runs.at[run + 1].lv : log->end;
+}
+/* Does the kind take one arg per event? */
+bool op_takes_args(uint32_t kind);
+bool op_is_delete(uint32_t kind);
+
+/* A clipped run: events [from, end) of one run as a run of its own. */
+struct op_piece {
+    lv_t from, end;
+    uint32_t kind, container, pos, at;
+};
+struct op_piece oplog_piece(const struct oplog *log, uint32_t run, lv_t from, lv_t end);
+/* Bytes of `scalars` scalars of content from offset `at`. */
+uint32_t oplog_text_bytes(const struct oplog *log, uint32_t at, uint32_t scalars);
+
+/* The positions deleted by (kind, pos, len), joined behind those of *out: how many events of the
+ * second can continue the first as one run (0, 1 or all), making *kind FORWARD or BACK.  The rule
+ * is the same in the log and on the wire (PROTOCOL.md, "Canonical form"): runs are as long as
+ * possible from the front, event by event. */
+uint32_t delete_join(uint32_t *kind, uint32_t pos, uint32_t len, uint32_t more_kind,
+                     uint32_t more_pos, uint32_t more_len);
+
+#endif

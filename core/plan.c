@@ -1,0 +1,382 @@
+/* plan.c -- from appended operations to the state.
+ *
+ * doc_plan turns each operation into effects on today's state.  One that nothing is concurrent with
+ * acts as it says; others in a sequence go through the merge (merge.h).  Only then, when every
+ * operation of the change has been found possible, doc_carry_out reserves memory and changes the
+ * state, which can no longer fail. */
+#include "doc.h"
+
+struct doc_mark doc_mark(const syn_doc *doc)
+{
+    return (struct doc_mark){oplog_mark(&doc->log), doc->all.list.n, doc->names.list.n,
+                             doc->records.n};
+}
+
+static void forget_runs(syn_doc *doc, struct container *c)
+{
+    while (c->runs.n > 0 && c->runs.at[c->runs.n - 1] >= doc->log.runs.n) c->runs.n--;
+}
+
+static uint32_t state_len(const struct container *c)
+{
+    if (c->id.kind == SYN_TEXT) return c->as.text == NULL ? 0 : (uint32_t)rope_len(c->as.text);
+    return c->id.kind == SYN_LIST ? c->as.list.n : 0;
+}
+
+void doc_undo_append(syn_doc *doc, struct doc_mark mark)
+{
+    graph_truncate(doc->graph, mark.log.end);
+    oplog_truncate(&doc->log, mark.log);
+    doc->plan.n = 0;
+    for (uint32_t i = 0; i < mark.containers; i++) {
+        struct container *c = container_at(&doc->all, i);
+        forget_runs(doc, c);
+        c->need_edits = 0;
+        c->need_bytes = 0;
+        if (!kind_is_sequence(c->id.kind)) continue;
+        c->len = state_len(c);
+        if (c->merge == NULL || c->merge->fed <= mark.log.end) continue;
+        merge_free(c->merge, &doc->mem);
+        c->merge = NULL;
+    }
+    containers_truncate(&doc->all, &doc->mem, mark.containers);
+    names_truncate(&doc->names, mark.names);
+    doc->records.n = mark.records;
+    if (doc->agent != AGENT_NONE && graph_agent_next(doc->graph, doc->agent) == 0)
+        doc->agent = graph_agent_find(doc->graph, doc->peer);
+}
+
+syn_err doc_reserve_append(syn_doc *doc, syn_obj container, size_t text, uint32_t args)
+{
+    syn_err err = oplog_reserve(&doc->log, &doc->mem, 1, text, args);
+    if (err == SYN_OK && container != SYN_NO_OBJ) {
+        struct container *c = container_at(&doc->all, container);
+        if (kind_is_sequence(c->id.kind)) err = array_reserve(&doc->mem, &c->runs, 1);
+    }
+    return err;
+}
+
+void doc_append(syn_doc *doc, const struct op_run *run, uint32_t len, bool joins)
+{
+    uint32_t index = oplog_append(&doc->log, run, len, joins);
+    if (run->container == SYN_NO_OBJ) return;
+    struct container *c = container_at(&doc->all, run->container);
+    if (!kind_is_sequence(c->id.kind)) return;
+    if (c->runs.n == 0 || c->runs.at[c->runs.n - 1] != index) *array_push(&c->runs) = index;
+}
+
+static syn_err plan_push(syn_doc *doc, struct effect effect)
+{
+    syn_err err = array_reserve(&doc->mem, &doc->plan, 1);
+    if (err == SYN_OK) *array_push(&doc->plan) = effect;
+    return err;
+}
+
+static struct effect effect_of(const struct op_piece *piece, bool fast)
+{
+    return (struct effect){.container = piece->container,
+                           .kind = piece->kind,
+                           .pos = piece->pos,
+                           .len = piece->end - piece->from,
+                           .at = piece->at,
+                           .lv = piece->from,
+                           .fast = fast};
+}
+
+static syn_err plan_insert(syn_doc *doc, struct container *c, struct effect effect)
+{
+    if (effect.kind == OP_TEXT_INSERT)
+        effect.bytes = oplog_text_bytes(&doc->log, effect.at, effect.len);
+    if (c->len > SEQ_MAX - effect.len) return SYN_ELIMIT;
+    syn_err err = plan_push(doc, effect);
+    if (err == SYN_OK) c->len += effect.len;
+    return err;
+}
+
+static syn_err plan_delete(syn_doc *doc, struct container *c, struct effect effect)
+{
+    effect.kind = OP_DELETE;
+    syn_err err = plan_push(doc, effect);
+    if (err == SYN_OK) c->len -= effect.len;
+    return err;
+}
+
+static syn_err plan_fast_sequence(syn_doc *doc, struct container *c, const struct op_piece *piece)
+{
+    struct effect effect = effect_of(piece, true);
+    switch (piece->kind) {
+    case OP_DELETE:
+        if (effect.pos > c->len || effect.len > c->len - effect.pos) return SYN_ERANGE;
+        return plan_delete(doc, c, effect);
+    case OP_DELETE_BACK:
+        if (effect.pos >= c->len || effect.len > effect.pos + 1) return SYN_ERANGE;
+        effect.pos -= effect.len - 1;
+        return plan_delete(doc, c, effect);
+    case OP_LIST_SET: {
+        if (effect.pos > c->len || effect.len > c->len - effect.pos) return SYN_ERANGE;
+        syn_err err = SYN_OK;
+        for (uint32_t i = 0; err == SYN_OK && i < piece->end - piece->from; i++) {
+            effect.len = 1;
+            err = plan_push(doc, effect);
+            effect.pos++, effect.at++, effect.lv++;
+        }
+        return err;
+    }
+    default:
+        if (effect.pos > c->len) return SYN_ERANGE;
+        return plan_insert(doc, c, effect);
+    }
+}
+
+static syn_err plan_merged_set(syn_doc *doc, struct container *c, const struct merge_source *source,
+                               const struct op_piece *piece)
+{
+    uint32_t len = piece->end - piece->from;
+    doc->where.n = 0;
+    syn_err err = array_reserve(&doc->mem, &doc->where, len);
+    if (err == SYN_OK) err = merge_set(c->merge, source, piece, doc->where.at);
+    for (uint32_t i = 0; err == SYN_OK && i < len; i++) {
+        if (doc->where.at[i] == UINT32_MAX) continue; /* the item was deleted concurrently */
+        struct effect effect = effect_of(piece, false);
+        effect.pos = doc->where.at[i];
+        effect.len = 1;
+        effect.at += i;
+        effect.lv += i;
+        err = plan_push(doc, effect);
+    }
+    return err;
+}
+
+static syn_err plan_merged(syn_doc *doc, struct container *c, const struct op_piece *piece)
+{
+    const struct merge_source source = {&doc->mem,  doc->graph, &doc->log,
+                                        c->runs.at, c->runs.n,  c->len};
+    if (c->merge == NULL) c->merge = merge_new(doc->shared);
+    if (c->merge == NULL) return SYN_ENOMEM;
+    syn_err err = merge_prepare(c->merge, &source, piece);
+    struct effect effect = effect_of(piece, false);
+    if (err != SYN_OK) return err;
+    if (piece->kind == OP_LIST_SET) return plan_merged_set(doc, c, &source, piece);
+    if (!op_is_delete(piece->kind)) {
+        err = merge_insert(c->merge, &source, piece, &effect.pos);
+        return err == SYN_OK ? plan_insert(doc, c, effect) : err;
+    }
+    err = merge_delete(c->merge, &source, piece);
+    for (uint32_t i = 0; err == SYN_OK && i < c->merge->deletes.n; i++) {
+        effect.pos = c->merge->deletes.at[i].pos;
+        effect.len = c->merge->deletes.at[i].len;
+        err = plan_delete(doc, c, effect);
+    }
+    return err;
+}
+
+syn_err doc_plan(syn_doc *doc, const struct op_piece *piece, bool fast)
+{
+    if (piece->container == SYN_NO_OBJ || piece->kind == OP_FIRST_UNKNOWN) return SYN_OK;
+    struct container *c = container_at(&doc->all, piece->container);
+    if (!kind_is_sequence(c->id.kind)) return plan_push(doc, effect_of(piece, fast));
+    if (fast) {
+        merge_free(c->merge, &doc->mem);
+        c->merge = NULL;
+        return plan_fast_sequence(doc, c, piece);
+    }
+    syn_err err = plan_merged(doc, c, piece);
+    if (err != SYN_OK) {
+        merge_free(c->merge, &doc->mem);
+        c->merge = NULL;
+    }
+    return err;
+}
+
+/* ---- Carrying out -------------------------------------------------------------------------------
+ */
+
+static syn_err reserve_map(syn_doc *doc, struct container *c, const struct effect *effect,
+                           uint32_t *done)
+{
+    syn_err err = SYN_OK;
+    for (*done = 0; err == SYN_OK && *done < effect->len; *done += err == SYN_OK)
+        err = map_reserve(&c->as.map, &doc->mem, doc->log.args.at[effect->at + *done].key,
+                          effect->fast);
+    return err;
+}
+
+static void unreserve_maps(syn_doc *doc, uint32_t effects, uint32_t of_last)
+{
+    for (uint32_t i = 0; i <= effects && i < doc->plan.n; i++) {
+        const struct effect *effect = &doc->plan.at[i];
+        struct container *c = container_at(&doc->all, effect->container);
+        if (c->id.kind != SYN_MAP) continue;
+        uint32_t count = i < effects ? effect->len : of_last;
+        for (uint32_t k = 0; k < count; k++)
+            map_unreserve(&c->as.map, doc->log.args.at[effect->at + k].key);
+    }
+}
+
+/* Sums up, per container, what its effects will need. */
+static syn_err reserve_state(syn_doc *doc, struct container *c, const struct effect *effect)
+{
+    c->need_edits++;
+    switch (effect->kind) {
+    case OP_TEXT_INSERT:
+        if (c->as.text == NULL) c->as.text = rope_new(doc->shared);
+        if (c->as.text == NULL) return SYN_ENOMEM;
+        c->need_bytes += effect->bytes;
+        return rope_reserve(c->as.text, c->need_edits, c->need_bytes);
+    case OP_LIST_INSERT:
+        c->need_bytes += effect->len;
+        return list_reserve(&c->as.list, &doc->mem, (uint32_t)c->need_bytes);
+    case OP_DELETE:
+        return c->id.kind == SYN_TEXT ? rope_reserve(c->as.text, c->need_edits, c->need_bytes)
+                                      : SYN_OK;
+    default:
+        return SYN_OK;
+    }
+}
+
+static syn_err reserve_plan(syn_doc *doc)
+{
+    uint32_t records = 0, i = 0, of_last = 0;
+    syn_err err = SYN_OK;
+    for (; i < doc->plan.n; i++) {
+        const struct effect *effect = &doc->plan.at[i];
+        struct container *c = container_at(&doc->all, effect->container);
+        bool is_map = c->id.kind == SYN_MAP;
+        records += is_map ? effect->len : 1;
+        err = is_map ? reserve_map(doc, c, effect, &of_last) : reserve_state(doc, c, effect);
+        if (err != SYN_OK) break;
+    }
+    if (err == SYN_OK) err = records_reserve(doc, records);
+    if (err != SYN_OK) unreserve_maps(doc, i, of_last);
+    for (uint32_t k = 0; k < doc->plan.n; k++) {
+        struct container *c = container_at(&doc->all, doc->plan.at[k].container);
+        c->need_edits = 0;
+        c->need_bytes = 0;
+    }
+    return err;
+}
+
+static struct writer writer_of(const syn_doc *doc, lv_t lv)
+{
+    struct writer writer;
+    graph_id(doc->graph, lv, &writer.agent, &writer.seq);
+    writer.lamport = graph_lamport(doc->graph, lv);
+    return writer;
+}
+
+static void do_map(syn_doc *doc, struct container *c, const struct effect *effect, bool local)
+{
+    for (uint32_t i = 0; i < effect->len; i++) {
+        lv_t lv = effect->lv + i;
+        const struct op_arg *arg = &doc->log.args.at[effect->at + i];
+        struct writer by = writer_of(doc, lv);
+        struct map_write write = {lv,  by.agent, by.seq, by.lamport, effect->kind == OP_MAP_DELETE,
+                                  *arg};
+        const struct map_write *before = map_winner(&c->as.map, arg->key);
+        bool showed = before != NULL;
+        map_write_in(&c->as.map, doc->graph, arg->key, &write, effect->fast);
+        const struct map_write *after = map_winner(&c->as.map, arg->key);
+        struct record record = {.obj = effect->container, .local = local, .key = arg->key};
+        if (after == NULL) {
+            record.kind = SYN_EVENT_UNSET;
+            if (showed) records_push(doc, record);
+        } else if (after->lv == lv || !showed) {
+            record.kind = SYN_EVENT_SET;
+            record.value = after->value;
+            records_push(doc, record);
+        }
+    }
+}
+
+static void do_list_insert(syn_doc *doc, struct container *c, const struct effect *effect,
+                           bool local)
+{
+    list_open(&c->as.list, effect->pos, effect->len);
+    for (uint32_t i = 0; i < effect->len; i++) {
+        struct writer by = writer_of(doc, effect->lv + i);
+        *list_slot_at(&c->as.list, effect->pos + i) =
+            (struct list_slot){doc->log.args.at[effect->at + i], by, by};
+    }
+    records_list(doc, effect->container, local, effect->pos, 0, effect->len, effect->at);
+}
+
+/* Last writer wins by (lamport, peer, seq). */
+static bool writer_beats(const syn_doc *doc, struct writer a, struct writer b)
+{
+    if (a.lamport != b.lamport) return a.lamport > b.lamport;
+    uint64_t peer_a = graph_agent_peer(doc->graph, a.agent);
+    uint64_t peer_b = graph_agent_peer(doc->graph, b.agent);
+    return peer_a != peer_b ? peer_a > peer_b : a.seq > b.seq;
+}
+
+static void do_list_set(syn_doc *doc, struct container *c, const struct effect *effect, bool local)
+{
+    struct list_slot *slot = list_slot_at(&c->as.list, effect->pos);
+    struct writer by = writer_of(doc, effect->lv);
+    if (!writer_beats(doc, by, slot->set)) return;
+    slot->value = doc->log.args.at[effect->at];
+    slot->set = by;
+    records_push(doc, (struct record){.kind = SYN_EVENT_SET,
+                                      .obj = effect->container,
+                                      .local = local,
+                                      .pos = effect->pos,
+                                      .key = NAME_NONE,
+                                      .value = slot->value});
+}
+
+static void do_counter(syn_doc *doc, struct container *c, const struct effect *effect, bool local)
+{
+    uint64_t sum = 0; /* modulo 2^64, so in unsigned arithmetic */
+    for (uint32_t i = 0; i < effect->len; i++)
+        sum += (uint64_t)doc->log.args.at[effect->at + i].as.i;
+    c->as.counter = (int64_t)((uint64_t)c->as.counter + sum);
+    records_push(doc, (struct record){.kind = SYN_EVENT_ADD,
+                                      .obj = effect->container,
+                                      .local = local,
+                                      .delta = (int64_t)sum});
+}
+
+static void do_effect(syn_doc *doc, const struct effect *effect, bool local)
+{
+    struct container *c = container_at(&doc->all, effect->container);
+    switch (effect->kind) {
+    case OP_TEXT_INSERT:
+        rope_insert(c->as.text, effect->pos, doc->log.text.at + effect->at, effect->bytes,
+                    effect->len);
+        records_text(doc, effect->container, local, effect->pos, 0, effect->len, effect->at,
+                     effect->bytes);
+        break;
+    case OP_DELETE:
+        if (c->id.kind == SYN_TEXT) {
+            rope_delete(c->as.text, effect->pos, effect->len);
+            records_text(doc, effect->container, local, effect->pos, effect->len, 0, 0, 0);
+        } else {
+            list_delete(&c->as.list, effect->pos, effect->len);
+            records_list(doc, effect->container, local, effect->pos, effect->len, 0, 0);
+        }
+        break;
+    case OP_LIST_INSERT:
+        do_list_insert(doc, c, effect, local);
+        break;
+    case OP_LIST_SET:
+        do_list_set(doc, c, effect, local);
+        break;
+    case OP_MAP_SET:
+    case OP_MAP_DELETE:
+        do_map(doc, c, effect, local);
+        break;
+    default:
+        assert(effect->kind == OP_COUNTER_ADD);
+        do_counter(doc, c, effect, local);
+        break;
+    }
+}
+
+syn_err doc_carry_out(syn_doc *doc, bool local)
+{
+    syn_err err = reserve_plan(doc);
+    if (err != SYN_OK) return err;
+    for (uint32_t i = 0; i < doc->plan.n; i++) do_effect(doc, &doc->plan.at[i], local);
+    doc->plan.n = 0;
+    return SYN_OK;
+}
