@@ -32,7 +32,7 @@ typedef ARRAY(lv_t) lv_set;               /* a version: ascending antichain */
 
 struct graph_run {
     lv_t lv, end;     /* [lv, end) */
-    lv_t shadow;      /* smallest s such that all of [s, lv) are ancestors of lv */
+    lv_t shadow;      /* all of [shadow, lv) are ancestors of lv; as low as is cheap to know */
     uint32_t lamport; /* of event lv; event lv + i has lamport + i */
     uint32_t agent, seq;
     uint32_t parent_first, parent_count; /* into graph.parents */
