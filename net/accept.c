@@ -1,0 +1,388 @@
+/* accept.c -- Changes from a client, and edits by the program that the server lives in.
+ *
+ * The checks that need no document come first (rights, who answers for a peer, gaps, limits), then
+ * core judges the rest by applying it; a refusal names every peer of the frame, because what is in
+ * flight behind it stands on it. */
+#include "hub_impl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One peer's part of a frame. */
+struct part {
+    uint64_t peer; /* 0: no events here, only named as a parent */
+    uint32_t first, next;
+};
+
+struct offer {
+    struct channel *ch;
+    struct room *room;
+    const syn_changes *set;
+    struct part *parts; /* one per set->peers */
+    uint64_t events;
+    uint32_t bytes;
+};
+
+struct refusal {
+    enum code code;
+    bool permanent;
+    uint32_t retry_ms, op_run;
+    const char *detail;
+};
+
+static uint32_t next_of(struct room *room, const struct room_peer *peer)
+{
+    uint32_t next = syn_doc_next(room->doc, peer->peer);
+    return next > peer->next ? next : peer->next;
+}
+
+static void find_parts(struct offer *offer)
+{
+    const syn_changes *set = offer->set;
+    for (uint32_t i = 0; i < set->run_count; i++) {
+        const struct change_run *run = &set->runs[i];
+        struct part *part = &offer->parts[run->peer];
+        if (part->peer == 0) *part = (struct part){set->peers[run->peer], run->seq, run->seq};
+        if (run->seq < part->first) part->first = run->seq;
+        offer->events += run->len;
+    }
+}
+
+/* ---- Refusing ---------------------------------------------------------------------------------
+ */
+
+static void nack_part(const struct offer *offer, const struct part *part,
+                      const struct refusal *why)
+{
+    struct channel *ch = offer->ch;
+    struct frame frame = {.channel = ch->number, .kind = FRAME_NACK};
+    struct msg_nack *nack = &frame.as.nack;
+    struct room_peer peer;
+    nack->first_seq = part->first;
+    if (why->code == CODE_GAP || why->code == CODE_FORKED) {
+        if (room_gather(offer->room) || room_peer_read(offer->room, part->peer, &peer)) return;
+        nack->next = next_of(offer->room, &peer);
+        if (why->code == CODE_FORKED) nack->chain = peer.chain;
+        if (why->code == CODE_GAP && nack->next < part->first) nack->first_seq = nack->next;
+    }
+    nack->peer = part->peer == ch->peer ? 0 : part->peer;
+    nack->code = why->code;
+    nack->permanent = why->permanent;
+    nack->retry_ms = why->retry_ms;
+    nack->detail = syn_s(why->detail);
+    nack->op_run = why->op_run;
+    channel_ignore(ch, part->peer, nack->first_seq);
+    hold_frame(ch, &frame);
+}
+
+static void refuse(struct offer *offer, const struct refusal *why)
+{
+    struct channel *ch = offer->ch;
+    offer->room->hub->stats.nacks++;
+    for (uint32_t i = 0; i < offer->set->peer_count && ch->conn != NULL; i++)
+        if (offer->parts[i].peer != 0) nack_part(offer, &offer->parts[i], why);
+    if (ch->conn != NULL) hold_touch(ch, offer->bytes, NULL, 0);
+}
+
+static struct refusal refusal_of(syn_err err, const syn_doc *doc)
+{
+    const char *text = syn_doc_error(doc);
+    uint32_t op_run = syn_doc_fault(doc).op_run;
+    switch (err) {
+    case SYN_EMISSING: return (struct refusal){CODE_PARENTS, false, 0, op_run, text};
+    case SYN_EHISTORY: return (struct refusal){CODE_TRIMMED, true, 0, op_run, text};
+    case SYN_EGAP: return (struct refusal){CODE_GAP, false, 0, op_run, text};
+    case SYN_EFORKED: return (struct refusal){CODE_FORKED, true, 0, op_run, text};
+    case SYN_ELIMIT: return (struct refusal){CODE_LIMIT, true, 0, op_run, text};
+    case SYN_EUNSUPPORTED: return (struct refusal){CODE_VERSION, true, 0, op_run, text};
+    case SYN_ENOMEM: return (struct refusal){CODE_BUSY, false, RETRY_MS, 0, "out of memory"};
+    default: return (struct refusal){CODE_MALFORMED, true, 0, op_run, text};
+    }
+}
+
+/* ---- Checks -----------------------------------------------------------------------------------
+ */
+
+static bool check_rights(const struct offer *offer, struct refusal *why)
+{
+    const struct channel *ch = offer->ch;
+    const struct room *room = offer->room;
+    if (room->deleting)
+        *why = (struct refusal){CODE_DELETED, true, 0, 0, "the document was deleted"};
+    else if (!(ch->rights & RIGHT_WRITE))
+        *why = (struct refusal){CODE_FORBIDDEN, true, 0, 0, "no right to write this document"};
+    else if (!room->exists && !(ch->rights & RIGHT_CREATE))
+        *why = (struct refusal){CODE_FORBIDDEN, true, 0, 0, "no right to create this document"};
+    else if (offer->set->author != NULL && !(ch->rights & RIGHT_RELAY))
+        *why = (struct refusal){CODE_FORBIDDEN, true, 0, 0, "only relays may name authors"};
+    else if (store_failing(room->hub->store))
+        *why = (struct refusal){CODE_STORAGE, false, RETRY_MS, 0,
+                                "the server's disk is full or failing; it is read-only for now"};
+    else return true;
+    return false;
+}
+
+static bool check_size(const struct offer *offer, struct refusal *why)
+{
+    const struct room *room = offer->room;
+    uint64_t events = syn_doc_events(room->doc) + offer->events;
+    if (events > LIMIT_DOCUMENT_EVENTS)
+        *why = (struct refusal){CODE_LIMIT, true, 0, 0, "document_events: the document is full"};
+    else if (room->log_bytes + offer->bytes > LIMIT_DOCUMENT_BYTES)
+        *why = (struct refusal){CODE_LIMIT, true, 0, 0, "document_bytes: the document is full"};
+    else return true;
+    return false;
+}
+
+static bool own_peer(const struct channel *ch, uint64_t peer)
+{
+    if (peer == ch->peer) return true;
+    for (uint32_t i = 0; i < ch->own_count; i++)
+        if (ch->own[i] == peer) return true;
+    return false;
+}
+
+/* Heads that stand on one user's peers. */
+static uint32_t user_heads(struct room *room, uint32_t user)
+{
+    syn_id heads[LIMIT_PARENTS];
+    size_t count = syn_doc_heads(room->doc, heads, LIMIT_PARENTS);
+    uint32_t own = 0;
+    if (count <= LIMIT_USER_HEADS) return 0;
+    for (size_t i = 0; i < count && i < LIMIT_PARENTS; i++) {
+        struct room_peer peer;
+        if (room_peer_read(room, heads[i].peer, &peer) == SYN_OK && peer.user == user) own++;
+    }
+    return own;
+}
+
+static bool check_newcomer(struct room *room, uint32_t user, struct refusal *why)
+{
+    struct room_user *who = &room->users[user];
+    uint64_t now = room->hub->now;
+    if (user == 0) return true;
+    if (who->hour == 0 || now - who->hour >= 3600000) {
+        who->hour = now != 0 ? now : 1;
+        who->newcomers = 0;
+    }
+    if (who->newcomers >= LIMIT_NEW_PEERS) {
+        *why = (struct refusal){CODE_BUSY, false, 60000, 0,
+                                "new_peers: 1000 new peers of one user in an hour"};
+        return false;
+    }
+    if (user_heads(room, user) >= LIMIT_USER_HEADS) {
+        *why = (struct refusal){CODE_LIMIT, true, 0, 0,
+                                "64 heads of one user: merge them before writing under a new peer"};
+        return false;
+    }
+    return true;
+}
+
+/* Who may write as whom; and no gaps. */
+static bool check_part(const struct offer *offer, const struct part *part, uint32_t user,
+                       struct refusal *why)
+{
+    const struct channel *ch = offer->ch;
+    struct room_peer peer;
+    if (room_peer_read(offer->room, part->peer, &peer)) {
+        *why = (struct refusal){CODE_STORAGE, false, RETRY_MS, 0, "the peer table cannot be read"};
+        return false;
+    }
+    bool relays = (ch->rights & RIGHT_RELAY) && offer->set->author != NULL;
+    if (peer.user != 0 && peer.user != user && !ch->helping && !relays) {
+        *why = (struct refusal){CODE_FOREIGN_PEER, true, 0, 0,
+                                "this peer's events are another user's"};
+        return false;
+    }
+    uint32_t next = next_of(offer->room, &peer);
+    if (part->first > next) {
+        *why = (struct refusal){CODE_GAP, false, 0, 0, "not the next event of this peer"};
+        return false;
+    }
+    return next != 0 || check_newcomer(offer->room, user, why);
+}
+
+static bool check_peers(const struct offer *offer, struct refusal *why)
+{
+    const hub_conn *conn = offer->ch->conn;
+    uint32_t user;
+    if (room_user(offer->room, (syn_str){conn->user, conn->user_len}, &user)) {
+        *why = (struct refusal){CODE_BUSY, false, RETRY_MS, 0, "out of memory"};
+        return false;
+    }
+    for (uint32_t i = 0; i < offer->set->peer_count; i++)
+        if (offer->parts[i].peer != 0 && !check_part(offer, &offer->parts[i], user, why))
+            return false;
+    return true;
+}
+
+/* ---- Taking in --------------------------------------------------------------------------------
+ */
+
+static syn_err apply(struct room *room, const syn_changes *set, syn_applied *applied)
+{
+    syn_err err = syn_apply(room->doc, set, false, applied);
+    bool below = err == SYN_EHISTORY || err == SYN_EMISSING || err == SYN_EGAP;
+    if (!below || syn_doc_has_history(room->doc)) return err;
+    if (room_backfill(room)) return err;
+    return syn_apply(room->doc, set, false, applied);
+}
+
+/* Whoever brings a peer's first event answers for it from then on. */
+static syn_err bind_peers(struct offer *offer)
+{
+    const struct channel *ch = offer->ch;
+    uint32_t user;
+    syn_err err =
+        room_user(offer->room, (syn_str){ch->conn->user, ch->conn->user_len}, &user);
+    for (uint32_t i = 0; !err && i < offer->set->peer_count; i++) {
+        struct part *part = &offer->parts[i];
+        struct room_peer *peer;
+        if (part->peer == 0) continue;
+        err = room_peer_get(offer->room, part->peer, &peer);
+        if (err) break;
+        part->next = next_of(offer->room, peer);
+        if (peer->user != 0 || (ch->helping && !own_peer(ch, part->peer))) continue;
+        if (peer->next == 0 && user != 0) offer->room->users[user].newcomers++;
+        peer->user = user;
+        peer->dirty = true;
+    }
+    return err;
+}
+
+static void acknowledge(const struct offer *offer)
+{
+    uint32_t count = 0;
+    syn_id few[16], *acked = few;
+    if (offer->set->peer_count > 16) acked = calloc(offer->set->peer_count, sizeof *acked);
+    for (uint32_t i = 0; acked != NULL && i < offer->set->peer_count; i++)
+        if (offer->parts[i].peer != 0)
+            acked[count++] = (syn_id){offer->parts[i].peer, offer->parts[i].next};
+    hold_touch(offer->ch, offer->bytes, acked, count);
+    if (acked != few) free(acked);
+}
+
+static void take_in(struct offer *offer)
+{
+    struct room *room = offer->room;
+    struct channel *ch = offer->ch;
+    syn_applied applied;
+    syn_err err = apply(room, offer->set, &applied);
+    if (err) {
+        struct refusal why = refusal_of(err, room->doc);
+        refuse(offer, &why);
+        return;
+    }
+    hub *h = room->hub;
+    struct turn_room *at = turn_room(room);
+    err = at != NULL ? bind_peers(offer) : SYN_ENOMEM;
+    if (err) { /* it is in the document, but nobody is bound: start anew from the disk */
+        room_drop(room, CODE_RESYNC, "out of memory");
+        return;
+    }
+    h->stats.events_in += applied.applied;
+    h->stats.duplicates += applied.duplicate;
+    if (applied.applied != 0) {
+        author_add(&at->author, ch->session);
+        room->dirty = true;
+        if (!room->exists) room_create(room, NULL);
+    }
+    if (ch->conn != NULL) acknowledge(offer);
+}
+
+void handle_changes(struct channel *ch, const syn_changes *set, size_t frame_bytes)
+{
+    struct offer offer = {
+        .ch = ch, .room = ch->room, .set = set, .bytes = (uint32_t)frame_bytes};
+    struct part few[8] = {{0}};
+    struct refusal why;
+    if (ch->credit_up <= 0) {
+        channel_closed(ch, CODE_LIMIT, false, RETRY_MS, "sent without credit");
+        return;
+    }
+    ch->credit_up -= (int64_t)frame_bytes;
+    if (channel_ignored(ch, set)) {
+        hold_touch(ch, offer.bytes, NULL, 0);
+        return;
+    }
+    bool small = set->peer_count <= sizeof few / sizeof few[0];
+    offer.parts = small ? few : calloc(set->peer_count, sizeof *offer.parts);
+    if (offer.parts == NULL) {
+        channel_closed(ch, CODE_BUSY, false, RETRY_MS, "out of memory");
+        return;
+    }
+    channel_ref(ch);
+    find_parts(&offer);
+    if (check_rights(&offer, &why) && check_size(&offer, &why) && check_peers(&offer, &why))
+        take_in(&offer);
+    else refuse(&offer, &why);
+    channel_unref(ch);
+    if (!small) free(offer.parts);
+}
+
+/* ---- The embedder's edits ---------------------------------------------------------------------
+ */
+
+static syn_err own_edit(struct room *room, hub_edit_fn fn, void *user)
+{
+    hub *h = room->hub;
+    uint32_t before = syn_doc_log_end(room->doc), index;
+    struct room_peer *peer;
+    syn_err err = SYN_OK;
+    while (room->server_peer == 0) room->server_peer = h->port.random(h->port.user);
+    if (syn_doc_peer(room->doc) != room->server_peer)
+        err = syn_doc_set_peer(room->doc, room->server_peer, false);
+    if (err) return err;
+    syn_err refused = fn(user, room->doc);
+    if (syn_doc_log_end(room->doc) == before) return refused;
+    struct turn_room *at = turn_room(room);
+    err = at != NULL ? room_user(room, syn_s("syncline:server"), &index) : SYN_ENOMEM;
+    if (!err) err = room_peer_get(room, room->server_peer, &peer);
+    if (err) {
+        room_drop(room, CODE_RESYNC, "out of memory");
+        return err;
+    }
+    peer->user = index;
+    peer->dirty = room->dirty = true;
+    author_add(&at->author, NOBODY);
+    if (!room->exists) room_create(room, NULL);
+    return refused;
+}
+
+void hub_edit(hub *h, syn_str document, bool create, hub_edit_fn fn, hub_done_fn done, void *user,
+              uint64_t now)
+{
+    char detail[DETAIL_BYTES];
+    struct room *room;
+    h->now = now;
+    bool valid = document.len != 0 && document.len <= LIMIT_NAME_BYTES;
+    syn_err err = valid ? room_get(h, document, &room, detail) : SYN_EMISUSE;
+    if (!err && room->deleting) err = SYN_EDELETED;
+    if (!err && store_failing(h->store)) err = SYN_EIO;
+    if (err) {
+        if (done != NULL) done(user, err);
+        return;
+    }
+    if (!room->exists && !create) err = fn(user, NULL);
+    else err = own_edit(room, fn, user);
+    hold_done(h, err == SYN_ENOMEM ? NULL : room, done, user, err);
+}
+
+void hub_delete(hub *h, syn_str document, hub_done_fn done, void *user, uint64_t now)
+{
+    char detail[DETAIL_BYTES];
+    struct room *room;
+    h->now = now;
+    bool valid = document.len != 0 && document.len <= LIMIT_NAME_BYTES;
+    syn_err err = valid ? room_get(h, document, &room, detail) : SYN_EMISUSE;
+    if (!err && (!room->exists || room->deleting)) err = SYN_ENOTFOUND;
+    struct turn_room *at = err ? NULL : turn_room(room);
+    if (!err && at == NULL) err = SYN_ENOMEM;
+    if (err) {
+        if (done != NULL) done(user, err);
+        return;
+    }
+    room->deleting = at->deleted = true;
+    hold_done(h, room, done, user, SYN_OK);
+}

@@ -1,0 +1,135 @@
+/* channel.c -- one open document of one connection: life, and the peers it must resend.
+ *
+ * ignored is a short row of (peer, first refused seq): what arrives above is dropped until a frame
+ * holds that seq again, for the frames that were in flight behind a refused one stand on it. */
+#include "hub_impl.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct channel *channel_new(hub_conn *conn, struct room *room, uint32_t number)
+{
+    if (conn->channel_count == conn->channel_cap) {
+        uint32_t cap = conn->channel_cap != 0 ? conn->channel_cap * 2 : 4;
+        struct channel **grown = realloc(conn->channels, cap * sizeof(struct channel *));
+        if (grown == NULL) return NULL;
+        conn->channels = grown;
+        conn->channel_cap = cap;
+    }
+    struct channel *ch = calloc(1, sizeof *ch);
+    if (ch == NULL) return NULL;
+    assert(number > conn->last_channel);
+    ch->refs = 1;
+    ch->conn = conn;
+    ch->room = room;
+    ch->number = conn->last_channel = number;
+    ch->session = ++room->next_session;
+    ch->base = NO_POSITION;
+    ch->credit_up = LIMIT_WINDOW_BYTES;
+    conn->channels[conn->channel_count++] = ch;
+    ch->next = room->channels;
+    if (room->channels != NULL) room->channels->prev = ch;
+    room->channels = ch;
+    room->channel_count++;
+    return ch;
+}
+
+void channel_ref(struct channel *ch)
+{
+    ch->refs++;
+}
+
+void channel_unref(struct channel *ch)
+{
+    assert(ch->refs != 0);
+    if (--ch->refs != 0) return;
+    assert(ch->conn == NULL);
+    free(ch->ignored);
+    free(ch->own);
+    free(ch->spans);
+    snapshot_unref(ch->snapshot);
+    free(ch);
+}
+
+static void leave_room(struct channel *ch)
+{
+    struct room *room = ch->room;
+    presence_leave(ch);
+    if (ch->prev != NULL) ch->prev->next = ch->next;
+    if (ch->next != NULL) ch->next->prev = ch->prev;
+    if (room->channels == ch) room->channels = ch->next;
+    room->channel_count--;
+    ch->prev = ch->next = NULL;
+    ch->room = NULL;
+    room->idle_since = room->hub->now;
+}
+
+void channel_remove(struct channel *ch)
+{
+    hub_conn *conn = ch->conn;
+    if (conn == NULL) return;
+    for (uint32_t i = 0; i < conn->channel_count; i++) {
+        if (conn->channels[i] != ch) continue;
+        conn->channel_count--;
+        memmove(&conn->channels[i], &conn->channels[i + 1],
+                (conn->channel_count - i) * sizeof(struct channel *));
+        break;
+    }
+    leave_room(ch);
+    ch->conn = NULL;
+    channel_unref(ch);
+}
+
+void channel_closed(struct channel *ch, enum code code, bool permanent, uint32_t retry_ms,
+                    const char *detail)
+{
+    struct frame frame = {.channel = ch->number, .kind = FRAME_CLOSED};
+    hub_conn *conn = ch->conn;
+    if (conn == NULL) return;
+    frame.as.closed.code = code;
+    frame.as.closed.permanent = permanent;
+    frame.as.closed.retry_ms = retry_ms;
+    frame.as.closed.detail = syn_s(detail);
+    channel_remove(ch);
+    conn_frame(conn, &frame);
+}
+
+static bool set_contains(const syn_changes *set, uint64_t peer, uint32_t seq, bool *mentions)
+{
+    *mentions = false;
+    for (uint32_t i = 0; i < set->run_count; i++) {
+        const struct change_run *run = &set->runs[i];
+        if (set->peers[run->peer] != peer) continue;
+        *mentions = true;
+        if (run->seq <= seq && seq - run->seq < run->len) return true;
+    }
+    return false;
+}
+
+bool channel_ignored(struct channel *ch, const syn_changes *set)
+{
+    for (uint32_t i = 0; i < ch->ignored_count;) {
+        bool mentions;
+        if (set_contains(set, ch->ignored[i].peer, ch->ignored[i].seq, &mentions)) {
+            ch->ignored[i] = ch->ignored[--ch->ignored_count];
+            continue;
+        }
+        if (mentions) return true;
+        i++;
+    }
+    return false;
+}
+
+void channel_ignore(struct channel *ch, uint64_t peer, uint32_t from)
+{
+    for (uint32_t i = 0; i < ch->ignored_count; i++) {
+        if (ch->ignored[i].peer != peer) continue;
+        ch->ignored[i].seq = from;
+        return;
+    }
+    syn_id *grown = realloc(ch->ignored, (ch->ignored_count + 1) * sizeof *grown);
+    if (grown == NULL) return; /* then what follows is refused one by one */
+    ch->ignored = grown;
+    grown[ch->ignored_count++] = (syn_id){.peer = peer, .seq = from};
+}

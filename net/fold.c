@@ -1,0 +1,143 @@
+/* fold.c -- chunks and snapshots out of a document's tail.
+ *
+ * A chunk is a frame body: Packed around Changes when deflating pays, which the store is told.  A
+ * snapshot's position is always the end of a piece, so the log is cut there too: opening can then
+ * start with the next piece. */
+#include "fold.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define CHUNK_BYTES (256u * 1024u)
+#define PART_BYTES  (64u * 1024u)
+
+struct chunks {
+    struct store_piece *at;
+    uint32_t count, cap;
+};
+
+static void chunks_free(struct chunks *chunks)
+{
+    for (uint32_t i = 0; i < chunks->count; i++)
+        free((char *)(uintptr_t)chunks->at[i].bytes.data);
+    free(chunks->at);
+}
+
+/* Takes raw over, deflated if that is smaller. */
+static syn_err chunk_add(struct chunks *chunks, uint32_t from, uint32_t end, syn_buf *raw)
+{
+    syn_buf packed = {0};
+    if (chunks->count == chunks->cap) {
+        uint32_t cap = chunks->cap != 0 ? chunks->cap * 2 : 8;
+        struct store_piece *grown = realloc(chunks->at, cap * sizeof *grown);
+        if (grown == NULL) return SYN_ENOMEM;
+        chunks->at = grown;
+        chunks->cap = cap;
+    }
+    syn_err err = proto_encode_packed_body(&packed, PACKED_CHANGES, raw->data, raw->len);
+    if (err && err != SYN_ENOTFOUND) return err;
+    struct store_piece *piece = &chunks->at[chunks->count++];
+    *piece = (struct store_piece){.from = from, .end = end, .packed = err == SYN_OK};
+    syn_buf *kept = piece->packed ? &packed : raw;
+    piece->bytes = (syn_str){kept->data, kept->len};
+    *kept = (syn_buf){0};
+    return SYN_OK;
+}
+
+static syn_err cut_chunks(struct chunks *chunks, syn_doc *doc, uint32_t offset, uint32_t from,
+                          uint32_t end)
+{
+    syn_err err = SYN_OK;
+    while (!err && from < end) {
+        syn_buf raw = {0};
+        syn_changes set;
+        uint32_t cut = from;
+        syn_span span = {from - offset, end - offset};
+        err = syn_doc_export(doc, span, LIMIT_CHUNK_EVENTS, CHUNK_BYTES, &set, &cut);
+        if (!err) err = proto_encode_changes(&raw, &set, NULL);
+        if (!err) err = chunk_add(chunks, from, cut + offset, &raw);
+        syn_buf_free(&raw);
+        from = cut + offset;
+    }
+    return err;
+}
+
+syn_err fold_log(store_turn *turn, int64_t id, syn_doc *doc, uint32_t offset, uint32_t from,
+                 uint32_t end)
+{
+    struct chunks chunks = {0};
+    syn_err err = cut_chunks(&chunks, doc, offset, from, end);
+    if (!err && chunks.count != 0) err = store_turn_fold(turn, id, chunks.at, chunks.count);
+    chunks_free(&chunks);
+    return err;
+}
+
+struct parts {
+    syn_str *at;
+    uint32_t count;
+};
+
+static syn_err keep_part(void *user, uint32_t part, uint32_t parts, syn_str bytes)
+{
+    struct parts *kept = user;
+    if (kept->at == NULL) kept->at = calloc(parts, sizeof *kept->at);
+    char *copy = malloc(bytes.len != 0 ? bytes.len : 1);
+    if (kept->at == NULL || copy == NULL) {
+        free(copy);
+        return SYN_ENOMEM;
+    }
+    memcpy(copy, bytes.data, bytes.len);
+    kept->at[part] = (syn_str){copy, bytes.len};
+    kept->count = part + 1;
+    return SYN_OK;
+}
+
+syn_err fold_snapshot(store_turn *turn, int64_t id, syn_doc *doc, uint32_t at)
+{
+    struct parts parts = {0};
+    syn_snapshot snapshot;
+    uint64_t digest;
+    if (syn_doc_heads(doc, NULL, 0) != 1) return SYN_EKIND;
+    syn_err err = syn_doc_snapshot(doc, &snapshot);
+    if (!err) err = proto_digest(&snapshot, &digest, NULL);
+    if (!err)
+        err = proto_encode_snapshot(&snapshot, digest, digest, PART_BYTES, keep_part, &parts);
+    if (!err)
+        err = store_turn_snapshot(turn, id, at, snapshot.events, parts.at, parts.count, false);
+    for (uint32_t i = 0; i < parts.count; i++) free((char *)(uintptr_t)parts.at[i].data);
+    free(parts.at);
+    return err;
+}
+
+/* The state at a critical version below the heads: a second document is read that far. */
+static syn_err snapshot_below(syn_store *store, const struct store_doc *row, store_turn *turn,
+                              uint32_t at)
+{
+    char detail[DETAIL_BYTES];
+    syn_doc *prefix;
+    syn_err err = doc_store_load_until(store, row, NULL, at, &prefix, detail);
+    if (err) return err;
+    err = fold_snapshot(turn, row->id, prefix, at);
+    syn_doc_free(prefix);
+    return err;
+}
+
+syn_err fold_document(syn_store *store, syn_str name, syn_doc *doc, store_turn *turn)
+{
+    struct store_doc row;
+    uint32_t added;
+    syn_err err = store_find(store, name, &row);
+    if (!err) err = doc_store_backfill(store, &row, doc, &added);
+    if (err || row.events == 0) return err;
+    uint32_t critical = syn_doc_critical(doc, row.events - 1);
+    uint32_t at = critical == UINT32_MAX ? 0 : critical + 1;
+    if (at < row.snapshot_at) at = row.snapshot_at;
+    struct chunks chunks = {0};
+    err = cut_chunks(&chunks, doc, 0, 0, at);
+    if (!err) err = cut_chunks(&chunks, doc, 0, at, row.events);
+    if (!err) err = store_turn_fold(turn, row.id, chunks.at, chunks.count);
+    chunks_free(&chunks);
+    if (err || at == row.snapshot_at) return err;
+    if (at == row.events) return fold_snapshot(turn, row.id, doc, at);
+    return snapshot_below(store, &row, turn, at);
+}

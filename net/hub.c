@@ -1,0 +1,639 @@
+/* hub.c -- connections: the handshake, what a frame is for, time.
+ *
+ * See hub_impl.h for the structures and who sees which part of a log. */
+#include "hub_impl.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SERVER_FEATURES ((1u << 0) | (1u << 2)) /* Packed, Digest; not Names */
+#define ROOM_SLOTS      1024u
+
+void hub_log(hub *h, const char *event, const char *format, ...)
+{
+    char line[512];
+    va_list args;
+    if (h->port.log == NULL) return;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    h->port.log(h->port.user, event, line);
+}
+
+void hub_wake(hub *h, uint64_t at)
+{
+    if (h->wake == 0 || at < h->wake) h->wake = at;
+}
+
+/* ---- Life -------------------------------------------------------------------------------------
+ */
+
+syn_err hub_new(hub **out, syn_store *store, const struct hub_port *port)
+{
+    hub *h = calloc(1, sizeof *h);
+    if (h == NULL) return SYN_ENOMEM;
+    h->store = store;
+    h->port = *port;
+    h->rooms = calloc(ROOM_SLOTS, sizeof *h->rooms);
+    h->room_slots = ROOM_SLOTS;
+    syn_err err = h->rooms != NULL ? SYN_OK : SYN_ENOMEM;
+    if (!err) err = proto_arena_new(&h->arena, NULL);
+    if (!err) err = proto_arena_new(&h->inner, NULL);
+    if (err) {
+        hub_free(h);
+        return err;
+    }
+    h->hash_key = port->random(port->user);
+    h->next_conn = port->random(port->user) & 0xffffffffffffu;
+    store_id(store, h->store_id);
+    *out = h;
+    return SYN_OK;
+}
+
+void hub_free(hub *h)
+{
+    if (h == NULL) return;
+    while (h->conns != NULL) hub_disconnect(h, h->conns, h->now);
+    turn_free(&h->gathering);
+    turn_free(&h->flying);
+    for (uint32_t i = 0; h->rooms != NULL && i < h->room_slots; i++) {
+        while (h->rooms[i] != NULL) {
+            struct room *room = h->rooms[i];
+            h->rooms[i] = room->hash_next;
+            room_free(room);
+        }
+    }
+    free(h->rooms);
+    proto_arena_free(h->arena);
+    proto_arena_free(h->inner);
+    syn_buf_free(&h->scratch);
+    free(h);
+}
+
+hub_conn *hub_connect(hub *h, void *link, uint64_t now)
+{
+    hub_conn *conn = calloc(1, sizeof *conn);
+    if (conn == NULL) return NULL;
+    h->now = now;
+    conn->hub = h;
+    conn->link = link;
+    conn->id = ++h->next_conn;
+    conn->since = conn->heard = now;
+    conn->tokens = CONTROL_BURST;
+    conn->tokens_at = now;
+    conn->next = h->conns;
+    if (h->conns != NULL) h->conns->prev = conn;
+    h->conns = conn;
+    h->stats.connections++;
+    h->stats.connections_total++;
+    return conn;
+}
+
+void hub_disconnect(hub *h, hub_conn *conn, uint64_t now)
+{
+    h->now = now;
+    while (conn->channel_count != 0) channel_remove(conn->channels[conn->channel_count - 1]);
+    if (conn->prev != NULL) conn->prev->next = conn->next;
+    if (conn->next != NULL) conn->next->prev = conn->prev;
+    if (h->conns == conn) h->conns = conn->next;
+    h->stats.connections--;
+    free(conn->channels);
+    syn_buf_free(&conn->queue);
+    free(conn);
+}
+
+size_t hub_max_message(const hub_conn *conn)
+{
+    return conn->state == CONN_LIVE ? LIMIT_FRAME_BYTES : LIMIT_PREAUTH_BYTES;
+}
+
+/* ---- Sending ----------------------------------------------------------------------------------
+ */
+
+static bool link_send(hub_conn *conn, syn_str head, syn_str body)
+{
+    hub *h = conn->hub;
+    h->stats.frames_out++;
+    h->stats.bytes_out += head.len + body.len;
+    return h->port.send(h->port.user, conn->link, head, body);
+}
+
+static void queue_frame(hub_conn *conn, syn_str head, syn_str body)
+{
+    uint32_t len = (uint32_t)(head.len + body.len);
+    bool fits = conn->queue.len - conn->queue_at + len + sizeof len <= MAX_QUEUE;
+    size_t before = conn->queue.len;
+    if (fits && !syn_buf_append(&conn->queue, &len, sizeof len) &&
+        !syn_buf_append(&conn->queue, head.data, head.len) &&
+        !syn_buf_append(&conn->queue, body.data, body.len))
+        return;
+    conn->queue.len = before;
+    conn->state = CONN_CLOSED;
+    conn->hub->port.close(conn->hub->port.user, conn->link, 1013, "too slow");
+}
+
+void conn_send(hub_conn *conn, syn_str head, syn_str body)
+{
+    if (conn->state == CONN_CLOSED) return;
+    if (conn->blocked) queue_frame(conn, head, body);
+    else conn->blocked = !link_send(conn, head, body);
+}
+
+void conn_frame(hub_conn *conn, const struct frame *frame)
+{
+    syn_buf *buf = &conn->hub->scratch;
+    buf->len = 0;
+    if (proto_encode(buf, frame) == SYN_OK)
+        conn_send(conn, (syn_str){buf->data, buf->len}, (syn_str){NULL, 0});
+}
+
+static void close_link(hub_conn *conn, unsigned status, const char *reason)
+{
+    if (conn->state == CONN_CLOSED) return;
+    conn->state = CONN_CLOSED;
+    while (conn->channel_count != 0) channel_remove(conn->channels[conn->channel_count - 1]);
+    conn->hub->port.close(conn->hub->port.user, conn->link, status, reason);
+}
+
+/* WebSocket close codes: 1001 going away, 1008 policy, 1013 try again later. */
+static unsigned close_status(enum code code)
+{
+    switch (code) {
+    case CODE_GOING_AWAY: return 1001;
+    case CODE_MALFORMED: return 1002;
+    case CODE_LIMIT: return 1009;
+    case CODE_BUSY:
+    case CODE_STORAGE:
+    case CODE_TOO_SLOW: return 1013;
+    default: return 1008;
+    }
+}
+
+void conn_error(hub_conn *conn, enum code code, bool permanent, uint32_t retry_ms,
+                const char *detail)
+{
+    struct frame frame = {.kind = FRAME_ERROR};
+    if (conn->state == CONN_CLOSED) return;
+    frame.as.error.code = code;
+    frame.as.error.permanent = permanent;
+    frame.as.error.retry_ms = retry_ms;
+    frame.as.error.detail = syn_s(detail);
+    if (code == CODE_VERSION) frame.as.error.min_version = frame.as.error.max_version = 1;
+    conn_frame(conn, &frame);
+    hub_log(conn->hub, "refused", "connection %llu: %s: %s", (unsigned long long)conn->id,
+            proto_code_name(code), detail);
+    close_link(conn, close_status(code), proto_code_name(code));
+}
+
+void hub_refuse(hub *h, hub_conn *conn, enum code code, const char *detail, uint64_t now)
+{
+    h->now = now;
+    conn_error(conn, code, true, 0, detail);
+}
+
+/* Queued control frames first, then what the channels' cursors are behind. */
+void hub_writable(hub *h, hub_conn *conn, uint64_t now)
+{
+    h->now = now;
+    conn->blocked = false;
+    while (!conn->blocked && conn->queue_at < conn->queue.len) {
+        uint32_t len;
+        memcpy(&len, conn->queue.data + conn->queue_at, sizeof len);
+        syn_str frame = {conn->queue.data + conn->queue_at + sizeof len, len};
+        conn->queue_at += sizeof len + len;
+        conn->blocked = !link_send(conn, frame, (syn_str){NULL, 0});
+    }
+    if (conn->queue_at == conn->queue.len) {
+        syn_buf_free(&conn->queue);
+        memset(&conn->queue, 0, sizeof conn->queue);
+        conn->queue_at = 0;
+    }
+    bool sent = true; /* one frame each in turn */
+    while (sent && !conn->blocked && conn->state == CONN_LIVE) {
+        sent = false;
+        for (uint32_t i = 0; i < conn->channel_count && !conn->blocked; i++) {
+            conn->turn_next = (conn->turn_next + 1) % conn->channel_count;
+            if (channel_pump(conn->channels[conn->turn_next], 1)) sent = true;
+        }
+    }
+}
+
+/* ---- Handshake --------------------------------------------------------------------------------
+ */
+
+static struct msg_limits told_limits(void)
+{
+    return (struct msg_limits){
+        .frame_bytes = LIMIT_FRAME_BYTES,
+        .raw_bytes = LIMIT_RAW_BYTES,
+        .frame_events = LIMIT_FRAME_EVENTS,
+        .documents = LIMIT_CHANNELS,
+        .window_bytes = LIMIT_WINDOW_BYTES,
+        .value_bytes = LIMIT_VALUE_BYTES,
+        .parents = LIMIT_PARENTS,
+        .document_events = LIMIT_DOCUMENT_EVENTS,
+        .document_bytes = LIMIT_DOCUMENT_BYTES,
+        .presence_bytes = LIMIT_PRESENCE_BYTES,
+        .presence_ms = LIMIT_PRESENCE_MS,
+        .new_peers = LIMIT_NEW_PEERS,
+    };
+}
+
+static void handle_hello(hub_conn *conn, const struct msg_hello *hello)
+{
+    hub *h = conn->hub;
+    if (hello->min_version > 1 || hello->max_version < 1) {
+        conn_error(conn, CODE_VERSION, true, 0, "this server speaks version 1");
+        return;
+    }
+    conn->features = hello->features & SERVER_FEATURES;
+    conn->max_frame = hello->max_frame != 0 ? hello->max_frame : LIMIT_FRAME_BYTES;
+    conn->max_raw = hello->max_raw != 0 ? hello->max_raw : LIMIT_RAW_BYTES;
+    conn->state = CONN_SIGNING_IN;
+    if (h->port.authenticate == NULL)
+        hub_signed_in(h, conn->id, syn_s("anonymous"), 0, h->now);
+    else
+        h->port.authenticate(h->port.user, conn->id, hello->token);
+}
+
+static hub_conn *find_conn(hub *h, uint64_t id)
+{
+    for (hub_conn *conn = h->conns; conn != NULL; conn = conn->next)
+        if (conn->id == id) return conn;
+    return NULL;
+}
+
+static void send_welcome(hub_conn *conn, uint32_t expires_ms)
+{
+    struct frame frame = {.kind = FRAME_WELCOME};
+    struct msg_welcome *welcome = &frame.as.welcome;
+    welcome->version = 1;
+    welcome->features = conn->features;
+    welcome->connection = conn->id;
+    welcome->store = (syn_str){(const char *)conn->hub->store_id, STORE_ID_BYTES};
+    welcome->limits = told_limits();
+    welcome->heartbeat_ms = LIMIT_HEARTBEAT_MS;
+    welcome->expires_ms = expires_ms;
+    welcome->user = (syn_str){conn->user, conn->user_len};
+    welcome->server = syn_s("syncline/" SYN_VERSION);
+    conn_frame(conn, &frame);
+}
+
+/* A fresh token while connected: the rights of every channel are looked up again. */
+static void send_access(hub_conn *conn, uint32_t expires_ms)
+{
+    struct frame frame = {.kind = FRAME_ACCESS};
+    frame.as.access.expires_ms = expires_ms;
+    conn_frame(conn, &frame);
+    for (uint32_t i = 0; i < conn->channel_count; i++) {
+        struct channel *ch = conn->channels[i];
+        syn_str name = {ch->room->name, ch->room->name_len};
+        uint32_t rights = conn_rights(conn, name, ch->wanted);
+        if (rights == ch->rights) continue;
+        ch->rights = rights;
+        frame.channel = ch->number;
+        frame.as.access.rights = rights;
+        conn_frame(conn, &frame);
+    }
+}
+
+void hub_signed_in(hub *h, uint64_t id, syn_str user, uint32_t expires_ms, uint64_t now)
+{
+    hub_conn *conn = find_conn(h, id);
+    h->now = now;
+    if (conn == NULL || conn->state == CONN_CLOSED) return;
+    if (user.len > LIMIT_USER_BYTES) user.len = LIMIT_USER_BYTES;
+    conn->expires = expires_ms != 0 ? now + expires_ms : 0;
+    if (conn->signing_in_again) {
+        conn->signing_in_again = false;
+        bool same = user.len == conn->user_len && memcmp(user.data, conn->user, user.len) == 0;
+        if (same) send_access(conn, expires_ms);
+        else conn_error(conn, CODE_FORBIDDEN, true, 0, "the new token names another user");
+        return;
+    }
+    if (conn->state != CONN_SIGNING_IN) return;
+    if (user.len != 0) memcpy(conn->user, user.data, user.len);
+    conn->user_len = user.len;
+    conn->state = CONN_LIVE;
+    send_welcome(conn, expires_ms);
+}
+
+void hub_refused(hub *h, uint64_t id, syn_str reason, uint64_t now)
+{
+    char detail[LIMIT_DETAIL_BYTES];
+    hub_conn *conn = find_conn(h, id);
+    h->now = now;
+    if (conn == NULL) return;
+    snprintf(detail, sizeof detail, "%.*s", (int)(reason.len < 900 ? reason.len : 900),
+             reason.data != NULL ? reason.data : "");
+    conn_error(conn, CODE_UNAUTHENTICATED, true, 0, detail);
+}
+
+uint32_t conn_rights(const hub_conn *conn, syn_str document, uint32_t wanted)
+{
+    const struct hub_port *port = &conn->hub->port;
+    uint32_t all = RIGHT_READ | RIGHT_WRITE | RIGHT_CREATE | RIGHT_RELAY;
+    uint32_t rights = all;
+    if (port->authorise != NULL)
+        rights = port->authorise(port->user, (syn_str){conn->user, conn->user_len}, document) & all;
+    if (wanted != 0) rights &= wanted | RIGHT_READ;
+    return rights;
+}
+
+/* ---- Frames -----------------------------------------------------------------------------------
+ */
+
+struct channel *conn_channel(const hub_conn *conn, uint32_t number)
+{
+    uint32_t low = 0, high = conn->channel_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (conn->channels[middle]->number < number) low = middle + 1;
+        else high = middle;
+    }
+    if (low == conn->channel_count || conn->channels[low]->number != number) return NULL;
+    return conn->channels[low];
+}
+
+static const struct change_container default_container = {.kind = SYN_TEXT,
+                                                          .form = CONTAINER_ROOT};
+
+static bool channel_tables(void *user, uint32_t number, struct proto_tables *out)
+{
+    const struct channel *ch = conn_channel(user, number);
+    if (ch == NULL) return false;
+    *out = (struct proto_tables){&ch->peer, ch->peer != 0, &default_container, 1};
+    return true;
+}
+
+/* Control frames cost a token each, refilled evenly. */
+static bool within_rate(hub_conn *conn)
+{
+    uint64_t now = conn->hub->now;
+    uint64_t more = (now - conn->tokens_at) * CONTROL_PER_SECOND / 1000;
+    if (more != 0) {
+        conn->tokens = conn->tokens + more < CONTROL_BURST ? conn->tokens + more : CONTROL_BURST;
+        conn->tokens_at = now;
+    }
+    if (conn->tokens == 0) return false;
+    conn->tokens--;
+    return true;
+}
+
+/* Packed Changes are what is inside them. */
+static void handle_packed(struct channel *ch, const struct msg_packed *packed, size_t frame_bytes)
+{
+    hub *h = ch->conn->hub;
+    struct proto_tables tables = {&ch->peer, ch->peer != 0, &default_container, 1};
+    struct proto_fault fault = {.code = CODE_MALFORMED};
+    struct msg_packed copy = *packed;
+    syn_changes set;
+    syn_str raw;
+    if (copy.inside != PACKED_CHANGES || !(ch->conn->features & FEATURE_PACKED)) {
+        channel_closed(ch, CODE_MALFORMED, true, 0, "Packed was not agreed, or holds a Snapshot");
+        return;
+    }
+    syn_err err = proto_inflate(h->arena, &copy, 0, &raw, &fault);
+    if (!err) err = proto_decode_changes(h->inner, raw.data, raw.len, NULL, &tables, &set, &fault);
+    if (err) channel_closed(ch, fault.code, fault.code != CODE_BUSY, 0, fault.text);
+    else handle_changes(ch, &set, frame_bytes);
+}
+
+static void handle_credit(struct channel *ch, const struct msg_credit *credit)
+{
+    if (ch->credit + (int64_t)credit->bytes > (int64_t)LIMIT_CREDIT_BYTES) {
+        channel_closed(ch, CODE_LIMIT, true, 0, "more than 1 GiB of credit");
+        return;
+    }
+    ch->credit += credit->bytes;
+    channel_pump(ch, UINT32_MAX);
+}
+
+static void handle_digest(struct channel *ch, const struct msg_digest *theirs)
+{
+    syn_doc *doc = ch->room->doc;
+    struct frame frame = {.channel = ch->number, .kind = FRAME_DIGEST};
+    struct msg_digest *ours = &frame.as.digest;
+    syn_snapshot snapshot;
+    if (syn_doc_snapshot(doc, &snapshot)) return;
+    if (snapshot.head_count != theirs->version.head_count ||
+        memcmp(snapshot.heads, theirs->version.heads, snapshot.head_count * sizeof(syn_id)) != 0)
+        return; /* only equal versions can be compared */
+    uint64_t *hashes = calloc(snapshot.state_count + 1u, sizeof *hashes);
+    if (hashes == NULL) return;
+    if (proto_digest(&snapshot, &ours->hash, hashes) == SYN_OK && ours->hash != theirs->hash) {
+        ours->version = theirs->version;
+        ours->kinds = theirs->kinds;
+        ours->peers = snapshot.peers;
+        ours->peer_count = snapshot.peer_count;
+        ours->containers = snapshot.containers;
+        ours->container_hash = hashes;
+        ours->container_count = snapshot.container_count;
+        uint64_t *by_container = calloc(snapshot.container_count + 1u, sizeof *by_container);
+        for (uint32_t i = 0; by_container != NULL && i < snapshot.state_count; i++)
+            by_container[snapshot.states[i].container] = hashes[i];
+        ours->container_hash = by_container;
+        if (by_container != NULL) hold_frame(ch, &frame);
+        free(by_container);
+        hub_log(ch->conn->hub, "digest", "document %s: a client's state differs", ch->room->name);
+    }
+    free(hashes);
+}
+
+static void handle_close(struct channel *ch)
+{
+    if (ch->closing) return;
+    ch->closing = true;
+    hold_closed(ch, CODE_OK, false, "");
+}
+
+static void handle_auth(hub_conn *conn, const struct msg_auth *auth)
+{
+    hub *h = conn->hub;
+    if (h->port.authenticate == NULL) {
+        send_access(conn, 0);
+        return;
+    }
+    conn->signing_in_again = true;
+    h->port.authenticate(h->port.user, conn->id, auth->token);
+}
+
+static void handle_on_channel(hub_conn *conn, struct frame *frame, size_t len)
+{
+    struct channel *ch = conn_channel(conn, frame->channel);
+    if (ch == NULL || ch->closing) return; /* it crossed our Closed */
+    switch (frame->kind) {
+    case FRAME_CHANGES: handle_changes(ch, &frame->as.changes, len); break;
+    case FRAME_PACKED: handle_packed(ch, &frame->as.packed, len); break;
+    case FRAME_CREDIT: handle_credit(ch, &frame->as.credit); break;
+    case FRAME_WANT: handle_want(ch, &frame->as.want); break;
+    case FRAME_CLOSE: handle_close(ch); break;
+    case FRAME_PRESENCE: handle_presence(ch, &frame->as.presence); break;
+    case FRAME_DIGEST: handle_digest(ch, &frame->as.digest); break;
+    default: break;
+    }
+}
+
+static bool is_for_channel(enum frame_kind kind)
+{
+    return kind == FRAME_CHANGES || kind == FRAME_PACKED || kind == FRAME_CREDIT ||
+           kind == FRAME_WANT || kind == FRAME_CLOSE || kind == FRAME_PRESENCE ||
+           kind == FRAME_DIGEST || kind == FRAME_OPEN;
+}
+
+static void dispatch(hub_conn *conn, struct frame *frame, size_t len)
+{
+    char text[96];
+    struct frame pong = {.kind = FRAME_PONG, .as.ping = frame->as.ping};
+    if (is_for_channel(frame->kind) && frame->channel != 0) {
+        if (frame->kind == FRAME_OPEN) handle_open(conn, frame->channel, &frame->as.open);
+        else handle_on_channel(conn, frame, len);
+        return;
+    }
+    switch (frame->channel == 0 ? (int)frame->kind : -1) {
+    case FRAME_PING: conn_frame(conn, &pong); break;
+    case FRAME_PONG: break;
+    case FRAME_AUTH: handle_auth(conn, &frame->as.auth); break;
+    default:
+        snprintf(text, sizeof text, "%s on channel %u is not for a client to send",
+                 proto_frame_name(frame->kind), frame->channel);
+        conn_error(conn, CODE_MALFORMED, true, 0, text);
+    }
+}
+
+/* A frame that cannot be read closes its channel if it has one, else the connection. */
+static void undecodable(hub_conn *conn, const struct frame *frame, const struct proto_fault *fault)
+{
+    struct channel *ch = conn_channel(conn, frame->channel);
+    bool permanent = fault->code != CODE_BUSY;
+    if (conn->state == CONN_LIVE && frame->channel != 0 && ch != NULL)
+        channel_closed(ch, fault->code, permanent, permanent ? 0 : RETRY_MS, fault->text);
+    else conn_error(conn, fault->code, permanent, permanent ? 0 : RETRY_MS, fault->text);
+}
+
+void hub_receive(hub *h, hub_conn *conn, const void *bytes, size_t len, uint64_t now)
+{
+    struct frame frame = {0};
+    struct proto_fault fault = {.code = CODE_BUSY, .text = "out of memory"};
+    h->now = conn->heard = now;
+    conn->pinged = 0;
+    if (conn->state == CONN_CLOSED) return;
+    h->stats.frames_in++;
+    h->stats.bytes_in += len;
+    if (len > hub_max_message(conn)) {
+        conn_error(conn, CODE_LIMIT, true, 0, "frame above the limit of bytes");
+        return;
+    }
+    syn_err err = proto_decode(h->arena, bytes, len, NULL, channel_tables, conn, &frame, &fault);
+    if (err) {
+        undecodable(conn, &frame, &fault);
+        return;
+    }
+    bool content = frame.kind == FRAME_CHANGES || frame.kind == FRAME_PACKED;
+    if (!content && frame.kind != FRAME_CREDIT && !within_rate(conn)) {
+        conn_error(conn, CODE_BUSY, false, RETRY_MS, "too many control frames");
+        return;
+    }
+    if (conn->state == CONN_LIVE && frame.kind != FRAME_HELLO) {
+        if (frame.kind != 0) dispatch(conn, &frame, len);
+        return;
+    }
+    if (conn->state == CONN_HELLO && frame.kind == FRAME_HELLO && frame.channel == 0)
+        handle_hello(conn, &frame.as.hello);
+    else
+        conn_error(conn, CODE_MALFORMED, true, 0,
+                   frame.kind == FRAME_HELLO ? "a second Hello" : "Hello comes first");
+}
+
+/* ---- Time -------------------------------------------------------------------------------------
+ */
+
+static void beat(hub *h, hub_conn *conn)
+{
+    struct frame ping = {.kind = FRAME_PING};
+    uint64_t silent = h->now - conn->heard;
+    if (conn->state != CONN_LIVE) {
+        if (h->now - conn->since >= LIMIT_HANDSHAKE_MS)
+            conn_error(conn, CODE_UNAUTHENTICATED, false, 0, "no sign-in within 5 seconds");
+    } else if (conn->expires != 0 && h->now >= conn->expires) {
+        conn_error(conn, CODE_EXPIRED, false, 0, "the token has ended");
+    } else if (silent >= 3ull * LIMIT_HEARTBEAT_MS) {
+        conn_error(conn, CODE_TOO_SLOW, false, 0, "nothing received for three heartbeats");
+    } else if (silent >= LIMIT_HEARTBEAT_MS && conn->pinged == 0) {
+        conn->pinged = h->now;
+        ping.as.ping.nonce = h->now;
+        conn_frame(conn, &ping);
+    }
+}
+
+static void idle_rooms(hub *h);
+
+void hub_tick(hub *h, uint64_t now)
+{
+    h->now = now;
+    if (h->wake != 0 && now >= h->wake) {
+        h->wake = 0;
+        for (uint32_t i = 0; i < h->room_slots; i++) {
+            for (struct room *room = h->rooms[i]; room != NULL; room = room->hash_next) {
+                if (room->fan_due) room_fan_out(room);
+                if (room->presence_at != 0) presence_tick(room);
+            }
+        }
+    }
+    if (store_failing(h->store) && now >= h->probe_at) {
+        store_probe(h->store);
+        h->probe_at = now + PROBE_MS;
+    }
+    if (now < h->beat_at) return;
+    h->beat_at = now + 1000;
+    for (hub_conn *conn = h->conns, *next; conn != NULL; conn = next) {
+        next = conn->next;
+        if (conn->state != CONN_CLOSED) beat(h, conn);
+    }
+    idle_rooms(h);
+}
+
+uint64_t hub_next_tick(const hub *h)
+{
+    uint64_t next = h->beat_at;
+    if (h->wake != 0 && h->wake < next) next = h->wake;
+    if (store_failing(h->store) && h->probe_at < next) next = h->probe_at;
+    return next;
+}
+
+static void idle_rooms(hub *h)
+{
+    for (uint32_t i = 0; i < h->room_slots; i++) {
+        for (struct room *room = h->rooms[i], *next; room != NULL; room = next) {
+            next = room->hash_next;
+            if (room->channel_count != 0 || room->unmade_turns != 0) room->idle_since = h->now;
+            else if (h->now - room->idle_since >= ROOM_IDLE_MS) room_drop(room, CODE_OK, "");
+        }
+    }
+}
+
+void hub_goodbye(hub *h, uint64_t now)
+{
+    h->now = now;
+    for (hub_conn *conn = h->conns, *next; conn != NULL; conn = next) {
+        next = conn->next;
+        conn_error(conn, CODE_GOING_AWAY, false, 500, "the server is going away");
+    }
+}
+
+void hub_read_stats(const hub *h, struct hub_stats *out)
+{
+    *out = h->stats;
+    out->read_only = store_failing(h->store);
+    out->held = h->gathering.held_count + h->flying.held_count;
+    out->rooms = out->channels = 0;
+    for (uint32_t i = 0; i < h->room_slots; i++) {
+        for (const struct room *room = h->rooms[i]; room != NULL; room = room->hash_next) {
+            out->rooms++;
+            out->channels += room->channel_count;
+        }
+    }
+}

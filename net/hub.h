@@ -1,0 +1,95 @@
+/* hub.h -- the server without sockets: frames in, frames out, documents kept in a store.
+ *
+ * Pure: time (milliseconds of any steady clock), random numbers, sending and closing come from the
+ * caller, so a test or a simulator runs the same code as the server.  One thread.
+ *
+ *     connections -- channels -- rooms (open documents) -- store
+ *
+ * Everything received is applied in memory at once and noted in the turn that is being gathered;
+ * hub_flush() gives the turn to the store; what it wants to send is held until the store says that
+ * it is on the disk.  While one turn is being committed the next one gathers. */
+#ifndef SYN_HUB_H
+#define SYN_HUB_H
+
+#include "proto.h"
+#include "store.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct hub hub;
+typedef struct hub_conn hub_conn;
+
+/* What the hub needs from the world.  None of these may call back into the hub, except that
+ * authenticate may answer at once. */
+struct hub_port {
+    void *user;
+    uint64_t (*random)(void *user);
+    /* One WebSocket message: head, then body.  Copied or sent before it returns.  false: it was
+     * taken, but nothing more until hub_writable(). */
+    bool (*send)(void *user, void *link, syn_str head, syn_str body);
+    /* Send what was given so far, then close.  hub_disconnect() follows, later. */
+    void (*close)(void *user, void *link, unsigned status, const char *reason);
+    /* Who is it?  Answered with hub_signed_in() or hub_refused().  NULL: everyone is "anonymous". */
+    void (*authenticate)(void *user, uint64_t conn, syn_str token);
+    uint32_t (*authorise)(void *user, syn_str who, syn_str document); /* RIGHT_*; NULL: all */
+    void (*changed)(void *user, syn_str document, const syn_doc *doc); /* NULL: nobody listens */
+    void (*log)(void *user, const char *event, const char *detail);    /* NULL: nobody listens */
+};
+
+syn_err hub_new(hub **out, syn_store *store, const struct hub_port *port);
+/* Nothing may be in flight (hub_idle).  NULL is fine. */
+void hub_free(hub *h);
+
+/* ---- Connections ------------------------------------------------------------------------------
+ */
+
+/* A WebSocket was set up.  `link` is the caller's name for it.  NULL: no memory. */
+hub_conn *hub_connect(hub *h, void *link, uint64_t now);
+void hub_disconnect(hub *h, hub_conn *conn, uint64_t now);
+/* The largest message that may be gathered for it now. */
+size_t hub_max_message(const hub_conn *conn);
+void hub_receive(hub *h, hub_conn *conn, const void *bytes, size_t len, uint64_t now);
+/* Refuses what never became a frame: a text message, a message above hub_max_message(). */
+void hub_refuse(hub *h, hub_conn *conn, enum code code, const char *detail, uint64_t now);
+void hub_writable(hub *h, hub_conn *conn, uint64_t now);
+
+void hub_signed_in(hub *h, uint64_t conn, syn_str user, uint32_t expires_ms, uint64_t now);
+void hub_refused(hub *h, uint64_t conn, syn_str reason, uint64_t now);
+
+/* ---- Turns and time ---------------------------------------------------------------------------
+ */
+
+/* Ends the gathering: call it when everything that had arrived was given to hub_receive. */
+void hub_flush(hub *h, uint64_t now);
+/* Timers.  hub_next_tick: when hub_tick is needed next. */
+void hub_tick(hub *h, uint64_t now);
+uint64_t hub_next_tick(const hub *h);
+/* Nothing gathered, nothing being committed, nothing held. */
+bool hub_idle(const hub *h);
+/* Says goodbye (GOING_AWAY) to every connection.  Flush and wait for hub_idle before. */
+void hub_goodbye(hub *h, uint64_t now);
+
+/* ---- The embedder's own hands -----------------------------------------------------------------
+ */
+
+typedef syn_err (*hub_edit_fn)(void *user, syn_doc *doc);
+typedef void (*hub_done_fn)(void *user, syn_err err);
+/* As syn_server_edit and syn_server_delete. */
+void hub_edit(hub *h, syn_str document, bool create, hub_edit_fn fn, hub_done_fn done, void *user,
+              uint64_t now);
+void hub_delete(hub *h, syn_str document, hub_done_fn done, void *user, uint64_t now);
+
+struct hub_stats {
+    uint64_t connections, connections_total, channels, rooms;
+    uint64_t frames_in, frames_out, bytes_in, bytes_out;
+    uint64_t events_in, duplicates, nacks, turns, failed_turns, held;
+    bool read_only;
+};
+void hub_read_stats(const hub *h, struct hub_stats *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

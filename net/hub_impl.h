@@ -1,0 +1,327 @@
+/* hub_impl.h -- what the files of the hub share.
+ *
+ * A channel is a cursor into its room's log; nothing is queued per reader:
+ *
+ *     room's log   |======================|==========|~~~~~~~~|- - - -|
+ *                  0        ^cursor       fanned     durable  gathered end
+ *                           one reader    bodies     on disk  rows made
+ *
+ * Readers see [cursor, durable).  Bodies of the newest frames are encoded once and shared by all
+ * whose cursor stands where one begins; whoever is behind gets his own export.  All numbers are
+ * positions in room->doc; the store's differ by room->offset (doc_store.h).
+ *
+ * A turn holds what it wants to say (struct held, in order) until it is on the disk.  Channels are
+ * counted (refs) because a held answer may outlive the connection it was for; rooms are counted by
+ * the turns and channels that name them. */
+#ifndef SYN_HUB_IMPL_H
+#define SYN_HUB_IMPL_H
+
+#include "hub.h"
+#include "doc_store.h"
+
+#define NO_POSITION UINT32_MAX
+#define NOBODY      UINT32_MAX /* sessions count up from 1 */
+
+/* Bytes of one frame of the log: short enough for others to get in between. */
+#define FRAME_PIECE (64u * 1024u)
+/* Below this deflating costs more than it saves. */
+#define PACK_ABOVE 512u
+/* Control frames that a connection which does not read may have waiting. */
+#define MAX_QUEUE (1024u * 1024u)
+#define MAX_BODIES 16u
+/* A log up to this size is sent rather than a snapshot. */
+#define SHORT_LOG (64u * 1024u)
+/* Tail above which a document is folded when its room is idle, or at once. */
+#define FOLD_ROWS  1000u
+#define FOLD_BYTES (256u * 1024u)
+#define ROOM_IDLE_MS 30000u
+#define PROBE_MS     1000u
+#define RETRY_MS     2000u
+/* Control frames of one connection: far above honest use. */
+#define CONTROL_PER_SECOND 1000u
+#define CONTROL_BURST      4000u
+
+/* ---- Connections ------------------------------------------------------------------------------
+ */
+
+enum conn_state { CONN_HELLO, CONN_SIGNING_IN, CONN_LIVE, CONN_CLOSED };
+
+struct hub_conn {
+    hub *hub;
+    void *link;
+    uint64_t id;
+    struct hub_conn *prev, *next;
+    enum conn_state state;
+    uint64_t features;
+    uint32_t max_frame, max_raw;
+    char user[LIMIT_USER_BYTES + 1];
+    size_t user_len;
+    uint64_t since, heard, pinged;
+    uint64_t expires; /* 0: never */
+    bool signing_in_again;
+    bool blocked;  /* the link takes nothing now */
+    syn_buf queue; /* control frames meanwhile: length, bytes, ... */
+    size_t queue_at;
+    struct channel **channels; /* ascending number */
+    uint32_t channel_count, channel_cap, last_channel, turn_next;
+    uint64_t tokens, tokens_at;
+};
+
+/* ---- Channels ---------------------------------------------------------------------------------
+ */
+
+struct snapshot_parts { /* shared by the channels that are joining by it */
+    uint32_t refs, count;
+    uint32_t at; /* log position of its last event */
+    bool packed;
+    uint64_t bytes;
+    syn_buf *bodies; /* frame bodies */
+};
+
+struct channel {
+    uint32_t refs;
+    hub_conn *conn; /* NULL: gone */
+    struct room *room;
+    struct channel *prev, *next; /* of the room */
+    uint32_t number, session;
+    uint64_t peer;
+    uint32_t rights, wanted;
+    bool started; /* Opened is out */
+    bool need_vector, no_presence, authors, closing;
+    bool helping; /* asked to bring what this server lost: others' events too */
+    uint64_t *own; /* helping: the peers that Open named as the user's own */
+    uint32_t own_count;
+
+    int64_t credit; /* server to client */
+    uint32_t cursor;
+    syn_span *spans; /* to be sent before the cursor's stretch */
+    uint32_t span_count, span_at;
+    struct snapshot_parts *snapshot;
+    uint32_t part_at;
+    uint32_t base; /* joined by a snapshot that ends here, without what is below */
+
+    int64_t credit_up;
+    uint32_t give_back;
+    syn_id *ignored; /* peers nacked, from seq on */
+    uint32_t ignored_count;
+};
+
+/* ---- Rooms ------------------------------------------------------------------------------------
+ */
+
+struct room_peer {
+    uint64_t peer; /* 0: free slot */
+    uint64_t chain;
+    uint32_t next;
+    uint32_t user; /* index into room->users; 0: bound to nobody */
+    bool dirty;    /* its row changes with this turn */
+};
+
+struct room_user {
+    char name[LIMIT_USER_BYTES + 1];
+    uint32_t newcomers; /* peers brought since `hour` began */
+    uint64_t hour;
+};
+
+struct body {
+    uint32_t from, end;
+    uint32_t only; /* the session that made all of it, or NOBODY */
+    syn_buf bytes; /* frame body; empty: not encoded, for nobody else reads */
+};
+
+struct row { /* gathered, not yet given to the store */
+    uint32_t from, end; /* store positions */
+    syn_buf bytes;
+};
+
+struct presence_session {
+    const struct channel *channel; /* NULL: left, to be told */
+    uint32_t session;
+    char user[LIMIT_USER_BYTES + 1];
+    syn_buf bytes; /* the client's Presence, re-encoded */
+    uint32_t ttl_ms;
+    uint64_t ends;
+    bool changed, unchanged, gone;
+};
+
+struct room {
+    hub *hub;
+    struct room *hash_next;
+    char name[LIMIT_NAME_BYTES + 1];
+    size_t name_len;
+    syn_doc *doc;
+    struct store_doc row; /* as it was at loading */
+    int64_t id;
+    bool exists; /* in the store, or will be with this turn */
+    bool create; /* this turn creates it */
+    bool dead;   /* dropped from memory: nobody may join */
+    bool deleting;
+    uint8_t lineage[STORE_LINEAGE_BYTES]; /* not there yet: what a client remembers, if any */
+    bool has_lineage;
+
+    uint32_t offset, gathered, durable, fanned;
+    uint64_t log_bytes; /* stored, about */
+    uint32_t tail_rows;
+    uint64_t tail_bytes;
+    uint32_t folded_to;   /* store position: everything below is in chunks */
+    uint32_t snapshot_at; /* store position of the newest stored snapshot */
+    uint32_t unmade_turns; /* turns that name it */
+    uint32_t turn_index;   /* 1 + its place in the gathering turn */
+    bool give_lineage;     /* stored without one: this turn gives it */
+
+    struct row *rows;
+    uint32_t row_count, row_cap;
+    bool dirty;
+    uint32_t author; /* the session that made all of [fanned, durable), NOBODY: several; 0: empty */
+
+    struct room_peer *peers;
+    uint32_t peer_count, peer_cap;
+    struct room_user *users; /* [0] is nobody */
+    uint32_t user_count;
+    uint64_t server_peer;
+
+    struct channel *channels;
+    uint32_t channel_count, next_session;
+    struct body bodies[MAX_BODIES]; /* a ring */
+    uint32_t body_first, body_count;
+    uint64_t fan_at; /* not before; 0: at once */
+    bool fan_due;
+    struct snapshot_parts *snapshot; /* the newest made for joining */
+
+    struct presence_session *sessions;
+    uint32_t session_count, session_cap;
+    uint64_t presence_at;
+    uint64_t idle_since;
+};
+
+/* ---- Turns ------------------------------------------------------------------------------------
+ */
+
+enum held_kind { HELD_FRAME, HELD_TOUCH, HELD_START, HELD_CLOSED, HELD_DONE };
+
+struct held {
+    enum held_kind kind;
+    struct channel *channel; /* NULL for DONE */
+    struct room *room;
+    syn_buf frame;       /* FRAME, CLOSED: without the channel number */
+    syn_id *peers;       /* TOUCH: acked up to */
+    uint32_t peer_count; /* 0: nothing was taken in */
+    bool ack;
+    uint32_t bytes; /* TOUCH: credit to give back */
+    hub_done_fn done;
+    void *user;
+    syn_err err;
+};
+
+struct turn_room {
+    struct room *room;
+    uint32_t end; /* durable after it */
+    uint32_t author; /* as room.author, of what this turn brought */
+    bool wrote, created, deleted;
+};
+
+struct turn {
+    struct held *held;
+    uint32_t held_count, held_cap;
+    struct turn_room *rooms;
+    uint32_t room_count, room_cap;
+    bool writes;
+};
+
+struct hub {
+    syn_store *store;
+    struct hub_port port;
+    uint64_t now;
+    uint8_t store_id[STORE_ID_BYTES];
+    hub_conn *conns;
+    uint64_t next_conn;
+    struct room **rooms; /* hash table by name, chained */
+    uint32_t room_slots;
+    proto_arena *arena, *inner; /* frames; what is inside Packed */
+    struct turn gathering, flying;
+    bool in_flight;
+    bool read_only;
+    uint64_t probe_at, beat_at, wake; /* wake: of fan-outs and presence */
+    uint64_t hash_key;
+    syn_buf scratch, message, prefix;
+    struct hub_stats stats;
+};
+
+/* ---- hub.c: connections */
+void conn_send(hub_conn *conn, syn_str head, syn_str body);
+/* Encodes and sends at once: what does not depend on anything being stored. */
+void conn_frame(hub_conn *conn, const struct frame *frame);
+void conn_error(hub_conn *conn, enum code code, bool permanent, uint32_t retry_ms, const char *detail);
+struct channel *conn_channel(const hub_conn *conn, uint32_t number);
+uint32_t conn_rights(const hub_conn *conn, syn_str document, uint32_t wanted);
+void hub_log(hub *h, const char *event, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void hub_wake(hub *h, uint64_t at);
+
+/* ---- channel.c */
+struct channel *channel_new(hub_conn *conn, struct room *room, uint32_t number);
+void channel_ref(struct channel *ch);
+void channel_unref(struct channel *ch);
+/* Takes it out of its connection and room; its presence goes. */
+void channel_remove(struct channel *ch);
+/* Closed at once, and removed. */
+void channel_closed(struct channel *ch, enum code code, bool permanent, uint32_t retry_ms,
+                    const char *detail);
+bool channel_ignored(struct channel *ch, const syn_changes *set);
+void channel_ignore(struct channel *ch, uint64_t peer, uint32_t from);
+
+/* ---- room.c: open documents */
+struct room *room_find(hub *h, syn_str name);
+/* Finds or loads; a document that is not there gives a room with exists = false. */
+syn_err room_get(hub *h, syn_str name, struct room **out, char detail[DETAIL_BYTES]);
+syn_err room_backfill(struct room *room);
+/* Out of memory: channels get RESYNC (or `code`), everything not stored is forgotten. */
+void room_drop(struct room *room, enum code code, const char *detail);
+void room_release(struct room *room); /* frees it if nobody names it and it is dead */
+void room_free(struct room *room);
+syn_err room_peer_read(struct room *room, uint64_t peer, struct room_peer *out);
+syn_err room_peer_get(struct room *room, uint64_t peer, struct room_peer **out);
+syn_err room_user(struct room *room, syn_str user, uint32_t *index);
+/* Rows for everything up to the end of the log; moves the peers' chains on. */
+syn_err room_gather(struct room *room);
+
+/* ---- turn.c */
+/* Whatever is added here is sent when everything up to now is on the disk. */
+void hold_frame(struct channel *ch, const struct frame *frame);
+void hold_closed(struct channel *ch, enum code code, bool permanent, const char *detail);
+void hold_start(struct channel *ch);
+void hold_touch(struct channel *ch, uint32_t bytes, const syn_id *acked, uint32_t count);
+void hold_done(hub *h, struct room *room, hub_done_fn done, void *user, syn_err err);
+/* Names it in the gathering turn; NULL: no memory. */
+struct turn_room *turn_room(struct room *room);
+void author_add(uint32_t *author, uint32_t session);
+void turns_shift(struct room *room, uint32_t added);
+void turn_free(struct turn *turn);
+
+/* ---- join.c: Open and Want */
+void handle_open(hub_conn *conn, uint32_t number, const struct msg_open *open);
+void handle_want(struct channel *ch, const struct msg_want *want);
+/* Brings the document into being with this turn, and tells every channel. */
+void room_create(struct room *room, const uint8_t *lineage);
+
+/* ---- accept.c: Changes from a client, edits of the embedder */
+void handle_changes(struct channel *ch, const syn_changes *set, size_t frame_bytes);
+
+/* ---- fanout.c */
+void room_fan_out(struct room *room);   /* at once if the interval allows, else later */
+void room_bodies_clear(struct room *room);
+/* Sends what this channel may get now.  true: something was sent. */
+bool channel_pump(struct channel *ch, uint32_t max_frames);
+
+/* SYN_EKIND: there is none at a critical version. */
+syn_err snapshot_make(struct room *room, bool packed, struct snapshot_parts **out);
+void snapshot_unref(struct snapshot_parts *parts);
+
+/* ---- presence.c */
+void handle_presence(struct channel *ch, const struct msg_presence *presence);
+void presence_leave(struct channel *ch);
+void presence_greet(struct channel *ch); /* everyone who is here, whole */
+void presence_tick(struct room *room);
+void presence_free(struct room *room);
+
+#endif
