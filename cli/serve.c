@@ -1,0 +1,101 @@
+/* serve.c -- `serve`: the server as a process of its own. */
+#include "cli.h"
+#include "syncline_server.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SECRET_BYTES  1024
+#define DRAIN_SECONDS 10
+
+/* The first line of a file. */
+static bool read_secret(const char *path, char secret[SECRET_BYTES])
+{
+    FILE *file = fopen(path, "r");
+    bool got = file != NULL && fgets(secret, SECRET_BYTES, file) != NULL;
+    if (file != NULL) (void)fclose(file);
+    if (!got) return false;
+    secret[strcspn(secret, "\r\n")] = '\0';
+    return secret[0] != '\0';
+}
+
+static void print_ready(const syn_server *server, const syn_server_config *config)
+{
+    const char *listen = config->listen != NULL ? config->listen : "127.0.0.1:7700";
+    const char *colon = strrchr(listen, ':');
+    int host = colon != NULL ? (int)(colon - listen) : (int)strlen(listen);
+    (void)printf("syncline: ready ws://%.*s:%u data=%s\n", host, listen, syn_server_port(server),
+                 config->data);
+    (void)fflush(stdout);
+}
+
+/* Signals are blocked before the server's thread begins, so that they come here. */
+static int serve(const syn_server_config *config)
+{
+    syn_server *server = NULL;
+    char detail[256] = "";
+    sigset_t ends;
+    int signal_number = 0;
+    (void)sigemptyset(&ends);
+    (void)sigaddset(&ends, SIGINT);
+    (void)sigaddset(&ends, SIGTERM);
+    (void)sigprocmask(SIG_BLOCK, &ends, NULL);
+    syn_err err = syn_server_start(&server, config, detail);
+    if (err != SYN_OK)
+        return failed("cannot serve: %s", detail[0] != '\0' ? detail : syn_strerror(err));
+    print_ready(server, config);
+    (void)sigwait(&ends, &signal_number);
+    syn_server_stop(server, DRAIN_SECONDS * 1000);
+    return EXIT_DONE;
+}
+
+static int run_serve(const struct command *self, int argc, char **argv)
+{
+    const char *secret_file = NULL;
+    char secret[SECRET_BYTES];
+    syn_server_config config = SYN_SERVER_CONFIG_INIT;
+    config.data = "syncline.db";
+    config.secret = getenv("SYNCLINE_SECRET");
+    const struct option_spec specs[] = {
+        {"listen", &config.listen, NULL},     {"data", &config.data, NULL},
+        {"web", &config.web, NULL},           {"secret", &config.secret, NULL},
+        {"secret-file", &secret_file, NULL},  {"insecure", NULL, &config.insecure},
+        {"log-json", NULL, &config.log_json}, {NULL, NULL, NULL}};
+    if (!take_options(self, specs, &argc, argv, 0, 0)) return EXIT_USAGE;
+    if (secret_file != NULL) {
+        if (!read_secret(secret_file, secret))
+            return failed("%s: its first line must be the secret", secret_file);
+        config.secret = secret;
+    }
+    if (config.secret != NULL && config.secret[0] == '\0')
+        return wrong_use(self, "an empty secret lets nobody in; leave it out, or give one");
+    return serve(&config);
+}
+
+const struct command commands_serve = {
+    .name = "serve",
+    .run = run_serve,
+    .synopsis = "serve [--listen HOST:PORT] [--data FILE] [--web DIR] [--secret SECRET] ...",
+    .summary = "serve documents from a database file",
+    .help =
+        "Serves the documents of one database file over WebSocket, and prints one line when it\n"
+        "accepts connections: syncline: ready ws://127.0.0.1:7700 data=FILE.  What anyone has "
+        "seen\n"
+        "is on the disk.  SIGTERM or Ctrl-C: finishes what came in, says goodbye, exit status "
+        "0.\n\n"
+        "  --listen HOST:PORT  where to listen (127.0.0.1:7700; port 0: any free one)\n"
+        "  --data FILE         the database, made if it is missing (syncline.db)\n"
+        "  --web DIR           also serve the files of DIR over HTTP\n"
+        "  --secret SECRET     clients must bring it (or in the variable SYNCLINE_SECRET)\n"
+        "  --secret-file FILE  ... its first line is the secret (keeps it out of `ps`)\n"
+        "  --insecure          listen beyond this machine without a secret\n"
+        "  --log-json          log lines as JSON objects\n\n"
+        "On the same port: /healthz, /metrics (Prometheus), /v1/documents.\n\n"
+        "Examples:\n"
+        "  syncline serve\n"
+        "  syncline serve --listen 0.0.0.0:7700 --data /var/lib/notes.db --secret-file secret.txt\n"
+        "  SYNCLINE_TOKEN=$(cat secret.txt) syncline docs ws://server:7700\n",
+};

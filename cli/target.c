@@ -1,0 +1,187 @@
+/* target.c -- opening a document wherever it is, and saving what a command did to it. */
+#include "target.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DEFAULT_TIMEOUT_MS 10000
+
+bool is_url(const char *spec)
+{
+    return strncmp(spec, "ws://", 5) == 0 || strncmp(spec, "wss://", 6) == 0;
+}
+
+uint32_t read_timeout(const char *text)
+{
+    uint64_t seconds = 0;
+    if (text == NULL) return DEFAULT_TIMEOUT_MS;
+    if (read_number(text, 86400, &seconds) && seconds > 0) return (uint32_t)seconds * 1000;
+    (void)failed("--timeout is a number of seconds from 1 to 86400, not %s", text);
+    return 0;
+}
+
+/* ---- A file ---------------------------------------------------------------------------------- */
+
+int open_file(syn_store **out, const char *path, bool create)
+{
+    uint8_t id[STORE_ID_BYTES];
+    char detail[DETAIL_BYTES] = "";
+    if (create && !fill_random(id, sizeof id)) return failed("the system gives no random bytes");
+    store_options options = {
+        .path = path, .owner = "a syncline command", .create = create, .random_id = id};
+    syn_err err = store_open(out, &options, detail);
+    if (err == SYN_OK) return EXIT_DONE;
+    return failed("%s: %s", path, detail[0] != '\0' ? detail : syn_strerror(err));
+}
+
+static int make_doc(struct target *t, const syn_doc_config *config)
+{
+    syn_err err = syn_doc_new(&t->doc, config);
+    if (err != SYN_OK) return failed("%s", syn_strerror(err));
+    t->is_new = true;
+    return EXIT_DONE;
+}
+
+static int open_in_file(struct target *t)
+{
+    syn_doc_config config = SYN_DOC_CONFIG_INIT;
+    char detail[DETAIL_BYTES] = "";
+    int status = open_file(&t->store, t->spec, t->use == TARGET_EDIT);
+    if (status != EXIT_DONE) return status;
+    syn_err err = doc_store_load(t->store, t->name, &config, &t->doc, &t->row, detail);
+    if (err == SYN_ENOTFOUND && t->use == TARGET_EDIT) return make_doc(t, &config);
+    if (err == SYN_ENOTFOUND)
+        return failed("%s has no document %s; see syncline docs %s", t->spec, t->name.data,
+                      t->spec);
+    if (err != SYN_OK)
+        return failed("%s in %s: %s", t->name.data, t->spec,
+                      detail[0] != '\0' ? detail : syn_strerror(err));
+    uint32_t added = 0;
+    if (t->use == TARGET_HISTORY && !syn_doc_has_history(t->doc))
+        err = doc_store_backfill(t->store, &t->row, t->doc, &added);
+    if (err != SYN_OK)
+        return failed("%s in %s: its history cannot be read: %s; see syncline fsck %s",
+                      t->name.data, t->spec, syn_strerror(err), t->spec);
+    t->stored = syn_doc_log_end(t->doc);
+    return EXIT_DONE;
+}
+
+static int save_in_file(struct target *t)
+{
+    store_turn *turn = NULL;
+    uint32_t end = syn_doc_log_end(t->doc);
+    if (end == t->stored) return EXIT_DONE;
+    syn_err err = store_turn_new(t->store, &turn);
+    if (err == SYN_OK && t->is_new) err = store_turn_create(turn, t->name, NULL, &t->row.id);
+    struct doc_append what = {.doc = t->row.id,
+                              .offset = t->is_new ? 0 : doc_store_offset(&t->row, t->doc),
+                              .from = t->stored,
+                              .end = end,
+                              .user = syn_s("")};
+    if (err == SYN_OK) err = doc_store_append(turn, t->store, t->doc, &what, NULL);
+    if (err != SYN_OK) {
+        store_turn_drop(turn);
+        return failed("%s: %s", t->spec, syn_strerror(err));
+    }
+    err = store_commit(turn);
+    if (err != SYN_OK)
+        return failed("%s: not saved: %s: %s", t->spec, syn_strerror(err), store_error(t->store));
+    t->stored = end;
+    return EXIT_DONE;
+}
+
+/* ---- A server -------------------------------------------------------------------------------- */
+
+int open_client(syn_client **out, const char *url, const char *file,
+                void (*changed)(void *, syn_client_doc *), void *user)
+{
+    char detail[DETAIL_BYTES] = "";
+    syn_client_config config = SYN_CLIENT_CONFIG_INIT;
+    config.url = url;
+    config.file = file;
+    config.token = getenv("SYNCLINE_TOKEN");
+    config.name = "syncline " SYN_VERSION;
+    config.changed = changed;
+    config.user = user;
+    syn_err err = syn_client_new(out, &config, detail);
+    if (err == SYN_OK) return EXIT_DONE;
+    return failed("%s: %s", file != NULL && err != SYN_EMISUSE ? file : url,
+                  detail[0] != '\0' ? detail : syn_strerror(err));
+}
+
+int wait_failed(const char *url, syn_str document, syn_err err, const char *reason)
+{
+    if (err == SYN_ENOTFOUND)
+        return failed("%s has no document %.*s; see syncline docs %s", url, (int)document.len,
+                      document.data, url);
+    if (err == SYN_EBUSY)
+        return failed("no answer from %s in time%s%s; is `syncline serve` running there? "
+                      "(--timeout SECONDS waits longer)",
+                      url, reason[0] != '\0' ? ": " : "", reason);
+    return failed("%s, document %.*s: %s", url, (int)document.len, document.data,
+                  reason[0] != '\0' ? reason : syn_strerror(err));
+}
+
+static int open_at_server(struct target *t)
+{
+    int status = open_client(&t->client, t->spec, NULL, NULL, NULL);
+    if (status != EXIT_DONE) return status;
+    syn_err err = syn_client_open(t->client, t->name, &t->open);
+    if (err != SYN_OK) return failed("document %s: %s", t->name.data, syn_strerror(err));
+    err = syn_client_wait_live(t->open, t->timeout_ms);
+    if (err != SYN_OK && !(err == SYN_ENOTFOUND && t->use == TARGET_EDIT))
+        return wait_failed(t->spec, t->name, err, syn_client_doc_reason(t->open));
+    syn_client_lock(t->client);
+    t->doc = syn_client_doc_state(t->open);
+    if (t->use != TARGET_EDIT) return EXIT_DONE;
+    err = syn_client_edit(t->open);
+    if (err == SYN_OK) return EXIT_DONE;
+    return failed("%s: editing %s is refused: %s", t->spec, t->name.data, syn_strerror(err));
+}
+
+static int save_at_server(struct target *t)
+{
+    syn_err err = syn_client_edited(t->open);
+    syn_client_unlock(t->client);
+    if (err == SYN_OK) err = syn_client_wait(t->open, t->timeout_ms);
+    syn_client_lock(t->client);
+    if (err == SYN_OK) return EXIT_DONE;
+    return wait_failed(t->spec, t->name, err, syn_client_doc_reason(t->open));
+}
+
+/* ---- Either ---------------------------------------------------------------------------------- */
+
+int target_open(struct target *t, const char *spec, const char *name, enum target_use use,
+                const char *timeout)
+{
+    *t = (struct target){.spec = spec, .name = syn_s(name), .use = use};
+    t->timeout_ms = read_timeout(timeout);
+    if (t->timeout_ms == 0) return EXIT_USAGE;
+    if (t->name.len == 0 || t->name.len > 255)
+        return failed("a document's name has 1 to 255 bytes");
+    int status = is_url(spec) ? open_at_server(t) : open_in_file(t);
+    if (status == EXIT_DONE && use == TARGET_EDIT && t->store != NULL) {
+        uint64_t peer = random_peer();
+        syn_err err = peer != 0 ? syn_doc_set_peer(t->doc, peer, false) : SYN_EIO;
+        if (err != SYN_OK) status = failed("%s: %s", spec, syn_strerror(err));
+    }
+    return status;
+}
+
+int target_save(struct target *t)
+{
+    return t->client != NULL ? save_at_server(t) : save_in_file(t);
+}
+
+void target_close(struct target *t)
+{
+    if (t->client != NULL) {
+        if (t->doc != NULL) syn_client_unlock(t->client);
+        syn_client_free(t->client);
+    } else {
+        syn_doc_free(t->doc);
+        store_close(t->store);
+    }
+    *t = (struct target){0};
+}

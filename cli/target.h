@@ -1,0 +1,54 @@
+/* target.h -- where a document is: at a server, or in a database file that nobody serves.
+ *
+ *     ws://...   syn_client: a copy in memory, level with the server before it is read, waited for
+ *                until the server has it on disk after it was edited
+ *     FILE       the store, opened for this one command; edits are committed before it ends */
+#ifndef SYN_CLI_TARGET_H
+#define SYN_CLI_TARGET_H
+
+#include "cli.h"
+#include "doc_store.h"
+#include "store.h"
+#include "syncline_client.h"
+
+enum target_use {
+    TARGET_READ,    /* the document must be there */
+    TARGET_HISTORY, /* ... with its history, as far as the target has it */
+    TARGET_EDIT,    /* made by the first edit if it is not there */
+};
+
+struct target {
+    const char *spec;
+    syn_str name;
+    enum target_use use;
+    uint32_t timeout_ms;
+    syn_client *client; /* server */
+    syn_client_doc *open;
+    syn_store *store; /* file */
+    struct store_doc row;
+    bool is_new;
+    uint32_t stored; /* file: log end of what rests in it */
+    syn_doc *doc;    /* between target_open and target_close; locked if it is a client's */
+};
+
+bool is_url(const char *spec);
+
+/* Opens the document `name` of the target; EXIT_DONE, or what was said on stderr. */
+int target_open(struct target *t, const char *spec, const char *name, enum target_use use,
+                const char *timeout);
+/* After edits: returns when they are durable. */
+int target_save(struct target *t);
+void target_close(struct target *t);
+
+/* Opens a file that must be (or be made) ours; EXIT_DONE, or what was said. */
+int open_file(syn_store **out, const char *path, bool create);
+/* A client for a server (and a local file, or NULL). */
+int open_client(syn_client **out, const char *url, const char *file,
+                void (*changed)(void *, syn_client_doc *), void *user);
+/* Says why a wait for a server came to nothing. */
+int wait_failed(const char *url, syn_str document, syn_err err, const char *reason);
+
+/* --timeout SECONDS, 10 if NULL; 0: wrong, and said. */
+uint32_t read_timeout(const char *text);
+
+#endif
