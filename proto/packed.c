@@ -66,39 +66,49 @@ static syn_err deflate_whole(proto_arena *arena, const void *raw, size_t len, sy
     z_stream z = {.zalloc = arena_calloc, .zfree = arena_ignore, .opaque = arena};
     if (deflateInit2(&z, LEVEL, Z_DEFLATED, RAW_DEFLATE, MEM_LEVEL, Z_DEFAULT_STRATEGY) != Z_OK)
         return SYN_ENOMEM;
-    char *data = arena_alloc(arena, len);
+    uLong room = deflateBound(&z, (uLong)len);
+    char *data = arena_alloc(arena, room);
+    if (data == NULL) {
+        (void)deflateEnd(&z);
+        return SYN_ENOMEM;
+    }
     z.next_in = (z_const Bytef *)(uintptr_t)raw;
     z.avail_in = (uInt)len;
     z.next_out = (Bytef *)data;
-    z.avail_out = (uInt)len;
-    int end = data != NULL ? deflate(&z, Z_FINISH) : Z_MEM_ERROR;
-    *out = (syn_str){.data = data, .len = len - z.avail_out};
+    z.avail_out = (uInt)room;
+    int end = deflate(&z, Z_FINISH);
+    *out = (syn_str){.data = data, .len = room - z.avail_out};
     (void)deflateEnd(&z);
-    if (end == Z_STREAM_END) return SYN_OK;
-    return data == NULL ? SYN_ENOMEM : SYN_ENOTFOUND;
+    return end == Z_STREAM_END ? SYN_OK : SYN_ENOMEM;
+}
+
+syn_err put_packed(struct writer *w, enum packed_inside inside, const void *raw, size_t len,
+                   bool even_larger)
+{
+    enum { OVERHEAD = 16 }; /* of Packed around data */
+    if (len > LIMIT_RAW_BYTES) return SYN_ELIMIT;
+    proto_arena *arena;
+    syn_err err = proto_arena_new(&arena, &w->buf->mem);
+    if (err != SYN_OK) return err;
+    syn_str data = {0};
+    err = deflate_whole(arena, raw, len, &data);
+    if (err == SYN_OK && !even_larger && data.len + OVERHEAD >= len) err = SYN_ENOTFOUND;
+    if (err == SYN_OK) {
+        put_uint(w, 1, inside);
+        put_uint(w, 3, len);
+        put_bytes(w, 4, data);
+    }
+    proto_arena_free(arena);
+    return err;
 }
 
 syn_err proto_encode_packed_body(syn_buf *buf, enum packed_inside inside, const void *raw,
                                  size_t len)
 {
-    enum { OVERHEAD = 16 }; /* of Packed around data */
-    if (len > LIMIT_RAW_BYTES) return SYN_ELIMIT;
-    if (len <= OVERHEAD) return SYN_ENOTFOUND;
-    proto_arena *arena;
-    syn_err err = proto_arena_new(&arena, &buf->mem);
-    if (err != SYN_OK) return err;
-    syn_str data;
-    err = deflate_whole(arena, raw, len, &data);
-    if (err == SYN_OK && data.len + OVERHEAD >= len) err = SYN_ENOTFOUND;
-    if (err == SYN_OK) {
-        struct writer w = writer_begin(buf);
-        size_t mark = field_begin(&w, FRAME_PACKED);
-        put_uint(&w, 1, inside);
-        put_uint(&w, 3, len);
-        put_bytes(&w, 4, data);
-        field_end(&w, mark);
-        err = writer_end(&w);
-    }
-    proto_arena_free(arena);
-    return err;
+    struct writer w = writer_begin(buf);
+    size_t mark = field_begin(&w, FRAME_PACKED);
+    syn_err err = put_packed(&w, inside, raw, len, false);
+    field_end(&w, mark);
+    if (err != SYN_OK) buf->len = w.start;
+    return err != SYN_OK ? err : writer_end(&w);
 }

@@ -158,6 +158,7 @@ uint64_t zigzag(int64_t v);
 void put_uint(struct writer *w, uint32_t number, uint64_t v);
 void put_sint(struct writer *w, uint32_t number, int64_t v);
 void put_fixed64(struct writer *w, uint32_t number, uint64_t v);
+void put_fixed64_always(struct writer *w, uint32_t number, uint64_t v);
 void put_bytes(struct writer *w, uint32_t number, syn_str bytes);
 /* One entry of a repeated bytes field, written even when empty. */
 void put_entry(struct writer *w, uint32_t number, syn_str bytes);
@@ -182,6 +183,10 @@ typedef const struct change_value *(*value_at_fn)(void *from, uint32_t i, bool *
 void put_values(struct writer *w, const uint32_t numbers[4], value_at_fn at, void *from,
                 uint32_t count);
 
+/* The fields of Packed.  even_larger: also when deflating does not make it smaller
+ * (SYN_ENOTFOUND). */
+syn_err put_packed(struct writer *w, enum packed_inside inside, const void *raw, size_t len,
+                   bool even_larger);
 void put_changes(struct writer *w, const syn_changes *set, const struct proto_tables *tables);
 void put_snapshot(struct writer *w, const struct msg_snapshot *snapshot);
 void put_state(struct writer *w, const struct snapshot_state *state, uint32_t offset, bool more,

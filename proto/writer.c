@@ -104,7 +104,11 @@ void put_sint(struct writer *w, uint32_t number, int64_t v)
 
 void put_fixed64(struct writer *w, uint32_t number, uint64_t v)
 {
-    if (v == 0) return;
+    if (v != 0) put_fixed64_always(w, number, v);
+}
+
+void put_fixed64_always(struct writer *w, uint32_t number, uint64_t v)
+{
     put_tag(w, number, 1);
     put_fixed(w, v);
 }
