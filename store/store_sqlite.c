@@ -320,7 +320,11 @@ static syn_err look(const store_options *options, char detail[256])
 
 static syn_err say_open(const struct db *db, syn_err err, char detail[256])
 {
-    if (detail[0] == '\0') (void)snprintf(detail, 256, "cannot open the file: %.200s", db->error);
+    if (detail[0] != '\0') return err;
+    (void)snprintf(detail, 256, "%s: %.200s",
+                   err == SYN_EDAMAGED ? "the file is damaged: restore a backup"
+                                       : "cannot open the file",
+                   db->error);
     return err;
 }
 

@@ -31,7 +31,7 @@ static struct {
     unsigned calls;
     enum fault_kind kind;
     long at, counted, given;
-    bool from_then_on, recording;
+    bool from_then_on, recording, ignoring;
     struct fault_file *open;
 } state = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -190,7 +190,7 @@ static int fault_sync(sqlite3_file *file, int flags)
     int rc = fails(FAULT_SYNC) ? SQLITE_IOERR_FSYNC : SQLITE_OK;
     /* While recording the cut is made by hand: waiting for the real disk would only be slower. */
     if (rc == SQLITE_OK && !state.recording) rc = f->real->pMethods->xSync(f->real, flags);
-    if (rc == SQLITE_OK) forget(f);
+    if (rc == SQLITE_OK && !state.ignoring) forget(f);
     pthread_mutex_unlock(&state.lock);
     return rc;
 }
@@ -342,4 +342,9 @@ void fault_record(void)
     pthread_mutex_lock(&state.lock);
     state.recording = true;
     pthread_mutex_unlock(&state.lock);
+}
+
+void fault_ignore_syncs(bool ignore)
+{
+    state.ignoring = ignore;
 }

@@ -25,6 +25,8 @@ long fault_calls(void);
 long fault_given(void);
 
 void fault_record(void);
+/* Recorded writes stay unsynced whatever is synced: the control, which must lose something. */
+void fault_ignore_syncs(bool ignore);
 /* Stops every other call for good and takes unsynced writes back: all (seed 0), or each 512 bytes
  * of them by the toss of a coin.  Ends the process with 0. */
 _Noreturn void fault_power_cut(uint64_t seed);
