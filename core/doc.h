@@ -144,6 +144,7 @@ void doc_append(syn_doc *doc, const struct op_run *run, uint32_t len, bool joins
 syn_err doc_plan(syn_doc *doc, const struct op_piece *piece, bool fast);
 /* Reserves and carries out the plan; nothing is changed on an error. */
 syn_err doc_carry_out(syn_doc *doc, bool local);
+void drop_merge(syn_doc *doc, struct container *c);
 
 /* ---- record.c */
 syn_err records_reserve(syn_doc *doc, uint32_t more);

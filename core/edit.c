@@ -52,13 +52,6 @@ static syn_err push_events(syn_doc *doc, const struct edit *edit, uint32_t len, 
     return err;
 }
 
-static void drop_merge(syn_doc *doc, struct container *c)
-{
-    if (c->merge == NULL) return;
-    merge_free(c->merge, &doc->mem);
-    c->merge = NULL;
-}
-
 /* ---- Taking back
  * ---------------------------------------------------------------------------------- */
 
@@ -242,7 +235,7 @@ syn_err syn_text_insert(syn_doc *doc, syn_obj text, size_t pos, syn_str utf8)
                count, joins);
     rope_insert(c->as.text, pos, utf8.data, utf8.len, len);
     c->len += count;
-    drop_merge(doc, c);
+    if (c->merge != NULL && merge_is_stale(c->merge, edit.lv)) drop_merge(doc, c);
     note_edit(doc,
               (struct undo){
                   .container = text, .kind = OP_TEXT_INSERT, .pos = (uint32_t)pos, .len = count});
@@ -282,7 +275,7 @@ syn_err syn_text_delete(syn_doc *doc, syn_obj text, size_t pos, size_t len)
                (uint32_t)len, joins);
     rope_delete(c->as.text, pos, len);
     c->len -= (uint32_t)len;
-    drop_merge(doc, c);
+    if (c->merge != NULL && merge_is_stale(c->merge, edit.lv)) drop_merge(doc, c);
     records_text(doc, text, true, (uint32_t)pos, (uint32_t)len, 0, 0, 0);
     return SYN_OK;
 }
@@ -512,7 +505,7 @@ syn_err syn_list_delete(syn_doc *doc, syn_obj list, size_t pos, size_t count)
     doc_append(doc, &(struct op_run){edit.lv, from, 0, c->len, list, OP_DELETE}, len, joins);
     list_delete(&c->as.list, from, len);
     c->len -= len;
-    drop_merge(doc, c);
+    if (c->merge != NULL && merge_is_stale(c->merge, edit.lv)) drop_merge(doc, c);
     records_list(doc, list, true, from, len, 0, 0);
     return SYN_OK;
 }

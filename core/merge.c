@@ -214,6 +214,12 @@ static syn_err feed_applied(struct sequence_merge *merge, const struct merge_sou
                : merge_delete(merge, source, piece);
 }
 
+bool merge_is_stale(const struct sequence_merge *merge, lv_t now)
+{
+    if (merge->window == LV_NONE) return true;
+    return now - merge->fed > merge->fed - merge->window + 64;
+}
+
 syn_err merge_prepare(struct sequence_merge *merge, const struct merge_source *source,
                       const struct op_piece *piece)
 {
@@ -224,8 +230,8 @@ syn_err merge_prepare(struct sequence_merge *merge, const struct merge_source *s
     uint32_t index = first_run_above(source, merge->fed);
     for (; err == SYN_OK && index < source->run_count; index++) {
         const struct op_run *run = &source->log->runs.at[source->runs[index]];
-        if (run->lv >= piece->from) break;
         lv_t from = run->lv > merge->fed ? run->lv : merge->fed;
+        if (from >= piece->from) break;
         lv_t end = oplog_run_end(source->log, source->runs[index]);
         if (end > piece->from) end = piece->from;
         struct op_piece applied = oplog_piece(source->log, source->runs[index], from, end);

@@ -8,7 +8,10 @@
  *     LV   ...critical |window ........ fed| new ...
  *
  * It is kept between changes, so that a long-lived branch costs each new event its own work, not a
- * replay; it is thrown away as soon as an operation is not concurrent with anything. */
+ * replay.  An operation that is not concurrent with anything does not end it at once, because
+ * histories with many short branches come back to an older version again and again; it goes when
+ * more such events have passed than its window is long (merge_is_stale), so that building it anew
+ * is paid for. */
 #ifndef SYN_CORE_MERGE_H
 #define SYN_CORE_MERGE_H
 
@@ -42,6 +45,9 @@ struct merge_source {
     uint32_t run_count;
     uint32_t len; /* of the sequence now */
 };
+
+/* At event `now`, not concurrent with anything: is it time to let go? */
+bool merge_is_stale(const struct sequence_merge *merge, lv_t now);
 
 /* Brings the merge to where the piece (already in graph and log) can be fed: chooses or rebuilds
  * the window, feeds what was applied since, moves the prepare version to the parents of the piece's

@@ -12,6 +12,12 @@ struct doc_mark doc_mark(const syn_doc *doc)
                              doc->records.n};
 }
 
+void drop_merge(syn_doc *doc, struct container *c)
+{
+    merge_free(c->merge, &doc->mem);
+    c->merge = NULL;
+}
+
 static void forget_runs(syn_doc *doc, struct container *c)
 {
     while (c->runs.n > 0 && c->runs.at[c->runs.n - 1] >= doc->log.runs.n) c->runs.n--;
@@ -36,8 +42,7 @@ void doc_undo_append(syn_doc *doc, struct doc_mark mark)
         if (!kind_is_sequence(c->id.kind)) continue;
         c->len = state_len(c);
         if (c->merge == NULL || c->merge->fed <= mark.log.end) continue;
-        merge_free(c->merge, &doc->mem);
-        c->merge = NULL;
+        drop_merge(doc, c);
     }
     containers_truncate(&doc->all, &doc->mem, mark.containers);
     names_truncate(&doc->names, mark.names);
@@ -176,15 +181,11 @@ syn_err doc_plan(syn_doc *doc, const struct op_piece *piece, bool fast)
     struct container *c = container_at(&doc->all, piece->container);
     if (!kind_is_sequence(c->id.kind)) return plan_push(doc, effect_of(piece, fast));
     if (fast) {
-        merge_free(c->merge, &doc->mem);
-        c->merge = NULL;
+        if (c->merge != NULL && merge_is_stale(c->merge, piece->from)) drop_merge(doc, c);
         return plan_fast_sequence(doc, c, piece);
     }
     syn_err err = plan_merged(doc, c, piece);
-    if (err != SYN_OK) {
-        merge_free(c->merge, &doc->mem);
-        c->merge = NULL;
-    }
+    if (err != SYN_OK) drop_merge(doc, c); /* half fed */
     return err;
 }
 
