@@ -68,10 +68,14 @@ const char *store_error(const syn_store *store)
 
 syn_err store_refuse(syn_store *store, syn_err err, const char *format, ...)
 {
+    char text[sizeof store->error];
     va_list args;
     va_start(args, format);
-    (void)vsnprintf(store->error, sizeof store->error, format, args);
+    (void)vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    pthread_mutex_lock(&store->lock); /* several threads may read */
+    memcpy(store->error, text, sizeof text);
+    pthread_mutex_unlock(&store->lock);
     return err;
 }
 

@@ -12,7 +12,11 @@
  *
  * Writing goes through turns: filled on the caller's thread, submitted, committed by the store's
  * own thread together with whatever else waits (group commit, fdatasync before it counts), then
- * reported. Reading is done on the caller's thread and sees what has been committed. */
+ * reported. Reading is done on the caller's thread and sees what has been committed.
+ *
+ * Threads: turns may be filled, submitted and committed, and documents read, on several threads at
+ * once (store_error then tells of any of them); store_poll, store_on_wake and store_close belong to
+ * one.  The memory twin is for one thread. */
 #ifndef SYN_STORE_H
 #define SYN_STORE_H
 
@@ -35,7 +39,7 @@ typedef struct {
     const char
         *owner;  /* written to PATH.lock, told to whom comes second, e.g. "ws://127.0.0.1:7700" */
     bool create; /* make the file if it is not there */
-    bool read_only;  /* takes no lock; for looking into a file that nobody serves */
+    bool read_only;  /* takes no lock and writes nothing, marks of damage included */
     const char *vfs; /* SQLite VFS by name; NULL: the default.  Tests put faults there */
     const uint8_t
         *random_id;      /* 16 random bytes for a new file's store id: required when creating */
@@ -48,7 +52,8 @@ typedef struct {
  * SYN_EVERSION: not a Syncline file, or a newer schema.  SYN_EDAMAGED.  SYN_EIO.  SYN_EFULL.
  * SYN_ENOMEM. */
 syn_err store_open(syn_store **out, const store_options *options, char detail[256]);
-/* Commits what was submitted, stops the thread, gives the lock back.  NULL is fine. */
+/* Commits what was submitted, runs the `done` of all that was not polled yet, stops the thread,
+ * gives the lock back.  NULL is fine. */
 void store_close(syn_store *store);
 
 void store_id(const syn_store *store, uint8_t out[STORE_ID_BYTES]);
@@ -61,16 +66,17 @@ const char *store_error(const syn_store *store);
 struct store_doc {
     int64_t id; /* the store's number of the document */
     uint8_t lineage[STORE_LINEAGE_BYTES];
-    bool has_lineage;     /* a client's copy that never met a server has none */
-    uint32_t events;      /* log positions [0, events) are stored */
-    uint64_t bytes;       /* of its log and snapshot */
-    uint32_t snapshot_at; /* the snapshot stands for positions below this; 0: there is none */
-    uint64_t snapshot_events;
-    bool damaged; /* a load failed: nothing is stored over it until store_repaired */
+    bool has_lineage;         /* a client's copy that never met a server has none */
+    uint32_t events;          /* log positions [0, events) are stored */
+    uint64_t bytes;           /* of its log and snapshot */
+    uint32_t snapshot_at;     /* the snapshot stands for positions below this */
+    uint64_t snapshot_events; /* and for so many events; 0: there is no snapshot */
+    bool damaged;             /* a load failed: nothing is stored over it until store_repaired */
 };
 
-/* SYN_ENOTFOUND: never was.  SYN_EDELETED: there is a tombstone (out->lineage) and no document now.
- */
+/* SYN_ENOTFOUND: never was.  SYN_EDELETED: there is a tombstone (out->lineage, the latest) and no
+ * document now.  A document whose own row is damaged is found, with damaged set and the other
+ * fields as they may be. */
 syn_err store_find(syn_store *store, syn_str name, struct store_doc *out);
 /* Was this (name, lineage) deleted? */
 syn_err store_was_deleted(syn_store *store, syn_str name,
@@ -84,9 +90,10 @@ struct store_piece {
     syn_str bytes;
 };
 typedef syn_err (*store_visit)(void *user, const struct store_piece *piece);
-/* SYN_EDAMAGED: a checksum or the row of positions is wrong; the document is marked damaged. */
+/* SYN_EDAMAGED: a checksum or the row of positions is wrong; the document is marked damaged, here
+ * at once and in the file as soon as may be.  SYN_EIO marks nothing.  No snapshot: no visit. */
 syn_err store_read_snapshot(syn_store *store, int64_t doc, store_visit visit, void *user);
-/* Pieces that touch [from, end), ascending, chunks and tail alike. */
+/* Pieces that touch [from, end), ascending, chunks and tail alike; `end` beyond the log is cut. */
 syn_err store_read_log(syn_store *store, int64_t doc, uint32_t from, uint32_t end,
                        store_visit visit, void *user);
 
@@ -102,7 +109,7 @@ syn_err store_read_peers(syn_store *store, int64_t doc,
                          syn_err (*visit)(void *, const struct store_peer *), void *user);
 
 /* Small facts kept beside a document (doc 0: the file): the client library's own peers, branches
- * ... Appends nothing and copies up to cap; *len is the full length.  SYN_ENOTFOUND. */
+ * and so on.  Copies up to cap; *len is the full length.  SYN_ENOTFOUND. */
 syn_err store_read_note(syn_store *store, int64_t doc, syn_str key, void *out, size_t cap,
                         size_t *len);
 syn_err store_read_notes(syn_store *store, int64_t doc, syn_str prefix,
@@ -112,8 +119,9 @@ syn_err store_read_notes(syn_store *store, int64_t doc, syn_str prefix,
 syn_err store_list(syn_store *store,
                    syn_err (*visit)(void *, syn_str name, const struct store_doc *), void *user);
 
-/* The change feed: tail and chunk rows are gone from it only by compaction, the numbers never
- * repeat. Visits (commit_seq, document, from, end) above `after`, ascending. */
+/* The change feed: visits (commit_seq, document, from, end) above `after`, ascending.  Numbers are
+ * never given out twice.  Folding keeps the highest number of what went into a chunk; chunks of one
+ * number may therefore follow each other: move a cursor on only when the number changes. */
 syn_err store_feed(syn_store *store, int64_t after,
                    syn_err (*visit)(void *, int64_t commit_seq, int64_t doc, uint32_t from,
                                     uint32_t end),
@@ -140,7 +148,8 @@ syn_err store_turn_append(store_turn *turn, int64_t doc, uint32_t from, uint32_t
 syn_err store_turn_peer(store_turn *turn, int64_t doc, const struct store_peer *peer);
 /* value.data NULL: removes the note. */
 syn_err store_turn_note(store_turn *turn, int64_t doc, syn_str key, syn_str value);
-/* Removes the document and leaves a tombstone (name, lineage). */
+/* Removes the document and leaves a tombstone (name, lineage); none without a lineage, for nobody
+ * else ever had such a document. */
 syn_err store_turn_delete(store_turn *turn, int64_t doc);
 /* Replaces the whole log, the snapshot and the peers (doc rebuilt without a tail): gives positions
  * 0.. anew with the following append calls of this turn. */
@@ -159,20 +168,23 @@ syn_err store_turn_snapshot(store_turn *turn, int64_t doc, uint32_t at, uint64_t
 struct store_result {
     syn_err err;
     const char *detail;
-    int64_t commit_seq; /* the highest number given out */
+    int64_t commit_seq; /* the highest number given out up to this turn */
     const int64_t *doc_failed;
     uint32_t doc_failed_count;
     uint64_t commit_us; /* how long the commit took */
 };
 typedef void (*store_done)(void *user, const struct store_result *result);
-/* Gives the turn to the writer.  `done` runs inside store_poll on the thread that calls it, in
- * order of submission. Memory twin: the same, with the commit done inside submit. */
+/* Gives the turn to the writer.  `done` (or NULL) runs once, inside store_poll or store_close on
+ * the thread that calls it, in order of submission.  Memory twin: the same, with the commit done
+ * inside submit.  One turn may build on another that is still under way: if that one fails, this
+ * one's appends do not start where the log ends, and fail too. */
 void store_submit(store_turn *turn, store_done done, void *user);
 /* Runs the `done` of turns that have ended.  `wake` (set before the first submit; may be called
  * from the writer thread; must only signal) says that there is something to poll. */
 void store_poll(syn_store *store);
 void store_on_wake(syn_store *store, void (*wake)(void *user), void *user);
-/* Submits and waits: for programs without a loop. */
+/* Submits and waits: for programs without a loop.  The turn's error, or else the first of a
+ * document in it; SYN_EMISUSE: a name that is taken, or positions that do not fit. */
 syn_err store_commit(store_turn *turn);
 /* True while the last write failed for lack of space or an I/O error and no write has succeeded
  * since: the server is read-only.  store_probe submits a tiny write that clears it when the disk is
@@ -201,12 +213,14 @@ syn_err store_backup(const char *from, const char *to, store_progress progress, 
                      char detail[256]);
 /* Puts a backup in the place of `file` (whose owner must be gone; what was there is kept as
  * FILE.before-restore), with a new store id, so that clients notice and bring what the backup
- * lacks. */
+ * lacks.  commit_seq goes on from the backup's: a cursor on the feed belongs to a store id.
+ * SYN_EBUSY: in use, or FILE.before-restore exists. */
 syn_err store_restore(const char *file, const char *from, const uint8_t new_id[STORE_ID_BYTES],
                       char detail[256]);
-/* Gives free pages back (VACUUM); no turns may be open. */
+/* Gives free pages back (VACUUM) and shortens the file; not while serving. */
 syn_err store_vacuum(syn_store *store, store_progress progress, void *user);
-/* A document that failed to load was repaired or given up: it may be written again. */
+/* A document that failed to load was repaired or given up: it may be written again.  Until then
+ * every write of it, its deletion included, fails with SYN_EDAMAGED. */
 syn_err store_repaired(syn_store *store, int64_t doc);
 syn_err store_mark_damaged(syn_store *store, int64_t doc);
 

@@ -1,7 +1,9 @@
 /* test_sqlite_files.c -- the file as such: opening, refusing, locking, backup, restore, fsck. */
 #include "store_fixture.h"
 
+#include <pthread.h>
 #include <sqlite3.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -199,6 +201,51 @@ START_TEST(a_creation_that_was_interrupted_is_done_again)
     syn_store *store = open_ok(fixture_path("a.db"));
     fill(store, "a", 1);
     fsck_clean(store);
+    store_close(store);
+}
+END_TEST
+
+struct reading {
+    syn_store *store;
+    atomic_bool stop;
+    atomic_int right, wrong;
+};
+
+static syn_err look_at(void *user, const struct store_piece *piece)
+{
+    *(uint32_t *)user = piece->end;
+    return SYN_OK;
+}
+
+static void *read_on_and_on(void *user)
+{
+    struct reading *r = user;
+    while (!atomic_load(&r->stop)) {
+        struct store_doc doc;
+        uint32_t end = 0;
+        syn_err err = store_find(r->store, s("a"), &doc);
+        if (err == SYN_OK) err = store_read_log(r->store, doc.id, 0, UINT32_MAX, look_at, &end);
+        bool right = err == SYN_OK && end >= doc.events && !doc.damaged;
+        atomic_fetch_add(right ? &r->right : &r->wrong, 1);
+        (void)store_find(r->store, s("none"), &doc);
+    }
+    return NULL;
+}
+
+START_TEST(other_threads_read_while_one_writes)
+{
+    syn_store *store = open_ok(fixture_path("a.db"));
+    fill(store, "a", 5);
+    struct reading r = {.store = store};
+    pthread_t thread[2];
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(pthread_create(&thread[i], NULL, read_on_and_on, &r), 0);
+    fill(store, "a", 300);
+    atomic_store(&r.stop, true);
+    for (int i = 0; i < 2; i++) ck_assert_int_eq(pthread_join(thread[i], NULL), 0);
+    ck_assert_int_eq(atomic_load(&r.wrong), 0);
+    ck_assert_int_gt(atomic_load(&r.right), 0);
+    ck_assert_uint_eq(check_log(store, "a"), 300);
     store_close(store);
 }
 END_TEST
@@ -435,6 +482,7 @@ int main(void)
     tcase_add_test(files, the_second_opener_learns_the_owners_url);
     tcase_add_test(files, a_name_that_sqlite_takes_for_something_else_is_a_file);
     tcase_add_test(files, a_creation_that_was_interrupted_is_done_again);
+    tcase_add_test(files, other_threads_read_while_one_writes);
     tcase_add_test(files, a_backup_of_a_busy_file_is_of_one_moment);
     tcase_add_test(files, a_backup_from_another_process_while_the_owner_writes);
     tcase_add_test(files, restoring_changes_the_id_and_keeps_the_old_file);
