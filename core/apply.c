@@ -169,16 +169,6 @@ static syn_err missing(syn_doc *doc, uint64_t peer, uint32_t seq)
     return doc_refuse(doc, err, "event %016llx:%u is not here", (unsigned long long)peer, seq);
 }
 
-/* The value by which the event made a container of that kind? */
-static bool made_child(const syn_doc *doc, lv_t lv, uint32_t kind)
-{
-    struct op_piece piece = oplog_piece(&doc->log, oplog_find(&doc->log, lv), lv, lv + 1);
-    if (piece.kind != OP_MAP_SET && piece.kind != OP_LIST_INSERT && piece.kind != OP_LIST_SET)
-        return false;
-    const struct op_arg *arg = &doc->log.args.at[piece.at];
-    return arg->kind == SYN_VALUE_CHILD && arg->as.child.kind == kind;
-}
-
 static syn_err resolve_by_event(syn_doc *doc, const syn_changes *set,
                                 const struct change_container *entry, syn_obj *obj)
 {
@@ -189,10 +179,11 @@ static syn_err resolve_by_event(syn_doc *doc, const syn_changes *set,
     if (agent == AGENT_NONE) return missing(doc, peer, entry->seq);
     *obj = containers_find(
         &doc->all, (struct container_id){CONTAINER_BY_EVENT, entry->kind, agent, entry->seq});
+    if (*obj != SYN_NO_OBJ && doc_container_exists(doc, *obj)) return SYN_OK;
     lv_t lv = graph_find(doc->graph, agent, entry->seq);
-    if (*obj != SYN_NO_OBJ && (lv == LV_NONE || (lv == 0 && doc->base_events > 0))) return SYN_OK;
     if (lv == LV_NONE) return missing(doc, peer, entry->seq);
-    if ((lv == 0 && doc->base_events > 0) || !made_child(doc, lv, entry->kind))
+    if (lv >= doc->log.end || (lv == 0 && doc->base_events > 0) ||
+        !doc_made_child(doc, lv, entry->kind))
         return doc_refuse(doc, SYN_EMALFORMED, "event %016llx:%u made no container of kind %u",
                           (unsigned long long)peer, entry->seq, entry->kind);
     assert(*obj != SYN_NO_OBJ);

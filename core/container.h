@@ -21,6 +21,7 @@ struct container_id {
 struct container {
     struct container_id id;
     bool touched;        /* has had an event */
+    bool loaded;         /* came with the snapshot, its event may lie below */
     uint32_t len;        /* sequences: length once everything planned is applied */
     uint32_t need_edits; /* while a change is applied: what to reserve */
     size_t need_bytes;

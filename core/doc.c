@@ -322,6 +322,25 @@ syn_err doc_add_child(syn_doc *doc, uint32_t agent, uint32_t seq, uint32_t kind,
     return containers_add(&doc->all, &doc->mem, id, obj);
 }
 
+bool doc_made_child(const syn_doc *doc, lv_t lv, uint32_t kind)
+{
+    struct op_piece piece = oplog_piece(&doc->log, oplog_find(&doc->log, lv), lv, lv + 1);
+    if (piece.kind != OP_MAP_SET && piece.kind != OP_LIST_INSERT && piece.kind != OP_LIST_SET)
+        return false;
+    const struct op_arg *arg = &doc->log.args.at[piece.at];
+    return arg->kind == SYN_VALUE_CHILD && arg->as.child.kind == kind;
+}
+
+bool doc_container_exists(const syn_doc *doc, syn_obj obj)
+{
+    const struct container *c = container_at(&doc->all, obj);
+    while (c->id.form == CONTAINER_MERGEABLE) c = container_at(&doc->all, c->id.a);
+    if (c->id.form == CONTAINER_ROOT || c->loaded) return true;
+    lv_t lv = graph_find(doc->graph, c->id.a, c->id.b);
+    bool in_log = lv != LV_NONE && lv < doc->log.end && (lv > 0 || doc->base_events == 0);
+    return in_log && doc_made_child(doc, lv, c->id.kind);
+}
+
 syn_err doc_add_mergeable(syn_doc *doc, syn_obj map, uint32_t key, uint32_t kind, syn_obj *obj)
 {
     struct container_id id = {CONTAINER_MERGEABLE, kind, map, key};

@@ -162,6 +162,11 @@ syn_id doc_id(const syn_doc *doc, lv_t lv);
 /* 0..: the LV of an event, LV_NONE: not here. */
 lv_t doc_find(const syn_doc *doc, syn_id id);
 syn_err doc_add_child(syn_doc *doc, uint32_t agent, uint32_t seq, uint32_t kind, syn_obj *obj);
+/* The value by which the event made a container of that kind? */
+bool doc_made_child(const syn_doc *doc, lv_t lv, uint32_t kind);
+/* Is the event here that made the container?  Numbers outlive it: after a rollback, or without a
+ * tail. */
+bool doc_container_exists(const syn_doc *doc, syn_obj obj);
 syn_err doc_add_mergeable(syn_doc *doc, syn_obj map, uint32_t key, uint32_t kind, syn_obj *obj);
 extern const syn_mem mem_malloc;          /* malloc, behind the hook */
 void ids_sort(syn_id *ids, size_t count); /* by (peer, seq) */

@@ -21,6 +21,8 @@ static syn_err begin_edit(syn_doc *doc, syn_obj obj, uint32_t kind, struct edit 
     edit->c = container_at(&doc->all, obj);
     if (edit->c->id.kind != kind)
         return doc_refuse(doc, SYN_EKIND, "the container is of another kind");
+    if (!doc_container_exists(doc, obj))
+        return doc_refuse(doc, SYN_ENOTFOUND, "the event that made the container is not here");
     if (doc->peer == 0) return doc_refuse(doc, SYN_EMISUSE, "set a peer before editing");
     if (doc->agent == AGENT_NONE) {
         syn_err err = graph_agent_add(doc->graph, doc->peer, &doc->agent);

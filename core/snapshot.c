@@ -241,6 +241,13 @@ static syn_err agent_at(const struct loader *loader, uint32_t peer, uint32_t *ag
     return graph_agent_add(loader->doc->graph, loader->snapshot->peers[peer], agent);
 }
 
+static syn_err load_child(syn_doc *doc, uint32_t agent, uint32_t seq, uint32_t kind, syn_obj *obj)
+{
+    syn_err err = doc_add_child(doc, agent, seq, kind, obj);
+    if (err == SYN_OK) container_at(&doc->all, *obj)->loaded = true;
+    return err;
+}
+
 static syn_err load_container(const struct loader *loader, uint32_t index)
 {
     syn_doc *doc = loader->doc;
@@ -258,7 +265,7 @@ static syn_err load_container(const struct loader *loader, uint32_t index)
                               (struct container_id){CONTAINER_ROOT, entry->kind, number, 0}, obj);
     case CONTAINER_BY_EVENT:
         err = agent_at(loader, entry->peer, &number);
-        return err == SYN_OK ? doc_add_child(doc, number, entry->seq, entry->kind, obj) : err;
+        return err == SYN_OK ? load_child(doc, number, entry->seq, entry->kind, obj) : err;
     default:
         if (entry->parent >= index) return bad(doc, "a container comes before its parent");
         if (container_at(&doc->all, doc->resolved.at[entry->parent])->id.kind != SYN_MAP)
@@ -307,7 +314,7 @@ static syn_err load_value(const struct loader *loader, const struct change_value
             return bad(doc, "a mergeable child outside a map");
         arg->as.child.kind = (uint32_t)value->i;
         return value->kind == SYN_VALUE_CHILD
-                   ? doc_add_child(doc, by.agent, by.seq, arg->as.child.kind, &arg->as.child.obj)
+                   ? load_child(doc, by.agent, by.seq, arg->as.child.kind, &arg->as.child.obj)
                    : doc_add_mergeable(doc, map, key, arg->as.child.kind, &arg->as.child.obj);
     default:
         break;
