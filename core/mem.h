@@ -47,10 +47,13 @@ syn_err mem_reserve(const syn_mem *mem, void **at, uint32_t *cap, uint64_t need,
         uint32_t n, cap;                                                                           \
     }
 
-/* Makes room for `more` entries beyond n.  After SYN_OK that many pushes cannot fail. */
+/* Makes room for `more` entries beyond n.  After SYN_OK that many pushes cannot fail.  The usual case, room
+ * is there, is decided in place: every keystroke asks several times. */
 #define array_reserve(mem, a, more)                                                                \
-    mem_reserve((mem), (void **)(void *)&(a)->at, &(a)->cap, (uint64_t)(a)->n + (more),            \
-                sizeof *(a)->at)
+    ((uint64_t)(a)->n + (more) <= (a)->cap                                                         \
+         ? SYN_OK                                                                                  \
+         : mem_reserve((mem), (void **)(void *)&(a)->at, &(a)->cap, (uint64_t)(a)->n + (more),     \
+                       sizeof *(a)->at))
 
 /* The next entry, for which room was reserved. */
 #define array_push(a) (assert((a)->n < (a)->cap), &(a)->at[(a)->n++])
