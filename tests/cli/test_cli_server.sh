@@ -1,0 +1,119 @@
+#!/usr/bin/env bash
+# test_cli_server.sh -- the program against its own server: serve, edit, watch, docs, sync, signals.
+. "$(dirname "$0")/common.sh"
+db=$folder/server.db
+
+# start_server ARGS...: sets url.
+start_server() {
+  : >"$folder/ready"
+  "$program" serve --data "$db" "$@" >"$folder/ready" 2>>"$folder/server.log" &
+  server=$!
+  for _ in $(seq 200); do
+    url=$(sed -n 's/^syncline: ready \(ws:[^ ]*\) data=.*/\1/p' "$folder/ready")
+    [ -n "$url" ] && return
+    sleep 0.05
+  done
+  fault "the server does not start: $(cat "$folder/server.log")"
+  finish
+}
+stop_server() { # TERM or INT
+  checks=$((checks + 1))
+  kill -"$1" "$server"
+  wait "$server"
+  local status=$?
+  [ "$status" -eq 0 ] || fault "SIG$1: exit status $status"
+  server=""
+}
+
+start_server --listen 127.0.0.1:0
+checks=$((checks + 1))
+[ "$(cat "$folder/ready")" = "syncline: ready $url data=$db" ] || fault "$(cat "$folder/ready")"
+
+# The file has an owner.
+refused 1 "ws://" get "$db" notes
+refused 1 "ws://" insert "$db" notes "" 0 x
+refused 1 "" serve --data "$db" --listen 127.0.0.1:0
+refused 1 "" serve --data "$folder/second.db" --listen "${url#ws://}"
+refused 1 "insecure" serve --data "$folder/second.db" --listen 0.0.0.0:0
+refused 1 "no document" get "$url" notes
+refused 1 "no document" text "$url" notes
+
+# Editing through it.
+done_ok insert "$url" notes "" 0 'Hello'
+prints 'Hello' text "$url" notes
+done_ok insert "$url" notes "" 5 ', world'
+done_ok delete "$url" notes "" 0 7
+prints 'world' text "$url" notes
+done_ok set "$url" notes /title '"Plan"'
+done_ok incr "$url" notes /likes 2
+prints '{"":"world","likes":2,"title":"Plan"}' get "$url" notes
+done_ok set "$url" other /x '[1,2]'
+checks=$((checks + 1))
+[ "$(syncline docs "$url" | cut -f1 | tr '\n' ,)" = "notes,other," ] || fault "docs: $(syncline docs "$url" 2>&1)"
+done_ok log "$url" notes
+
+# Watching.
+"$program" watch "$url" notes >"$folder/watched" 2>/dev/null &
+watcher=$!
+sleep 1
+done_ok insert "$url" notes "" 0 'new '
+for _ in $(seq 100); do
+  grep -q 'new ' "$folder/watched" && break
+  sleep 0.05
+done
+kill "$watcher"
+wait "$watcher"
+checks=$((checks + 1))
+[ $? -eq 0 ] || fault "watch does not end well"
+python3 - "$folder/watched" <<'PY' || fault "watched: $(cat "$folder/watched")"
+import json, sys
+lines = [json.loads(line) for line in open(sys.argv[1])]
+splices = [c for line in lines for c in line["changes"] if c["op"] == "splice" and c.get("text") == "new "]
+assert splices and splices[0]["pos"] == 0 and splices[0]["in"] == [""], lines
+PY
+
+# Health, and a look at the metrics.
+checks=$((checks + 1))
+curl -fsS "http${url#ws}/healthz" >/dev/null || fault "/healthz"
+curl -fsS "http${url#ws}/metrics" | grep -q syncline || fault "/metrics"
+
+# A backup of a file in use is clean.
+done_ok backup "$db" "$folder/copy.db"
+done_ok fsck "$folder/copy.db"
+
+# A local file, offline, and back.
+done_ok sync "$folder/mine.db" "$url"
+prints 'new world' text "$folder/mine.db" notes
+done_ok insert "$folder/mine.db" notes "" 0 'offline: '
+done_ok insert "$url" notes "" 9 '!'
+done_ok set "$folder/mine.db" fresh /made '"here"'
+done_ok sync "$folder/mine.db" "$url"
+prints 'offline: new world!' text "$url" notes
+prints 'offline: new world!' text "$folder/mine.db" notes
+prints '{"made":"here"}' get "$url" fresh
+done_ok fsck "$folder/mine.db"
+
+# kill -9 loses nothing that was acknowledged; SIGTERM and SIGINT end it well.
+done_ok insert "$url" notes "" 0 'kept '
+kill -9 "$server"
+wait "$server" 2>/dev/null
+start_server --listen 127.0.0.1:0
+prints 'kept offline: new world!' text "$url" notes
+stop_server TERM
+done_ok fsck "$db"
+prints 'kept offline: new world!' text "$db" notes
+
+# A secret.
+echo "open sesame" >"$folder/secret"
+start_server --listen 127.0.0.1:0 --secret-file "$folder/secret"
+refused 1 "" text "$url" notes --timeout 3
+SYNCLINE_TOKEN=wrong refused 1 "" text "$url" notes --timeout 3
+export SYNCLINE_TOKEN="open sesame"
+prints 'kept offline: new world!' text "$url" notes
+done_ok docs "$url"
+unset SYNCLINE_TOKEN
+refused 1 "SYNCLINE_TOKEN" docs "$url"
+stop_server INT
+refused 2 "empty secret" serve --secret ""
+refused 1 "secret" serve --secret-file "$folder/nothing"
+finish
