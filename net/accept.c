@@ -52,8 +52,7 @@ static void find_parts(struct offer *offer)
 /* ---- Refusing ---------------------------------------------------------------------------------
  */
 
-static void nack_part(const struct offer *offer, const struct part *part,
-                      const struct refusal *why)
+static void nack_part(const struct offer *offer, const struct part *part, const struct refusal *why)
 {
     struct channel *ch = offer->ch;
     struct frame frame = {.channel = ch->number, .kind = FRAME_NACK};
@@ -90,14 +89,22 @@ static struct refusal refusal_of(syn_err err, const syn_doc *doc)
     const char *text = syn_doc_error(doc);
     uint32_t op_run = syn_doc_fault(doc).op_run;
     switch (err) {
-    case SYN_EMISSING: return (struct refusal){CODE_PARENTS, false, 0, op_run, text};
-    case SYN_EHISTORY: return (struct refusal){CODE_TRIMMED, true, 0, op_run, text};
-    case SYN_EGAP: return (struct refusal){CODE_GAP, false, 0, op_run, text};
-    case SYN_EFORKED: return (struct refusal){CODE_FORKED, true, 0, op_run, text};
-    case SYN_ELIMIT: return (struct refusal){CODE_LIMIT, true, 0, op_run, text};
-    case SYN_EUNSUPPORTED: return (struct refusal){CODE_VERSION, true, 0, op_run, text};
-    case SYN_ENOMEM: return (struct refusal){CODE_BUSY, false, RETRY_MS, 0, "out of memory"};
-    default: return (struct refusal){CODE_MALFORMED, true, 0, op_run, text};
+    case SYN_EMISSING:
+        return (struct refusal){CODE_PARENTS, false, 0, op_run, text};
+    case SYN_EHISTORY:
+        return (struct refusal){CODE_TRIMMED, true, 0, op_run, text};
+    case SYN_EGAP:
+        return (struct refusal){CODE_GAP, false, 0, op_run, text};
+    case SYN_EFORKED:
+        return (struct refusal){CODE_FORKED, true, 0, op_run, text};
+    case SYN_ELIMIT:
+        return (struct refusal){CODE_LIMIT, true, 0, op_run, text};
+    case SYN_EUNSUPPORTED:
+        return (struct refusal){CODE_VERSION, true, 0, op_run, text};
+    case SYN_ENOMEM:
+        return (struct refusal){CODE_BUSY, false, RETRY_MS, 0, "out of memory"};
+    default:
+        return (struct refusal){CODE_MALFORMED, true, 0, op_run, text};
     }
 }
 
@@ -119,7 +126,8 @@ static bool check_rights(const struct offer *offer, struct refusal *why)
     else if (store_failing(room->hub->store))
         *why = (struct refusal){CODE_STORAGE, false, RETRY_MS, 0,
                                 "the server's disk is full or failing; it is read-only for now"};
-    else return true;
+    else
+        return true;
     return false;
 }
 
@@ -131,7 +139,8 @@ static bool check_size(const struct offer *offer, struct refusal *why)
         *why = (struct refusal){CODE_LIMIT, true, 0, 0, "document_events: the document is full"};
     else if (room->log_bytes + offer->bytes > LIMIT_DOCUMENT_BYTES)
         *why = (struct refusal){CODE_LIMIT, true, 0, 0, "document_bytes: the document is full"};
-    else return true;
+    else
+        return true;
     return false;
 }
 
@@ -189,7 +198,7 @@ static bool check_part(const struct offer *offer, const struct part *part, uint3
         *why = (struct refusal){CODE_STORAGE, false, RETRY_MS, 0, "the peer table cannot be read"};
         return false;
     }
-    bool relays = (ch->rights & RIGHT_RELAY) && offer->set->author != NULL;
+    bool relays = (ch->rights & RIGHT_RELAY) != 0;
     if (peer.user != 0 && peer.user != user && !ch->helping && !relays) {
         *why = (struct refusal){CODE_FOREIGN_PEER, true, 0, 0,
                                 "this peer's events are another user's"};
@@ -234,8 +243,7 @@ static syn_err bind_peers(struct offer *offer)
 {
     const struct channel *ch = offer->ch;
     uint32_t user;
-    syn_err err =
-        room_user(offer->room, (syn_str){ch->conn->user, ch->conn->user_len}, &user);
+    syn_err err = room_user(offer->room, (syn_str){ch->conn->user, ch->conn->user_len}, &user);
     for (uint32_t i = 0; !err && i < offer->set->peer_count; i++) {
         struct part *part = &offer->parts[i];
         struct room_peer *peer;
@@ -243,6 +251,9 @@ static syn_err bind_peers(struct offer *offer)
         err = room_peer_get(offer->room, part->peer, &peer);
         if (err) break;
         part->next = next_of(offer->room, peer);
+        const syn_str *author = offer->set->author;
+        if (author != NULL) err = room_user(offer->room, author[i], &user);
+        if (err) break;
         if (peer->user != 0 || (ch->helping && !own_peer(ch, part->peer))) continue;
         if (peer->next == 0 && user != 0) offer->room->users[user].newcomers++;
         peer->user = user;
@@ -291,10 +302,9 @@ static void take_in(struct offer *offer)
     if (ch->conn != NULL) acknowledge(offer);
 }
 
-void handle_changes(struct channel *ch, const syn_changes *set, size_t frame_bytes)
+void accept_changes(struct channel *ch, const syn_changes *set, size_t frame_bytes)
 {
-    struct offer offer = {
-        .ch = ch, .room = ch->room, .set = set, .bytes = (uint32_t)frame_bytes};
+    struct offer offer = {.ch = ch, .room = ch->room, .set = set, .bytes = (uint32_t)frame_bytes};
     struct part few[8] = {{0}};
     struct refusal why;
     if (ch->credit_up <= 0) {
@@ -316,7 +326,8 @@ void handle_changes(struct channel *ch, const syn_changes *set, size_t frame_byt
     find_parts(&offer);
     if (check_rights(&offer, &why) && check_size(&offer, &why) && check_peers(&offer, &why))
         take_in(&offer);
-    else refuse(&offer, &why);
+    else
+        refuse(&offer, &why);
     channel_unref(ch);
     if (!small) free(offer.parts);
 }
@@ -364,8 +375,10 @@ void hub_edit(hub *h, syn_str document, bool create, hub_edit_fn fn, hub_done_fn
         if (done != NULL) done(user, err);
         return;
     }
-    if (!room->exists && !create) err = fn(user, NULL);
-    else err = own_edit(room, fn, user);
+    if (!room->exists && !create)
+        err = fn(user, NULL);
+    else
+        err = own_edit(room, fn, user);
     hold_done(h, err == SYN_ENOMEM ? NULL : room, done, user, err);
 }
 

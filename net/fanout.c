@@ -239,8 +239,10 @@ static bool pump_live(struct channel *ch)
                       body->bytes.len + 8 <= ch->conn->max_frame;
         if (body != NULL) stop = body->end;
         uint32_t next = stop;
-        if (shared) send_body(ch, (syn_str){body->bytes.data, body->bytes.len});
-        else next = send_piece(ch, ch->cursor, stop);
+        if (shared)
+            send_body(ch, (syn_str){body->bytes.data, body->bytes.len});
+        else
+            next = send_piece(ch, ch->cursor, stop);
         if (ch->conn != NULL) ch->cursor = next;
         return true;
     }

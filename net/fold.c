@@ -18,8 +18,7 @@ struct chunks {
 
 static void chunks_free(struct chunks *chunks)
 {
-    for (uint32_t i = 0; i < chunks->count; i++)
-        free((char *)(uintptr_t)chunks->at[i].bytes.data);
+    for (uint32_t i = 0; i < chunks->count; i++) free((char *)(uintptr_t)chunks->at[i].bytes.data);
     free(chunks->at);
 }
 
@@ -100,8 +99,7 @@ syn_err fold_snapshot(store_turn *turn, int64_t id, syn_doc *doc, uint32_t at)
     if (syn_doc_heads(doc, NULL, 0) != 1) return SYN_EKIND;
     syn_err err = syn_doc_snapshot(doc, &snapshot);
     if (!err) err = proto_digest(&snapshot, &digest, NULL);
-    if (!err)
-        err = proto_encode_snapshot(&snapshot, digest, digest, PART_BYTES, keep_part, &parts);
+    if (!err) err = proto_encode_snapshot(&snapshot, digest, digest, PART_BYTES, keep_part, &parts);
     if (!err)
         err = store_turn_snapshot(turn, id, at, snapshot.events, parts.at, parts.count, false);
     for (uint32_t i = 0; i < parts.count; i++) free((char *)(uintptr_t)parts.at[i].data);

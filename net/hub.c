@@ -70,6 +70,8 @@ void hub_free(hub *h)
     proto_arena_free(h->arena);
     proto_arena_free(h->inner);
     syn_buf_free(&h->scratch);
+    syn_buf_free(&h->message);
+    syn_buf_free(&h->prefix);
     free(h);
 }
 
@@ -138,8 +140,10 @@ static void queue_frame(hub_conn *conn, syn_str head, syn_str body)
 void conn_send(hub_conn *conn, syn_str head, syn_str body)
 {
     if (conn->state == CONN_CLOSED) return;
-    if (conn->blocked) queue_frame(conn, head, body);
-    else conn->blocked = !link_send(conn, head, body);
+    if (conn->blocked)
+        queue_frame(conn, head, body);
+    else
+        conn->blocked = !link_send(conn, head, body);
 }
 
 void conn_frame(hub_conn *conn, const struct frame *frame)
@@ -162,13 +166,18 @@ static void close_link(hub_conn *conn, unsigned status, const char *reason)
 static unsigned close_status(enum code code)
 {
     switch (code) {
-    case CODE_GOING_AWAY: return 1001;
-    case CODE_MALFORMED: return 1002;
-    case CODE_LIMIT: return 1009;
+    case CODE_GOING_AWAY:
+        return 1001;
+    case CODE_MALFORMED:
+        return 1002;
+    case CODE_LIMIT:
+        return 1009;
     case CODE_BUSY:
     case CODE_STORAGE:
-    case CODE_TOO_SLOW: return 1013;
-    default: return 1008;
+    case CODE_TOO_SLOW:
+        return 1013;
+    default:
+        return 1008;
     }
 }
 
@@ -310,8 +319,10 @@ void hub_signed_in(hub *h, uint64_t id, syn_str user, uint32_t expires_ms, uint6
     if (conn->signing_in_again) {
         conn->signing_in_again = false;
         bool same = user.len == conn->user_len && memcmp(user.data, conn->user, user.len) == 0;
-        if (same) send_access(conn, expires_ms);
-        else conn_error(conn, CODE_FORBIDDEN, true, 0, "the new token names another user");
+        if (same)
+            send_access(conn, expires_ms);
+        else
+            conn_error(conn, CODE_FORBIDDEN, true, 0, "the new token names another user");
         return;
     }
     if (conn->state != CONN_SIGNING_IN) return;
@@ -336,7 +347,7 @@ uint32_t conn_rights(const hub_conn *conn, syn_str document, uint32_t wanted)
 {
     const struct hub_port *port = &conn->hub->port;
     uint32_t all = RIGHT_READ | RIGHT_WRITE | RIGHT_CREATE | RIGHT_RELAY;
-    uint32_t rights = all;
+    uint32_t rights = RIGHT_READ | RIGHT_WRITE | RIGHT_CREATE;
     if (port->authorise != NULL)
         rights = port->authorise(port->user, (syn_str){conn->user, conn->user_len}, document) & all;
     if (wanted != 0) rights &= wanted | RIGHT_READ;
@@ -351,15 +362,16 @@ struct channel *conn_channel(const hub_conn *conn, uint32_t number)
     uint32_t low = 0, high = conn->channel_count;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        if (conn->channels[middle]->number < number) low = middle + 1;
-        else high = middle;
+        if (conn->channels[middle]->number < number)
+            low = middle + 1;
+        else
+            high = middle;
     }
     if (low == conn->channel_count || conn->channels[low]->number != number) return NULL;
     return conn->channels[low];
 }
 
-static const struct change_container default_container = {.kind = SYN_TEXT,
-                                                          .form = CONTAINER_ROOT};
+static const struct change_container default_container = {.kind = SYN_TEXT, .form = CONTAINER_ROOT};
 
 static bool channel_tables(void *user, uint32_t number, struct proto_tables *out)
 {
@@ -398,8 +410,10 @@ static void handle_packed(struct channel *ch, const struct msg_packed *packed, s
     }
     syn_err err = proto_inflate(h->arena, &copy, 0, &raw, &fault);
     if (!err) err = proto_decode_changes(h->inner, raw.data, raw.len, NULL, &tables, &set, &fault);
-    if (err) channel_closed(ch, fault.code, fault.code != CODE_BUSY, 0, fault.text);
-    else handle_changes(ch, &set, frame_bytes);
+    if (err)
+        channel_closed(ch, fault.code, fault.code != CODE_BUSY, 0, fault.text);
+    else
+        accept_changes(ch, &set, frame_bytes);
 }
 
 static void handle_credit(struct channel *ch, const struct msg_credit *credit)
@@ -466,14 +480,29 @@ static void handle_on_channel(hub_conn *conn, struct frame *frame, size_t len)
     struct channel *ch = conn_channel(conn, frame->channel);
     if (ch == NULL || ch->closing) return; /* it crossed our Closed */
     switch (frame->kind) {
-    case FRAME_CHANGES: handle_changes(ch, &frame->as.changes, len); break;
-    case FRAME_PACKED: handle_packed(ch, &frame->as.packed, len); break;
-    case FRAME_CREDIT: handle_credit(ch, &frame->as.credit); break;
-    case FRAME_WANT: handle_want(ch, &frame->as.want); break;
-    case FRAME_CLOSE: handle_close(ch); break;
-    case FRAME_PRESENCE: handle_presence(ch, &frame->as.presence); break;
-    case FRAME_DIGEST: handle_digest(ch, &frame->as.digest); break;
-    default: break;
+    case FRAME_CHANGES:
+        accept_changes(ch, &frame->as.changes, len);
+        break;
+    case FRAME_PACKED:
+        handle_packed(ch, &frame->as.packed, len);
+        break;
+    case FRAME_CREDIT:
+        handle_credit(ch, &frame->as.credit);
+        break;
+    case FRAME_WANT:
+        join_want(ch, &frame->as.want);
+        break;
+    case FRAME_CLOSE:
+        handle_close(ch);
+        break;
+    case FRAME_PRESENCE:
+        presence_receive(ch, &frame->as.presence);
+        break;
+    case FRAME_DIGEST:
+        handle_digest(ch, &frame->as.digest);
+        break;
+    default:
+        break;
     }
 }
 
@@ -489,14 +518,21 @@ static void dispatch(hub_conn *conn, struct frame *frame, size_t len)
     char text[96];
     struct frame pong = {.kind = FRAME_PONG, .as.ping = frame->as.ping};
     if (is_for_channel(frame->kind) && frame->channel != 0) {
-        if (frame->kind == FRAME_OPEN) handle_open(conn, frame->channel, &frame->as.open);
-        else handle_on_channel(conn, frame, len);
+        if (frame->kind == FRAME_OPEN)
+            join_open(conn, frame->channel, &frame->as.open);
+        else
+            handle_on_channel(conn, frame, len);
         return;
     }
     switch (frame->channel == 0 ? (int)frame->kind : -1) {
-    case FRAME_PING: conn_frame(conn, &pong); break;
-    case FRAME_PONG: break;
-    case FRAME_AUTH: handle_auth(conn, &frame->as.auth); break;
+    case FRAME_PING:
+        conn_frame(conn, &pong);
+        break;
+    case FRAME_PONG:
+        break;
+    case FRAME_AUTH:
+        handle_auth(conn, &frame->as.auth);
+        break;
     default:
         snprintf(text, sizeof text, "%s on channel %u is not for a client to send",
                  proto_frame_name(frame->kind), frame->channel);
@@ -511,7 +547,8 @@ static void undecodable(hub_conn *conn, const struct frame *frame, const struct 
     bool permanent = fault->code != CODE_BUSY;
     if (conn->state == CONN_LIVE && frame->channel != 0 && ch != NULL)
         channel_closed(ch, fault->code, permanent, permanent ? 0 : RETRY_MS, fault->text);
-    else conn_error(conn, fault->code, permanent, permanent ? 0 : RETRY_MS, fault->text);
+    else
+        conn_error(conn, fault->code, permanent, permanent ? 0 : RETRY_MS, fault->text);
 }
 
 void hub_receive(hub *h, hub_conn *conn, const void *bytes, size_t len, uint64_t now)
@@ -609,8 +646,10 @@ static void idle_rooms(hub *h)
     for (uint32_t i = 0; i < h->room_slots; i++) {
         for (struct room *room = h->rooms[i], *next; room != NULL; room = next) {
             next = room->hash_next;
-            if (room->channel_count != 0 || room->unmade_turns != 0) room->idle_since = h->now;
-            else if (h->now - room->idle_since >= ROOM_IDLE_MS) room_drop(room, CODE_OK, "");
+            if (room->channel_count != 0 || room->unmade_turns != 0)
+                room->idle_since = h->now;
+            else if (h->now - room->idle_since >= ROOM_IDLE_MS)
+                room_drop(room, CODE_OK, "");
         }
     }
 }

@@ -31,9 +31,11 @@ struct hub_port {
     bool (*send)(void *user, void *link, syn_str head, syn_str body);
     /* Send what was given so far, then close.  hub_disconnect() follows, later. */
     void (*close)(void *user, void *link, unsigned status, const char *reason);
-    /* Who is it?  Answered with hub_signed_in() or hub_refused().  NULL: everyone is "anonymous". */
+    /* Who is it?  Answered with hub_signed_in() or hub_refused().  NULL: everyone is "anonymous".
+     */
     void (*authenticate)(void *user, uint64_t conn, syn_str token);
-    uint32_t (*authorise)(void *user, syn_str who, syn_str document); /* RIGHT_*; NULL: all */
+    uint32_t (*authorise)(void *user, syn_str who,
+                          syn_str document); /* RIGHT_*; NULL: all but RELAY */
     void (*changed)(void *user, syn_str document, const syn_doc *doc); /* NULL: nobody listens */
     void (*log)(void *user, const char *event, const char *detail);    /* NULL: nobody listens */
 };

@@ -27,13 +27,13 @@
 /* Below this deflating costs more than it saves. */
 #define PACK_ABOVE 512u
 /* Control frames that a connection which does not read may have waiting. */
-#define MAX_QUEUE (1024u * 1024u)
+#define MAX_QUEUE  (1024u * 1024u)
 #define MAX_BODIES 16u
 /* A log up to this size is sent rather than a snapshot. */
 #define SHORT_LOG (64u * 1024u)
 /* Tail above which a document is folded when its room is idle, or at once. */
-#define FOLD_ROWS  1000u
-#define FOLD_BYTES (256u * 1024u)
+#define FOLD_ROWS    1000u
+#define FOLD_BYTES   (256u * 1024u)
 #define ROOM_IDLE_MS 30000u
 #define PROBE_MS     1000u
 #define RETRY_MS     2000u
@@ -88,7 +88,7 @@ struct channel {
     uint32_t rights, wanted;
     bool started; /* Opened is out */
     bool need_vector, no_presence, authors, closing;
-    bool helping; /* asked to bring what this server lost: others' events too */
+    bool helping;  /* asked to bring what this server lost: others' events too */
     uint64_t *own; /* helping: the peers that Open named as the user's own */
     uint32_t own_count;
 
@@ -129,7 +129,7 @@ struct body {
     syn_buf bytes; /* frame body; empty: not encoded, for nobody else reads */
 };
 
-struct row { /* gathered, not yet given to the store */
+struct row {            /* gathered, not yet given to the store */
     uint32_t from, end; /* store positions */
     syn_buf bytes;
 };
@@ -163,8 +163,8 @@ struct room {
     uint64_t log_bytes; /* stored, about */
     uint32_t tail_rows;
     uint64_t tail_bytes;
-    uint32_t folded_to;   /* store position: everything below is in chunks */
-    uint32_t snapshot_at; /* store position of the newest stored snapshot */
+    uint32_t folded_to;    /* store position: everything below is in chunks */
+    uint32_t snapshot_at;  /* store position of the newest stored snapshot */
     uint32_t unmade_turns; /* turns that name it */
     uint32_t turn_index;   /* 1 + its place in the gathering turn */
     bool give_lineage;     /* stored without one: this turn gives it */
@@ -215,7 +215,7 @@ struct held {
 
 struct turn_room {
     struct room *room;
-    uint32_t end; /* durable after it */
+    uint32_t end;    /* durable after it */
     uint32_t author; /* as room.author, of what this turn brought */
     bool wrote, created, deleted;
 };
@@ -251,7 +251,8 @@ struct hub {
 void conn_send(hub_conn *conn, syn_str head, syn_str body);
 /* Encodes and sends at once: what does not depend on anything being stored. */
 void conn_frame(hub_conn *conn, const struct frame *frame);
-void conn_error(hub_conn *conn, enum code code, bool permanent, uint32_t retry_ms, const char *detail);
+void conn_error(hub_conn *conn, enum code code, bool permanent, uint32_t retry_ms,
+                const char *detail);
 struct channel *conn_channel(const hub_conn *conn, uint32_t number);
 uint32_t conn_rights(const hub_conn *conn, syn_str document, uint32_t wanted);
 void hub_log(hub *h, const char *event, const char *format, ...)
@@ -299,16 +300,16 @@ void turns_shift(struct room *room, uint32_t added);
 void turn_free(struct turn *turn);
 
 /* ---- join.c: Open and Want */
-void handle_open(hub_conn *conn, uint32_t number, const struct msg_open *open);
-void handle_want(struct channel *ch, const struct msg_want *want);
+void join_open(hub_conn *conn, uint32_t number, const struct msg_open *open);
+void join_want(struct channel *ch, const struct msg_want *want);
 /* Brings the document into being with this turn, and tells every channel. */
 void room_create(struct room *room, const uint8_t *lineage);
 
 /* ---- accept.c: Changes from a client, edits of the embedder */
-void handle_changes(struct channel *ch, const syn_changes *set, size_t frame_bytes);
+void accept_changes(struct channel *ch, const syn_changes *set, size_t frame_bytes);
 
 /* ---- fanout.c */
-void room_fan_out(struct room *room);   /* at once if the interval allows, else later */
+void room_fan_out(struct room *room); /* at once if the interval allows, else later */
 void room_bodies_clear(struct room *room);
 /* Sends what this channel may get now.  true: something was sent. */
 bool channel_pump(struct channel *ch, uint32_t max_frames);
@@ -318,7 +319,7 @@ syn_err snapshot_make(struct room *room, bool packed, struct snapshot_parts **ou
 void snapshot_unref(struct snapshot_parts *parts);
 
 /* ---- presence.c */
-void handle_presence(struct channel *ch, const struct msg_presence *presence);
+void presence_receive(struct channel *ch, const struct msg_presence *presence);
 void presence_leave(struct channel *ch);
 void presence_greet(struct channel *ch); /* everyone who is here, whole */
 void presence_tick(struct room *room);

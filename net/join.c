@@ -31,9 +31,15 @@ static void refuse_open(hub_conn *conn, uint32_t number, enum code code, bool pe
 static void refuse_load(hub_conn *conn, uint32_t number, syn_err err, const char *detail)
 {
     switch (err) {
-    case SYN_EDAMAGED: refuse_open(conn, number, CODE_DAMAGED, false, detail); break;
-    case SYN_ENOMEM: refuse_open(conn, number, CODE_BUSY, false, "out of memory"); break;
-    default: refuse_open(conn, number, CODE_STORAGE, false, detail); break;
+    case SYN_EDAMAGED:
+        refuse_open(conn, number, CODE_DAMAGED, false, detail);
+        break;
+    case SYN_ENOMEM:
+        refuse_open(conn, number, CODE_BUSY, false, "out of memory");
+        break;
+    default:
+        refuse_open(conn, number, CODE_STORAGE, false, detail);
+        break;
     }
 }
 
@@ -49,8 +55,10 @@ static bool lineage_fits(hub_conn *conn, const struct room *room, const struct m
     if (room->exists && same) return true;
     store_was_deleted(conn->hub->store, open->document, theirs, &deleted);
     if (!room->exists && !deleted) return true; /* this server lost it: it may come back */
-    if (deleted) refuse_open(conn, number, CODE_DELETED, true, "this document was deleted");
-    else refuse_open(conn, number, CODE_LINEAGE, true, "the name now means another document");
+    if (deleted)
+        refuse_open(conn, number, CODE_DELETED, true, "this document was deleted");
+    else
+        refuse_open(conn, number, CODE_LINEAGE, true, "the name now means another document");
     return false;
 }
 
@@ -107,8 +115,10 @@ static void answer(struct channel *ch, const struct msg_open *open, enum plan pl
         opened->peer_count = 1 + open->old_peer_count;
         if (!again) opened->window_bytes = LIMIT_WINDOW_BYTES;
     }
-    if (err) channel_closed(ch, CODE_BUSY, false, RETRY_MS, "out of memory");
-    else hold_frame(ch, &frame);
+    if (err)
+        channel_closed(ch, CODE_BUSY, false, RETRY_MS, "out of memory");
+    else
+        hold_frame(ch, &frame);
     free(heads);
     free(rows.next);
     free(rows.chain);
@@ -157,18 +167,18 @@ static syn_err spans_since(struct room *room, const struct msg_version *version,
     bool vector = version->vector_count != 0;
     syn_err err = SYN_EHISTORY;
     if (vector || syn_doc_has_history(room->doc) || version->head_count != 0)
-        err = vector ? syn_doc_spans_since_vector(room->doc, version->vector,
-                                                  version->vector_count, spans, count)
+        err = vector ? syn_doc_spans_since_vector(room->doc, version->vector, version->vector_count,
+                                                  spans, count)
                      : syn_doc_spans_since(room->doc, version->heads, version->head_count, spans,
                                            count);
     bool below = vector || err == SYN_EHISTORY || err == SYN_ENOTFOUND;
     if (!below || syn_doc_has_history(room->doc)) return err;
     err = room_backfill(room);
     if (err) return err;
-    return vector ? syn_doc_spans_since_vector(room->doc, version->vector, version->vector_count,
-                                               spans, count)
-                  : syn_doc_spans_since(room->doc, version->heads, version->head_count, spans,
-                                        count);
+    return vector
+               ? syn_doc_spans_since_vector(room->doc, version->vector, version->vector_count,
+                                            spans, count)
+               : syn_doc_spans_since(room->doc, version->heads, version->head_count, spans, count);
 }
 
 static syn_err join_by_log(struct channel *ch, const struct msg_version *version, enum plan *plan)
@@ -198,8 +208,8 @@ static bool join_by_snapshot(struct channel *ch, const struct msg_open *open)
     struct snapshot_parts *parts;
     bool packed = (ch->conn->features & FEATURE_PACKED) != 0;
     if (!wants_snapshot(room, open) || snapshot_make(room, packed, &parts)) return false;
-    bool pays = open->state_only || !syn_doc_has_history(room->doc) ||
-                parts->bytes < room->log_bytes;
+    bool pays =
+        open->state_only || !syn_doc_has_history(room->doc) || parts->bytes < room->log_bytes;
     if (!pays) {
         snapshot_unref(parts);
         return false;
@@ -302,14 +312,16 @@ static bool may_open(hub_conn *conn, const struct room *room, const struct msg_o
         refuse_open(conn, number, CODE_FORBIDDEN, true, "no right to read this document");
     else if (room->deleting)
         refuse_open(conn, number, CODE_DELETED, true, "this document was deleted");
-    else if (!lineage_fits(conn, room, open, number)) return false;
+    else if (!lineage_fits(conn, room, open, number))
+        return false;
     else if (!room->exists && !(rights & RIGHT_CREATE))
         refuse_open(conn, number, CODE_NOT_FOUND, true, "no such document");
-    else return true;
+    else
+        return true;
     return false;
 }
 
-void handle_open(hub_conn *conn, uint32_t number, const struct msg_open *open)
+void join_open(hub_conn *conn, uint32_t number, const struct msg_open *open)
 {
     hub *h = conn->hub;
     struct channel *ch = conn_channel(conn, number);
@@ -399,7 +411,8 @@ static void want_failed(struct channel *ch, syn_err err)
         channel_closed(ch, CODE_RESYNC, false, 0, "Want names events that are not here");
     else if (err == SYN_EHISTORY)
         channel_closed(ch, CODE_TRIMMED, true, 0, "the history asked for is not there");
-    else channel_closed(ch, CODE_BUSY, false, RETRY_MS, syn_strerror(err));
+    else
+        channel_closed(ch, CODE_BUSY, false, RETRY_MS, syn_strerror(err));
 }
 
 static void want_vector(struct channel *ch, const struct msg_want *want)
@@ -416,7 +429,7 @@ static void want_vector(struct channel *ch, const struct msg_want *want)
     channel_pump(ch, UINT32_MAX);
 }
 
-void handle_want(struct channel *ch, const struct msg_want *want)
+void join_want(struct channel *ch, const struct msg_want *want)
 {
     syn_span *spans;
     size_t count;

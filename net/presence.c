@@ -44,8 +44,8 @@ static syn_err joined_init(struct joined *all, uint32_t cap)
     all->arenas = calloc(cap, sizeof *all->arenas);
     all->deps = calloc(cap, sizeof *all->deps);
     all->cursors = calloc(cap, sizeof *all->cursors);
-    bool ok = all->states != NULL && all->arenas != NULL && all->deps != NULL &&
-              all->cursors != NULL;
+    bool ok =
+        all->states != NULL && all->arenas != NULL && all->deps != NULL && all->cursors != NULL;
     if (!ok) joined_free(all);
     return ok ? SYN_OK : SYN_ENOMEM;
 }
@@ -69,9 +69,12 @@ static uint32_t join_container(struct joined *all, struct change_container add)
         const struct change_container *c = &all->containers[i];
         if (c->kind != add.kind || c->form != add.form) continue;
         bool same = false;
-        if (add.form == CONTAINER_ROOT) same = same_str(c->name, add.name);
-        else if (add.form == CONTAINER_BY_EVENT) same = c->peer == add.peer && c->seq == add.seq;
-        else same = c->parent == add.parent && same_str(c->key, add.key);
+        if (add.form == CONTAINER_ROOT)
+            same = same_str(c->name, add.name);
+        else if (add.form == CONTAINER_BY_EVENT)
+            same = c->peer == add.peer && c->seq == add.seq;
+        else
+            same = c->parent == add.parent && same_str(c->key, add.key);
         if (same) return i;
     }
     all->containers[all->containers_n] = add;
@@ -84,15 +87,14 @@ static syn_err grow_tables(struct joined *all, const struct msg_presence *part)
     void *peers = realloc(all->peers, (all->peers_n + more_peers + 1u) * sizeof *all->peers);
     if (peers == NULL) return SYN_ENOMEM;
     all->peers = peers;
-    void *containers = realloc(all->containers,
-                               (all->containers_n + more_containers) * sizeof *all->containers);
+    void *containers =
+        realloc(all->containers, (all->containers_n + more_containers) * sizeof *all->containers);
     if (containers == NULL) return SYN_ENOMEM;
     all->containers = containers;
     return SYN_OK;
 }
 
-static const struct change_container default_container = {.kind = SYN_TEXT,
-                                                          .form = CONTAINER_ROOT};
+static const struct change_container default_container = {.kind = SYN_TEXT, .form = CONTAINER_ROOT};
 
 /* Index in the joined table of each container of the part. */
 static syn_err map_containers(struct joined *all, const struct msg_presence *part, uint32_t *map)
@@ -137,15 +139,17 @@ static syn_err copy_cursors(struct joined *all, const struct msg_presence *part,
     return err;
 }
 
-static syn_err join_session(struct joined *all, const struct presence_session *session)
+/* whole: as if it had just come. */
+static syn_err join_session(struct joined *all, const struct presence_session *session, bool whole)
 {
+    bool unchanged = session->unchanged && !whole && !session->gone;
     struct msg_presence_state *state = &all->states[all->states_n];
     uint32_t index = all->arena_count;
     struct proto_fault fault;
     struct frame frame;
     syn_err err = SYN_OK;
     memset(state, 0, sizeof *state);
-    if (!session->gone && !session->unchanged) {
+    if (!session->gone && !unchanged) {
         err = proto_arena_new(&all->arenas[index], NULL);
         if (err) return err;
         all->arena_count++;
@@ -160,7 +164,7 @@ static syn_err join_session(struct joined *all, const struct presence_session *s
     state->session = session->session;
     state->ttl_ms = session->gone ? 0 : session->ttl_ms;
     state->gone = session->gone;
-    state->unchanged = session->unchanged && !session->gone;
+    state->unchanged = unchanged;
     if (!err) all->states_n++;
     return err;
 }
@@ -212,7 +216,7 @@ static void schedule(struct room *room)
     hub_wake(room->hub, room->presence_at);
 }
 
-void handle_presence(struct channel *ch, const struct msg_presence *presence)
+void presence_receive(struct channel *ch, const struct msg_presence *presence)
 {
     struct room *room = ch->room;
     struct frame frame = {.kind = FRAME_PRESENCE, .as.presence = *presence};
@@ -270,10 +274,8 @@ static syn_err encode_presence(struct room *room, bool changed, syn_buf *body)
     if (err) return err;
     for (uint32_t i = 0; !err && i < room->session_count; i++) {
         struct presence_session *session = &room->sessions[i];
-        struct presence_session whole = *session;
-        whole.unchanged = false;
-        if (changed && session->changed) err = join_session(&all, session);
-        if (!changed && !session->gone) err = join_session(&all, &whole);
+        if (changed && session->changed) err = join_session(&all, session, false);
+        if (!changed && !session->gone) err = join_session(&all, session, true);
     }
     finish(&all, &frame.as.presence);
     body->len = 0;
@@ -306,8 +308,10 @@ static uint64_t expire(struct room *room)
     for (uint32_t i = 0; i < room->session_count; i++) {
         struct presence_session *session = &room->sessions[i];
         if (session->gone) continue;
-        if (now >= session->ends) session->gone = session->changed = true;
-        else if (next == 0 || session->ends < next) next = session->ends;
+        if (now >= session->ends)
+            session->gone = session->changed = true;
+        else if (next == 0 || session->ends < next)
+            next = session->ends;
     }
     return next;
 }

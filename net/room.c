@@ -205,7 +205,8 @@ static struct room_peer *peer_slot(const struct room *room, uint64_t peer)
 {
     uint64_t hash = (peer ^ room->hub->hash_key) * 0x9e3779b97f4a7c15u;
     uint32_t i = (uint32_t)(hash >> 32) & (room->peer_cap - 1);
-    while (room->peers[i].peer != 0 && room->peers[i].peer != peer) i = (i + 1) & (room->peer_cap - 1);
+    while (room->peers[i].peer != 0 && room->peers[i].peer != peer)
+        i = (i + 1) & (room->peer_cap - 1);
     return &room->peers[i];
 }
 
@@ -308,8 +309,7 @@ syn_err room_gather(struct room *room)
         syn_changes set;
         uint32_t cut;
         syn_span span = {room->gathered, end};
-        syn_err err =
-            syn_doc_export(room->doc, span, LIMIT_FRAME_EVENTS, FOLD_BYTES, &set, &cut);
+        syn_err err = syn_doc_export(room->doc, span, LIMIT_FRAME_EVENTS, FOLD_BYTES, &set, &cut);
         if (!err) err = move_chains(room, &set);
         if (!err) err = row_add(room, span.from, cut, &set);
         if (err) return err;

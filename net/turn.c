@@ -154,8 +154,7 @@ static syn_err write_peers(store_turn *out, struct room *room)
         struct room_peer *peer = &room->peers[i];
         struct store_peer row = {.peer = peer->peer, .next = peer->next, .chain = peer->chain};
         if (!peer->dirty) continue;
-        if (peer->user != 0)
-            memcpy(row.user, room->users[peer->user].name, sizeof row.user);
+        if (peer->user != 0) memcpy(row.user, room->users[peer->user].name, sizeof row.user);
         err = store_turn_peer(out, room->id, &row);
         peer->dirty = false;
     }
@@ -183,8 +182,10 @@ static syn_err write_room(store_turn *out, struct room *room)
 {
     syn_str name = {room->name, room->name_len};
     syn_err err = SYN_OK;
-    if (room->create) err = store_turn_create(out, name, room->lineage, &room->id);
-    else if (room->give_lineage) err = store_turn_lineage(out, room->id, room->lineage);
+    if (room->create)
+        err = store_turn_create(out, name, room->lineage, &room->id);
+    else if (room->give_lineage)
+        err = store_turn_lineage(out, room->id, room->lineage);
     room->create = room->give_lineage = false;
     for (uint32_t i = 0; !err && i < room->row_count; i++) {
         struct row *row = &room->rows[i];
@@ -255,8 +256,10 @@ static void send_touch(struct channel *ch, struct held *held)
     if (held->ack) {
         uint32_t kept = 0;
         for (uint32_t i = 0; i < held->peer_count; i++) {
-            if (held->peers[i].peer == ch->peer) frame.as.ack.next = held->peers[i].seq;
-            else held->peers[kept++] = held->peers[i];
+            if (held->peers[i].peer == ch->peer)
+                frame.as.ack.next = held->peers[i].seq;
+            else
+                held->peers[kept++] = held->peers[i];
         }
         if (kept != 0) qsort(held->peers, kept, sizeof *held->peers, by_peer);
         frame.as.ack.peers = held->peers;
@@ -278,7 +281,9 @@ static void release_held(struct held *held)
     case HELD_FRAME:
         conn_send(ch->conn, (syn_str){held->frame.data, held->frame.len}, (syn_str){NULL, 0});
         break;
-    case HELD_TOUCH: send_touch(ch, held); break;
+    case HELD_TOUCH:
+        send_touch(ch, held);
+        break;
     case HELD_START:
         ch->started = true;
         presence_greet(ch);
@@ -347,8 +352,10 @@ static void finish_rooms(struct turn *turn)
 
 void author_add(uint32_t *author, uint32_t session)
 {
-    if (*author == 0) *author = session;
-    else if (*author != session) *author = NOBODY;
+    if (*author == 0)
+        *author = session;
+    else if (*author != session)
+        *author = NOBODY;
 }
 
 /* What the turn brought may be seen from now on. */
@@ -405,8 +412,10 @@ static void landed(void *user, const struct store_result *result)
     struct turn turn = h->flying;
     memset(&h->flying, 0, sizeof h->flying);
     h->in_flight = false;
-    if (result->err) fail(h, &turn, result->err, result->detail != NULL ? result->detail : "");
-    else fail_some(h, &turn, result);
+    if (result->err)
+        fail(h, &turn, result->err, result->detail != NULL ? result->detail : "");
+    else
+        fail_some(h, &turn, result);
     make_durable(&turn);
     if (turn_writes(&h->gathering)) fly(h); /* the disk works while we send */
     release(h, &turn);

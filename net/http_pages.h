@@ -1,0 +1,19 @@
+/* http_pages.h -- what the server answers to GET: health, metrics, the list of documents. */
+#ifndef SYN_HTTP_PAGES_H
+#define SYN_HTTP_PAGES_H
+
+#include "hub.h"
+#include "ws_server.h"
+
+struct http_pages {
+    hub *hub;
+    syn_store *store;
+    bool draining;
+    uint64_t uptime_ms;
+};
+
+/* may_list: whoever asks has the right to see the names of documents. */
+bool http_page(const struct http_pages *from, const char *path, bool may_list,
+               struct http_answer *out);
+
+#endif

@@ -1,0 +1,598 @@
+/* server.c -- hub, store and sockets on one libev loop: syncline_server.h.
+ *
+ *     other threads --mailbox--> +----------- loop -----------+
+ *     sockets ----ws_server----> | hub ---turns---> store     | <--> writer thread
+ *                                +----------------------------+
+ *
+ * ev_prepare ends each gathering: when the loop has read all there was and would go to sleep, the
+ * turn goes to the store.  ev_async wakes the loop for finished commits and for the mailbox, a
+ * list of jobs under a mutex.  Everything else happens on the loop's thread. */
+#include "syncline_server.h"
+#include "http_pages.h"
+#include "hub.h"
+#include "ws_server.h"
+
+#include <assert.h>
+#include <ev.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+enum job_kind { JOB_EDIT, JOB_DELETE, JOB_ACCEPT, JOB_REFUSE };
+
+struct job {
+    struct job *next;
+    enum job_kind kind;
+    uint64_t conn;
+    uint32_t expires_ms;
+    bool create;
+    syn_err (*fn)(void *user, syn_doc *doc);
+    void (*done)(void *user, syn_err err);
+    void *user;
+    size_t len;
+    char text[]; /* document, user, or reason */
+};
+
+struct syn_server {
+    syn_server_config config;
+    char *secret;
+    struct ev_loop *loop;
+    bool own_loop;
+    pthread_t thread;
+    ev_prepare prepare;
+    ev_async wake;
+    ev_timer timer;
+    syn_store *store;
+    hub *hub;
+    ws_server *ws;
+    uint64_t random, started;
+    pthread_mutex_t lock; /* of the three below */
+    struct job *jobs, **last_job;
+    bool stopping;
+    uint32_t stop_ms;
+    bool draining, said_goodbye;
+    uint64_t drain_until;
+};
+
+struct syn_auth_request {
+    syn_server *server;
+    uint64_t conn;
+};
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u;
+}
+
+/* ---- Log --------------------------------------------------------------------------------------
+ */
+
+/* Nothing that came from outside may end a line or move a terminal's cursor. */
+static void put_escaped(char *out, size_t size, const char *text)
+{
+    size_t n = 0;
+    for (; *text != '\0' && n + 7 < size; text++) {
+        unsigned char c = (unsigned char)*text;
+        if (c < 0x20 || c == 0x7f)
+            n += (size_t)snprintf(out + n, size - n, "\\u%04x", c);
+        else if (c == '"' || c == '\\')
+            n += (size_t)snprintf(out + n, size - n, "\\%c", c);
+        else
+            out[n++] = (char)c;
+    }
+    out[n] = '\0';
+}
+
+static void log_event(void *user, const char *event, const char *detail)
+{
+    const syn_server *server = user;
+    char text[1024], line[1280];
+    put_escaped(text, sizeof text, detail);
+    if (server->config.log_json) {
+        struct timespec now;
+        clock_gettime(CLOCK_REALTIME, &now);
+        snprintf(line, sizeof line, "{\"time\":%lld.%03ld,\"event\":\"%s\",\"detail\":\"%s\"}",
+                 (long long)now.tv_sec, now.tv_nsec / 1000000, event, text);
+    } else {
+        snprintf(line, sizeof line, "syncline: %s: %s", event, text);
+    }
+    if (server->config.log != NULL)
+        server->config.log(server->config.user, line);
+    else
+        fprintf(stderr, "%s\n", line);
+}
+
+/* ---- The hub's port ---------------------------------------------------------------------------
+ */
+
+static uint64_t next_random(void *user)
+{
+    syn_server *server = user;
+    uint64_t value = 0;
+    if (server->config.seed == 0) {
+        while (getrandom(&value, sizeof value, 0) != (ssize_t)sizeof value) {
+        }
+        return value;
+    }
+    server->random += 0x9e3779b97f4a7c15u; /* splitmix64, so that a run can be repeated */
+    value = server->random;
+    value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9u;
+    value = (value ^ (value >> 27)) * 0x94d049bb133111ebu;
+    return value ^ (value >> 31);
+}
+
+static bool port_send(void *user, void *link, syn_str head, syn_str body)
+{
+    (void)user;
+    return ws_send(link, head, body);
+}
+
+static void port_close(void *user, void *link, unsigned status, const char *reason)
+{
+    (void)user;
+    ws_close(link, status, reason);
+}
+
+/* In time that does not tell how much of it was right. */
+static bool is_secret(const syn_server *server, syn_str token)
+{
+    size_t len = strlen(server->secret);
+    unsigned different = token.len != len;
+    for (size_t i = 0; i < token.len; i++)
+        different |= (unsigned char)token.data[i] ^ (unsigned char)server->secret[i < len ? i : 0];
+    return different == 0;
+}
+
+static void port_authenticate(void *user, uint64_t conn, syn_str token)
+{
+    syn_server *server = user;
+    if (server->config.authenticate == NULL) {
+        if (server->secret == NULL || is_secret(server, token))
+            hub_signed_in(server->hub, conn, syn_s("anonymous"), 0, now_ms());
+        else
+            hub_refused(server->hub, conn, syn_s("wrong or missing token"), now_ms());
+        return;
+    }
+    syn_auth_request *request = malloc(sizeof *request);
+    if (request == NULL) {
+        hub_refused(server->hub, conn, syn_s("out of memory"), now_ms());
+        return;
+    }
+    *request = (syn_auth_request){server, conn};
+    server->config.authenticate(server->config.user, request, token);
+}
+
+/* SYN_MAY_* are RIGHT_*, and one more for the list. */
+static uint32_t port_authorise(void *user, syn_str who, syn_str document)
+{
+    const syn_server *server = user;
+    return server->config.authorise(server->config.user, who, document);
+}
+
+static void port_changed(void *user, syn_str document, const syn_doc *doc)
+{
+    const syn_server *server = user;
+    server->config.changed(server->config.user, document, doc);
+}
+
+/* ---- The sockets' events ----------------------------------------------------------------------
+ */
+
+static void *on_connected(void *user, ws_link *link)
+{
+    syn_server *server = user;
+    if (server->draining) return NULL;
+    return hub_connect(server->hub, link, now_ms());
+}
+
+static void on_disconnected(void *user, void *conn)
+{
+    syn_server *server = user;
+    hub_disconnect(server->hub, conn, now_ms());
+}
+
+static void on_message(void *user, void *conn, const void *bytes, size_t len)
+{
+    syn_server *server = user;
+    hub_receive(server->hub, conn, bytes, len, now_ms());
+}
+
+static size_t max_message(void *user, void *conn)
+{
+    (void)user;
+    return hub_max_message(conn);
+}
+
+static void on_fault(void *user, void *conn, enum ws_fault fault)
+{
+    syn_server *server = user;
+    switch (fault) {
+    case WS_TEXT_MESSAGE:
+        hub_refuse(server->hub, conn, CODE_MALFORMED,
+                   "text messages are not spoken here: send "
+                   "binary ones",
+                   now_ms());
+        break;
+    case WS_TOO_LONG:
+        hub_refuse(server->hub, conn, CODE_LIMIT, "frame_bytes: the message is too long", now_ms());
+        break;
+    default:
+        hub_refuse(server->hub, conn, CODE_BUSY, "out of memory", now_ms());
+    }
+}
+
+static void on_writable(void *user, void *conn)
+{
+    syn_server *server = user;
+    hub_writable(server->hub, conn, now_ms());
+}
+
+static bool on_get(void *user, const char *path, const char *authorization, struct http_answer *out)
+{
+    const syn_server *server = user;
+    struct http_pages pages = {server->hub, server->store, server->draining,
+                               now_ms() - server->started};
+    bool open = server->secret == NULL && server->config.authenticate == NULL;
+    bool bearer = strncmp(authorization, "Bearer ", 7) == 0;
+    bool known = bearer && server->secret != NULL && is_secret(server, syn_s(authorization + 7));
+    return http_page(&pages, path, open || known, out);
+}
+
+/* ---- The mailbox ------------------------------------------------------------------------------
+ */
+
+static syn_err post(syn_server *server, const struct job *what, syn_str text)
+{
+    struct job *job = malloc(sizeof *job + text.len);
+    if (job == NULL) return SYN_ENOMEM;
+    *job = *what;
+    job->next = NULL;
+    job->len = text.len;
+    if (text.len != 0) memcpy(job->text, text.data, text.len);
+    pthread_mutex_lock(&server->lock);
+    *server->last_job = job;
+    server->last_job = &job->next;
+    pthread_mutex_unlock(&server->lock);
+    ev_async_send(server->loop, &server->wake);
+    return SYN_OK;
+}
+
+static void run_job(syn_server *server, struct job *job)
+{
+    syn_str text = {job->text, job->len};
+    uint64_t now = now_ms();
+    switch (job->kind) {
+    case JOB_EDIT:
+        hub_edit(server->hub, text, job->create, job->fn, job->done, job->user, now);
+        break;
+    case JOB_DELETE:
+        hub_delete(server->hub, text, job->done, job->user, now);
+        break;
+    case JOB_ACCEPT:
+        hub_signed_in(server->hub, job->conn, text, job->expires_ms, now);
+        break;
+    case JOB_REFUSE:
+        hub_refused(server->hub, job->conn, text, now);
+        break;
+    }
+    free(job);
+}
+
+static void run_jobs(syn_server *server)
+{
+    pthread_mutex_lock(&server->lock);
+    struct job *jobs = server->jobs;
+    server->jobs = NULL;
+    server->last_job = &server->jobs;
+    bool stopping = server->stopping;
+    uint32_t stop_ms = server->stop_ms;
+    pthread_mutex_unlock(&server->lock);
+    for (struct job *next; jobs != NULL; jobs = next) {
+        next = jobs->next;
+        run_job(server, jobs);
+    }
+    if (stopping && !server->draining) {
+        server->draining = true;
+        server->drain_until = now_ms() + stop_ms;
+        ws_server_stop_listening(server->ws);
+    }
+}
+
+/* ---- The loop ---------------------------------------------------------------------------------
+ */
+
+static void on_wake(struct ev_loop *loop, ev_async *wake, int events)
+{
+    syn_server *server = wake->data;
+    (void)loop;
+    (void)events;
+    store_poll(server->store);
+    run_jobs(server);
+}
+
+static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    syn_server *server = timer->data;
+    (void)loop;
+    (void)events;
+    hub_tick(server->hub, now_ms());
+}
+
+static bool drained(syn_server *server)
+{
+    struct hub_stats stats;
+    hub_read_stats(server->hub, &stats);
+    return server->said_goodbye && (stats.connections == 0 || now_ms() >= server->drain_until);
+}
+
+/* What came in is committed and acknowledged first, then everyone is told to go. */
+static void drain(syn_server *server)
+{
+    bool late = now_ms() >= server->drain_until;
+    if (!server->said_goodbye && (hub_idle(server->hub) || late)) {
+        server->said_goodbye = true;
+        hub_goodbye(server->hub, now_ms());
+    }
+    if (server->own_loop && drained(server)) ev_break(server->loop, EVBREAK_ALL);
+}
+
+static void on_prepare(struct ev_loop *loop, ev_prepare *prepare, int events)
+{
+    syn_server *server = prepare->data;
+    (void)events;
+    uint64_t now = now_ms();
+    hub_flush(server->hub, now);
+    uint64_t next = hub_next_tick(server->hub);
+    if (server->draining) {
+        drain(server);
+        if (next > now + 20) next = now + 20;
+    }
+    ev_now_update(loop);
+    ev_timer_stop(loop, &server->timer);
+    ev_timer_set(&server->timer, next > now ? (double)(next - now) / 1000.0 : 0.0, 0.0);
+    ev_timer_start(loop, &server->timer);
+}
+
+static void store_woke(void *user)
+{
+    syn_server *server = user;
+    ev_async_send(server->loop, &server->wake);
+}
+
+static void start_watchers(syn_server *server)
+{
+    ev_prepare_init(&server->prepare, on_prepare);
+    ev_async_init(&server->wake, on_wake);
+    ev_timer_init(&server->timer, on_timer, 0.0, 0.0);
+    server->prepare.data = server->wake.data = server->timer.data = server;
+    ev_prepare_start(server->loop, &server->prepare);
+    ev_async_start(server->loop, &server->wake);
+    store_on_wake(server->store, store_woke, server);
+}
+
+static void stop_watchers(syn_server *server)
+{
+    ev_prepare_stop(server->loop, &server->prepare);
+    ev_async_stop(server->loop, &server->wake);
+    ev_timer_stop(server->loop, &server->timer);
+}
+
+static void *run_loop(void *user)
+{
+    syn_server *server = user;
+    ev_run(server->loop, 0);
+    return NULL;
+}
+
+/* ---- Starting ---------------------------------------------------------------------------------
+ */
+
+/* "HOST:PORT", "[ADDRESS]:PORT". */
+static syn_err split_address(const char *listen, char *host, size_t size, uint16_t *port)
+{
+    const char *colon = strrchr(listen, ':');
+    char *end;
+    if (colon == NULL) return SYN_EMISUSE;
+    unsigned long number = strtoul(colon + 1, &end, 10);
+    if (colon[1] == '\0' || *end != '\0' || number > 65535) return SYN_EMISUSE;
+    size_t len = (size_t)(colon - listen);
+    if (len >= 2 && listen[0] == '[' && listen[len - 1] == ']') {
+        listen++;
+        len -= 2;
+    }
+    if (len >= size) return SYN_EMISUSE;
+    memcpy(host, listen, len);
+    host[len] = '\0';
+    *port = (uint16_t)number;
+    return SYN_OK;
+}
+
+static syn_err open_store(syn_server *server, char *detail)
+{
+    const syn_server_config *config = &server->config;
+    uint64_t id[2] = {next_random(server), next_random(server)};
+    char owner[300];
+    snprintf(owner, sizeof owner, "ws://%.256s",
+             config->listen != NULL ? config->listen : "127.0.0.1:7700");
+    store_options options = {.path = config->data,
+                             .owner = owner,
+                             .create = true,
+                             .vfs = config->vfs,
+                             .random_id = (const uint8_t *)id};
+    return store_open(&server->store, &options, detail);
+}
+
+static syn_err open_hub(syn_server *server)
+{
+    const syn_server_config *config = &server->config;
+    struct hub_port port = {
+        .user = server,
+        .random = next_random,
+        .send = port_send,
+        .close = port_close,
+        .authenticate = port_authenticate,
+        .authorise = config->authorise != NULL ? port_authorise : NULL,
+        .changed = config->changed != NULL ? port_changed : NULL,
+        .log = log_event,
+    };
+    return hub_new(&server->hub, server->store, &port);
+}
+
+static syn_err open_sockets(syn_server *server, const char *host, uint16_t port, bool loopback,
+                            char *detail)
+{
+    struct ws_events events = {
+        .user = server,
+        .connected = on_connected,
+        .disconnected = on_disconnected,
+        .message = on_message,
+        .max_message = max_message,
+        .fault = on_fault,
+        .writable = on_writable,
+        .get = on_get,
+    };
+    bool open = server->secret == NULL && server->config.authenticate == NULL;
+    struct ws_options options = {
+        .host = host, .port = port, .web = server->config.web, .local_names = loopback && open};
+    return ws_server_new(&server->ws, server->loop, &options, &events, detail);
+}
+
+static void free_server(syn_server *server)
+{
+    ws_server_free(server->ws); /* its connections tell the hub that they are gone */
+    if (server->hub != NULL) hub_free(server->hub);
+    store_close(server->store);
+    if (server->own_loop && server->loop != NULL) ev_loop_destroy(server->loop);
+    for (struct job *next; server->jobs != NULL; server->jobs = next) {
+        next = server->jobs->next;
+        if (server->jobs->done != NULL) server->jobs->done(server->jobs->user, SYN_ECLOSED);
+        free(server->jobs);
+    }
+    pthread_mutex_destroy(&server->lock);
+    free(server->secret);
+    free(server);
+}
+
+static syn_err check_config(const syn_server_config *config, char *host, size_t size,
+                            uint16_t *port, bool *loopback, char *detail)
+{
+    const char *listen = config->listen != NULL ? config->listen : "127.0.0.1:7700";
+    if (split_address(listen, host, size, port)) {
+        snprintf(detail, 256, "listen address %.100s is not HOST:PORT", listen);
+        return SYN_EMISUSE;
+    }
+    *loopback = ws_is_loopback(host);
+    bool sign_in = config->secret != NULL || config->authenticate != NULL;
+    if (*loopback || sign_in || config->insecure) return SYN_OK;
+    snprintf(detail, 256,
+             "%.100s is reachable from other machines and there is no sign-in: give a secret, "
+             "or --insecure if everyone may read and write everything",
+             listen);
+    return SYN_EDENIED;
+}
+
+static syn_err start(syn_server *server, char *detail)
+{
+    char host[256];
+    uint16_t port;
+    bool loopback;
+    syn_err err = check_config(&server->config, host, sizeof host, &port, &loopback, detail);
+    if (err) return err;
+    server->own_loop = server->config.loop == NULL;
+    server->loop = server->own_loop ? ev_loop_new(EVFLAG_AUTO) : server->config.loop;
+    if (server->loop == NULL) return SYN_ENOMEM;
+    err = open_store(server, detail);
+    if (!err) err = open_hub(server);
+    if (!err) err = open_sockets(server, host, port, loopback, detail);
+    if (err) return err;
+    start_watchers(server);
+    if (!server->own_loop) return SYN_OK;
+    if (pthread_create(&server->thread, NULL, run_loop, server) == 0) return SYN_OK;
+    stop_watchers(server);
+    snprintf(detail, 256, "no thread could be started");
+    return SYN_ENOMEM;
+}
+
+syn_err syn_server_start(syn_server **out, const syn_server_config *config, char *detail)
+{
+    char unused[256];
+    char *text = detail != NULL ? detail : unused;
+    text[0] = '\0';
+    if (config == NULL || config->size != sizeof *config) return SYN_EMISUSE;
+    syn_server *server = calloc(1, sizeof *server);
+    if (server == NULL) return SYN_ENOMEM;
+    server->config = *config;
+    server->random = config->seed;
+    server->last_job = &server->jobs;
+    server->started = now_ms();
+    pthread_mutex_init(&server->lock, NULL);
+    if (config->secret != NULL) server->secret = strdup(config->secret);
+    syn_err err =
+        config->secret != NULL && server->secret == NULL ? SYN_ENOMEM : start(server, text);
+    if (err) {
+        free_server(server);
+        return err;
+    }
+    *out = server;
+    return SYN_OK;
+}
+
+uint16_t syn_server_port(const syn_server *server)
+{
+    return ws_server_port(server->ws);
+}
+
+void syn_server_stop(syn_server *server, uint32_t timeout_ms)
+{
+    if (server == NULL) return;
+    pthread_mutex_lock(&server->lock);
+    server->stopping = true;
+    server->stop_ms = timeout_ms;
+    pthread_mutex_unlock(&server->lock);
+    ev_async_send(server->loop, &server->wake);
+    if (server->own_loop)
+        pthread_join(server->thread, NULL);
+    else
+        while (!drained(server)) ev_run(server->loop, EVRUN_ONCE);
+    stop_watchers(server);
+    free_server(server);
+}
+
+/* ---- Calls from any thread --------------------------------------------------------------------
+ */
+
+void syn_auth_accept(syn_auth_request *request, syn_str user, uint32_t expires_ms)
+{
+    struct job job = {.kind = JOB_ACCEPT, .conn = request->conn, .expires_ms = expires_ms};
+    if (post(request->server, &job, user)) return; /* keeps the request; the handshake times out */
+    free(request);
+}
+
+void syn_auth_refuse(syn_auth_request *request, syn_str reason)
+{
+    struct job job = {.kind = JOB_REFUSE, .conn = request->conn};
+    if (post(request->server, &job, reason)) return;
+    free(request);
+}
+
+syn_err syn_server_edit(syn_server *server, syn_str document, bool create,
+                        syn_err (*fn)(void *user, syn_doc *doc),
+                        void (*done)(void *user, syn_err err), void *user)
+{
+    struct job job = {.kind = JOB_EDIT, .create = create, .fn = fn, .done = done, .user = user};
+    if (fn == NULL || document.len == 0 || document.len > LIMIT_NAME_BYTES) return SYN_EMISUSE;
+    return post(server, &job, document);
+}
+
+syn_err syn_server_delete(syn_server *server, syn_str document,
+                          void (*done)(void *user, syn_err err), void *user)
+{
+    struct job job = {.kind = JOB_DELETE, .done = done, .user = user};
+    if (document.len == 0 || document.len > LIMIT_NAME_BYTES) return SYN_EMISUSE;
+    return post(server, &job, document);
+}

@@ -1,0 +1,618 @@
+/* ws_server.c -- libwebsockets 4.1.6 as it can be trusted.
+ *
+ * What it does not do by default, and what is done about it here:
+ *   - its poll loop is slow: a foreign libev loop, and our own listening socket, whose connections
+ *     it adopts (it then also cannot mask why binding failed)
+ *   - a write is cut at rx_buffer_size and waits for POLLOUT: tx_packet_size
+ *   - its timers cost 120 us a connection: a zeroed retry policy; pings are the hub's
+ *   - it accepts any method, version and subprotocol, and text: checked here
+ *   - it has no limit for a message, and splits messages anywhere: gathered and bounded here
+ *   - permessage-deflate can be aborted by a peer, HTTP/2 has faults: both off */
+#include "ws_server.h"
+
+#include <errno.h>
+#include <ev.h>
+#include <fcntl.h>
+#include <libwebsockets.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define PROTOCOL_NAME "syncline.v1"
+
+struct ws_link { /* libwebsockets' per-session memory of the WebSocket protocol */
+    struct lws *wsi;
+    ws_server *server;
+    void *conn;
+    char *message; /* gathered so far */
+    size_t len, cap;
+    bool skipping; /* refused: the rest of what comes is dropped */
+    unsigned close_status;
+    char reason[64];
+};
+
+struct http_session {
+    char *body;
+    size_t len, at;
+};
+
+struct ws_server {
+    struct ev_loop *loop;
+    struct lws_context *context;
+    struct lws_vhost *vhost;
+    struct ws_events events;
+    bool local_names, listening;
+    char web[512];
+    int fd;
+    uint16_t port;
+    ev_io accepting;
+    ev_timer again; /* after accept failed for want of descriptors */
+    struct lws_http_mount mount;
+    struct lws_protocols protocols[3];
+    char *scratch; /* LWS_PRE, then one message */
+    size_t scratch_cap;
+};
+
+/* ---- Addresses --------------------------------------------------------------------------------
+ */
+
+static bool is_loopback(const struct sockaddr *at)
+{
+    if (at->sa_family == AF_INET) {
+        struct sockaddr_in in;
+        memcpy(&in, at, sizeof in);
+        return (ntohl(in.sin_addr.s_addr) >> 24) == 127;
+    }
+    struct sockaddr_in6 in6;
+    memcpy(&in6, at, sizeof in6);
+    return at->sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&in6.sin6_addr);
+}
+
+static struct addrinfo *resolve(const char *host, uint16_t port)
+{
+    char service[8];
+    struct addrinfo hints = {.ai_family = AF_UNSPEC,
+                             .ai_socktype = SOCK_STREAM,
+                             .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+    struct addrinfo *found = NULL;
+    bool any = host[0] == '\0' || strcmp(host, "*") == 0;
+    snprintf(service, sizeof service, "%u", port);
+    return getaddrinfo(any ? NULL : host, service, &hints, &found) == 0 ? found : NULL;
+}
+
+bool ws_is_loopback(const char *host)
+{
+    struct addrinfo *found = resolve(host, 0);
+    bool all = found != NULL;
+    for (const struct addrinfo *at = found; at != NULL; at = at->ai_next)
+        if (!is_loopback(at->ai_addr)) all = false;
+    if (found != NULL) freeaddrinfo(found);
+    return all;
+}
+
+static int listen_on(const struct addrinfo *at)
+{
+    int one = 1;
+    int fd = socket(at->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) return -1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (bind(fd, at->ai_addr, at->ai_addrlen) == 0 && listen(fd, 4096) == 0) return fd;
+    int failure = errno;
+    close(fd);
+    errno = failure;
+    return -1;
+}
+
+static uint16_t bound_port(int fd)
+{
+    struct sockaddr_storage at = {0};
+    socklen_t len = sizeof at;
+    if (getsockname(fd, (struct sockaddr *)&at, &len) != 0) return 0;
+    if (at.ss_family == AF_INET) {
+        struct sockaddr_in in;
+        memcpy(&in, &at, sizeof in);
+        return ntohs(in.sin_port);
+    }
+    struct sockaddr_in6 in6;
+    memcpy(&in6, &at, sizeof in6);
+    return ntohs(in6.sin6_port);
+}
+
+static syn_err open_port(ws_server *server, const struct ws_options *options, char *detail)
+{
+    struct addrinfo *found = resolve(options->host, options->port);
+    if (found == NULL) {
+        snprintf(detail, 256, "%.100s is no address of this machine", options->host);
+        return SYN_EMISUSE;
+    }
+    int failure = 0;
+    for (const struct addrinfo *at = found; at != NULL && server->fd < 0; at = at->ai_next) {
+        server->fd = listen_on(at);
+        failure = errno;
+    }
+    freeaddrinfo(found);
+    if (server->fd < 0) {
+        snprintf(detail, 256, "cannot listen on %.100s:%u: %s", options->host, options->port,
+                 strerror(failure));
+        return failure == EADDRINUSE ? SYN_EBUSY : SYN_EMISUSE;
+    }
+    server->port = bound_port(server->fd);
+    return SYN_OK;
+}
+
+/* ---- Accepting --------------------------------------------------------------------------------
+ */
+
+static void prepare_socket(int fd)
+{
+    int one = 1, low = 16384, size = 65536;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &low, sizeof low);
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size); /* a stopped reader costs this */
+}
+
+static void accept_again(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    ws_server *server = timer->data;
+    (void)events;
+    ev_timer_stop(loop, timer);
+    if (server->listening) ev_io_start(loop, &server->accepting);
+}
+
+static void accept_ready(struct ev_loop *loop, ev_io *io, int events)
+{
+    ws_server *server = io->data;
+    (void)events;
+    for (int i = 0; i < 64; i++) { /* then others get a turn */
+        int fd = accept4(server->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM)) {
+            ev_io_stop(loop, io); /* the backlog waits; asking again at once would spin */
+            ev_timer_set(&server->again, 0.1, 0);
+            ev_timer_start(loop, &server->again);
+            return;
+        }
+        if (fd < 0) return;
+        prepare_socket(fd);
+        lws_adopt_socket_vhost(server->vhost, fd); /* closes fd itself if it fails */
+    }
+}
+
+/* ---- The upgrade ------------------------------------------------------------------------------
+ */
+
+static bool header(struct lws *wsi, enum lws_token_indexes token, char *out, int size)
+{
+    out[0] = '\0';
+    return lws_hdr_copy(wsi, out, size, token) > 0;
+}
+
+/* The name in "name:port", "[name]:port" or "scheme://name:port". */
+static void host_name(const char *text, char *out, size_t size)
+{
+    const char *scheme = strstr(text, "://");
+    const char *from = scheme != NULL ? scheme + 3 : text;
+    size_t len = from[0] == '[' ? strcspn(from, "]") + 1 : strcspn(from, ":/");
+    snprintf(out, size, "%.*s", (int)(len < size ? len : size - 1), from);
+}
+
+static bool is_local_name(const char *name)
+{
+    return strcmp(name, "localhost") == 0 || strcmp(name, "[::1]") == 0 ||
+           (name[0] != '\0' && strspn(name, "0123456789.") == strlen(name));
+}
+
+/* A page of another site must not use whom it can reach through its visitor: the page's own host
+ * has to be ours.  On loopback a foreign name that resolves to us is refused as well. */
+static bool host_allowed(const ws_server *server, struct lws *wsi)
+{
+    char host[256], origin[256], host_only[256], origin_only[256];
+    if (!header(wsi, WSI_TOKEN_HOST, host, sizeof host)) return false;
+    host_name(host, host_only, sizeof host_only);
+    if (server->local_names && !is_local_name(host_only)) return false;
+    if (!header(wsi, WSI_TOKEN_ORIGIN, origin, sizeof origin)) return true;
+    host_name(origin, origin_only, sizeof origin_only);
+    return strcmp(host_only, origin_only) == 0 ||
+           (server->local_names && is_local_name(origin_only));
+}
+
+/* NULL: it may become a WebSocket. */
+static const char *upgrade_fault(struct lws *wsi)
+{
+    char text[128];
+    if (lws_hdr_total_length(wsi, WSI_TOKEN_GET_URI) <= 0) return "use GET";
+    if (!header(wsi, WSI_TOKEN_HTTP, text, sizeof text) || strcmp(text, "HTTP/1.1") != 0)
+        return "use HTTP/1.1";
+    if (!header(wsi, WSI_TOKEN_VERSION, text, sizeof text) || strcmp(text, "13") != 0)
+        return "WebSocket version 13 is needed";
+    if (!header(wsi, WSI_TOKEN_KEY, text, sizeof text) || strlen(text) != 24)
+        return "Sec-WebSocket-Key is not 16 bytes";
+    if (!header(wsi, WSI_TOKEN_PROTOCOL, text, sizeof text) || strstr(text, PROTOCOL_NAME) == NULL)
+        return "ask for the subprotocol " PROTOCOL_NAME;
+    return NULL;
+}
+
+static int refuse_upgrade(struct lws *wsi, unsigned status, const char *why)
+{
+    lws_return_http_status(wsi, status, why);
+    return -1;
+}
+
+static int filter_upgrade(ws_server *server, struct lws *wsi)
+{
+    const char *fault = upgrade_fault(wsi);
+    if (fault != NULL) return refuse_upgrade(wsi, HTTP_STATUS_BAD_REQUEST, fault);
+    if (!host_allowed(server, wsi))
+        return refuse_upgrade(wsi, HTTP_STATUS_FORBIDDEN, "this origin is not allowed");
+    return 0;
+}
+
+/* ---- Messages ---------------------------------------------------------------------------------
+ */
+
+static void give_up(ws_link *link, enum ws_fault fault)
+{
+    ws_server *server = link->server;
+    free(link->message);
+    link->message = NULL;
+    link->len = link->cap = 0;
+    link->skipping = true;
+    server->events.fault(server->events.user, link->conn, fault);
+}
+
+static bool gather(ws_link *link, const void *bytes, size_t len)
+{
+    if (link->cap - link->len < len) {
+        size_t cap = link->cap != 0 ? link->cap * 2 : 512;
+        while (cap < link->len + len) cap *= 2;
+        char *grown = realloc(link->message, cap);
+        if (grown == NULL) return false;
+        link->message = grown;
+        link->cap = cap;
+    }
+    if (len != 0) memcpy(link->message + link->len, bytes, len);
+    link->len += len;
+    return true;
+}
+
+static void finish_message(ws_link *link)
+{
+    ws_server *server = link->server;
+    char *message = link->message;
+    size_t len = link->len;
+    link->len = 0;
+    server->events.message(server->events.user, link->conn, message, len);
+    if (link->cap > 4096) { /* idle connections hold nothing */
+        free(link->message);
+        link->message = NULL;
+        link->cap = 0;
+    }
+}
+
+static void receive(ws_link *link, const void *bytes, size_t len)
+{
+    ws_server *server = link->server;
+    bool whole =
+        lws_is_final_fragment(link->wsi) != 0 && lws_remaining_packet_payload(link->wsi) == 0;
+    if (link->skipping) return;
+    if (!lws_frame_is_binary(link->wsi)) {
+        give_up(link, WS_TEXT_MESSAGE);
+        return;
+    }
+    size_t most = server->events.max_message(server->events.user, link->conn);
+    if (link->len + len > most || lws_remaining_packet_payload(link->wsi) > most) {
+        give_up(link, WS_TOO_LONG);
+        return;
+    }
+    if (whole && link->len == 0) { /* the usual: nothing to gather */
+        server->events.message(server->events.user, link->conn, bytes, len);
+    } else if (!gather(link, bytes, len)) {
+        give_up(link, WS_NO_MEMORY);
+    } else if (whole) {
+        finish_message(link);
+    }
+}
+
+bool ws_send(ws_link *link, syn_str head, syn_str body)
+{
+    ws_server *server = link->server;
+    size_t len = head.len + body.len;
+    if (link->close_status != 0) return true;
+    if (server->scratch_cap < LWS_PRE + len) {
+        char *grown = realloc(server->scratch, LWS_PRE + len + 4096);
+        if (grown == NULL) {
+            ws_close(link, 1011, "out of memory");
+            return false;
+        }
+        server->scratch = grown;
+        server->scratch_cap = LWS_PRE + len + 4096;
+    }
+    char *at = server->scratch + LWS_PRE;
+    if (head.len != 0) memcpy(at, head.data, head.len);
+    if (body.len != 0) memcpy(at + head.len, body.data, body.len);
+    if (lws_write(link->wsi, (unsigned char *)at, len, LWS_WRITE_BINARY) < 0) {
+        lws_set_timeout(link->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
+        link->skipping = true;
+        return false;
+    }
+    if (!lws_partial_buffered(link->wsi)) return true;
+    lws_callback_on_writable(link->wsi);
+    return false;
+}
+
+void ws_close(ws_link *link, unsigned status, const char *reason)
+{
+    if (link->close_status != 0) return;
+    link->close_status = status;
+    link->skipping = true;
+    snprintf(link->reason, sizeof link->reason, "%s", reason);
+    lws_set_timeout(link->wsi, PENDING_TIMEOUT_CLOSE_SEND, 5);
+    lws_callback_on_writable(link->wsi);
+}
+
+static int writable(ws_link *link)
+{
+    ws_server *server = link->server;
+    if (link->close_status != 0) {
+        lws_close_reason(link->wsi, (enum lws_close_status)link->close_status,
+                         (unsigned char *)link->reason, strlen(link->reason));
+        return -1;
+    }
+    server->events.writable(server->events.user, link->conn);
+    return 0;
+}
+
+static int established(ws_server *server, struct lws *wsi, ws_link *link)
+{
+    memset(link, 0, sizeof *link);
+    link->wsi = wsi;
+    link->server = server;
+    link->conn = server->events.connected(server->events.user, link);
+    return link->conn != NULL ? 0 : -1;
+}
+
+static void closed(ws_link *link)
+{
+    if (link->conn != NULL)
+        link->server->events.disconnected(link->server->events.user, link->conn);
+    free(link->message);
+    link->message = NULL;
+    link->conn = NULL;
+}
+
+static int on_websocket(struct lws *wsi, enum lws_callback_reasons reason, void *session, void *in,
+                        size_t len)
+{
+    ws_server *server = lws_context_user(lws_get_context(wsi));
+    ws_link *link = session;
+    switch (reason) {
+    case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
+        return filter_upgrade(server, wsi);
+    case LWS_CALLBACK_ESTABLISHED:
+        return established(server, wsi, link);
+    case LWS_CALLBACK_RECEIVE:
+        receive(link, in, len);
+        return 0;
+    case LWS_CALLBACK_SERVER_WRITEABLE:
+        return writable(link);
+    case LWS_CALLBACK_CLOSED:
+        closed(link);
+        return 0;
+    default:
+        return 0;
+    }
+}
+
+/* ---- HTTP -------------------------------------------------------------------------------------
+ */
+
+static int send_headers(struct lws *wsi, const struct http_answer *answer)
+{
+    unsigned char buffer[LWS_PRE + 1024], *at = buffer + LWS_PRE, *end = buffer + sizeof buffer - 1;
+    if (lws_add_http_common_headers(wsi, (unsigned)answer->status, answer->type, answer->len, &at,
+                                    end))
+        return -1;
+    if (lws_add_http_header_by_name(wsi, (const unsigned char *)"cache-control:",
+                                    (const unsigned char *)"no-store", 8, &at, end))
+        return -1;
+    return lws_finalize_write_http_header(wsi, buffer + LWS_PRE, &at, end) ? -1 : 0;
+}
+
+static int plain_status(struct lws *wsi, unsigned status)
+{
+    if (lws_return_http_status(wsi, status, NULL)) return -1;
+    return lws_http_transaction_completed(wsi) ? -1 : 0;
+}
+
+static int on_get(ws_server *server, struct lws *wsi, struct http_session *session)
+{
+    char path[512], authorization[4200];
+    struct http_answer answer = {.status = 200, .type = "text/plain; charset=utf-8"};
+    if (!header(wsi, WSI_TOKEN_GET_URI, path, sizeof path))
+        return plain_status(wsi, HTTP_STATUS_METHOD_NOT_ALLOWED);
+    if (!host_allowed(server, wsi)) return plain_status(wsi, HTTP_STATUS_FORBIDDEN);
+    header(wsi, WSI_TOKEN_HTTP_AUTHORIZATION, authorization, sizeof authorization);
+    if (!server->events.get(server->events.user, path, authorization, &answer))
+        return plain_status(wsi, HTTP_STATUS_NOT_FOUND);
+    free(session->body);
+    *session = (struct http_session){answer.body, answer.len, 0};
+    if (send_headers(wsi, &answer)) return -1;
+    if (answer.len == 0) return lws_http_transaction_completed(wsi) ? -1 : 0;
+    lws_callback_on_writable(wsi);
+    return 0;
+}
+
+static int on_http_writable(struct lws *wsi, struct http_session *session)
+{
+    unsigned char buffer[LWS_PRE + 16384];
+    size_t left = session->len - session->at, piece = left < 16384 ? left : 16384;
+    if (session->body == NULL) return 0;
+    memcpy(buffer + LWS_PRE, session->body + session->at, piece);
+    session->at += piece;
+    bool last = session->at == session->len;
+    if (lws_write(wsi, buffer + LWS_PRE, piece, last ? LWS_WRITE_HTTP_FINAL : LWS_WRITE_HTTP) < 0)
+        return -1;
+    if (!last) {
+        lws_callback_on_writable(wsi);
+        return 0;
+    }
+    free(session->body);
+    memset(session, 0, sizeof *session);
+    return lws_http_transaction_completed(wsi) ? -1 : 0;
+}
+
+static int on_http(struct lws *wsi, enum lws_callback_reasons reason, void *session, void *in,
+                   size_t len)
+{
+    ws_server *server = lws_context_user(lws_get_context(wsi));
+    struct http_session *http = session;
+    switch (reason) {
+    case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION: /* a WebSocket without our subprotocol */
+        return refuse_upgrade(wsi, HTTP_STATUS_BAD_REQUEST,
+                              "ask for the subprotocol " PROTOCOL_NAME);
+    case LWS_CALLBACK_HTTP:
+        return on_get(server, wsi, http);
+    case LWS_CALLBACK_HTTP_WRITEABLE:
+        return http != NULL ? on_http_writable(wsi, http) : 0;
+    case LWS_CALLBACK_CLOSED_HTTP:
+        if (http != NULL) {
+            free(http->body);
+            http->body = NULL;
+        }
+        return 0;
+    default:
+        return lws_callback_http_dummy(wsi, reason, session, in, len);
+    }
+}
+
+/* ---- Life -------------------------------------------------------------------------------------
+ */
+
+static const lws_retry_bo_t no_timers = {0};
+
+/* Files last: the paths that `get` answers are mounted in front. */
+static const struct lws_http_mount answered[] = {
+    {.mount_next = &answered[1],
+     .mountpoint = "/healthz",
+     .mountpoint_len = 8,
+     .origin_protocol = LWSMPRO_CALLBACK,
+     .protocol = "http"},
+    {.mount_next = &answered[2],
+     .mountpoint = "/metrics",
+     .mountpoint_len = 8,
+     .origin_protocol = LWSMPRO_CALLBACK,
+     .protocol = "http"},
+    {.mountpoint = "/v1",
+     .mountpoint_len = 3,
+     .origin_protocol = LWSMPRO_CALLBACK,
+     .protocol = "http"},
+};
+
+static void set_protocols(ws_server *server)
+{
+    server->protocols[0] =
+        (struct lws_protocols){.name = "http",
+                               .callback = on_http,
+                               .per_session_data_size = sizeof(struct http_session),
+                               .rx_buffer_size = 1024,
+                               .tx_packet_size = 65600};
+    server->protocols[1] = (struct lws_protocols){.name = PROTOCOL_NAME,
+                                                  .callback = on_websocket,
+                                                  .per_session_data_size = sizeof(struct ws_link),
+                                                  .rx_buffer_size = 1024,
+                                                  .tx_packet_size = 65600};
+}
+
+static syn_err create_context(ws_server *server)
+{
+    void *loops[1] = {server->loop};
+    struct lws_context_creation_info info = {0};
+    set_protocols(server);
+    info.port = CONTEXT_PORT_NO_LISTEN_SERVER;
+    info.protocols = server->protocols;
+    info.options = LWS_SERVER_OPTION_LIBEV;
+    info.foreign_loops = loops;
+    info.user = server;
+    info.retry_and_idle_policy = &no_timers;
+    info.timeout_secs = 5;
+    info.keepalive_timeout = 5;
+    info.alpn = "http/1.1";
+    info.vhost_name = "default";
+    info.mounts = server->web[0] != '\0' ? &server->mount : answered;
+    server->context = lws_create_context(&info);
+    if (server->context == NULL) return SYN_ENOMEM;
+    server->vhost = lws_get_vhost_by_name(server->context, "default");
+    return server->vhost != NULL ? SYN_OK : SYN_ENOMEM;
+}
+
+static void start_listening(ws_server *server)
+{
+    ev_io_init(&server->accepting, accept_ready, server->fd, EV_READ);
+    server->accepting.data = server;
+    ev_timer_init(&server->again, accept_again, 0.1, 0);
+    server->again.data = server;
+    ev_io_start(server->loop, &server->accepting);
+    server->listening = true;
+}
+
+syn_err ws_server_new(ws_server **out, struct ev_loop *loop, const struct ws_options *options,
+                      const struct ws_events *events, char *detail)
+{
+    ws_server *server = calloc(1, sizeof *server);
+    if (server == NULL) return SYN_ENOMEM;
+    server->loop = loop;
+    server->events = *events;
+    server->fd = -1;
+    server->local_names = options->local_names;
+    if (options->web != NULL) {
+        snprintf(server->web, sizeof server->web, "%s", options->web);
+        server->mount = (struct lws_http_mount){.mount_next = answered,
+                                                .mountpoint = "/",
+                                                .mountpoint_len = 1,
+                                                .origin = server->web,
+                                                .def = "index.html",
+                                                .origin_protocol = LWSMPRO_FILE};
+    }
+    lws_set_log_level(0, NULL);
+    syn_err err = open_port(server, options, detail);
+    if (!err) {
+        err = create_context(server);
+        if (err) snprintf(detail, 256, "libwebsockets could not start on libev");
+    }
+    if (err) {
+        ws_server_free(server);
+        return err;
+    }
+    start_listening(server);
+    *out = server;
+    return SYN_OK;
+}
+
+uint16_t ws_server_port(const ws_server *server)
+{
+    return server->port;
+}
+
+void ws_server_stop_listening(ws_server *server)
+{
+    if (!server->listening) return;
+    server->listening = false;
+    ev_io_stop(server->loop, &server->accepting);
+    ev_timer_stop(server->loop, &server->again);
+    close(server->fd);
+    server->fd = -1;
+}
+
+void ws_server_free(ws_server *server)
+{
+    if (server == NULL) return;
+    ws_server_stop_listening(server);
+    if (server->fd >= 0) close(server->fd);
+    if (server->context != NULL) lws_context_destroy(server->context);
+    free(server->scratch);
+    free(server);
+}

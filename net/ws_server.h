@@ -1,0 +1,58 @@
+/* ws_server.h -- WebSockets and HTTP on one port, on a libev loop; knows nothing of documents.
+ *
+ * The only file of the server that includes libwebsockets is ws_server.c. */
+#ifndef SYN_WS_SERVER_H
+#define SYN_WS_SERVER_H
+
+#include "syncline.h"
+
+struct ev_loop;
+typedef struct ws_server ws_server;
+typedef struct ws_link ws_link; /* one WebSocket */
+
+enum ws_fault { WS_TEXT_MESSAGE, WS_TOO_LONG, WS_NO_MEMORY };
+
+struct http_answer {
+    int status;
+    const char *type;
+    char *body; /* from malloc; taken over */
+    size_t len;
+};
+
+struct ws_events {
+    void *user;
+    /* What the link is to be known as; NULL: refuse it. */
+    void *(*connected)(void *user, ws_link *link);
+    void (*disconnected)(void *user, void *conn);
+    void (*message)(void *user, void *conn, const void *bytes, size_t len);
+    size_t (*max_message)(void *user, void *conn);
+    void (*fault)(void *user, void *conn, enum ws_fault fault);
+    void (*writable)(void *user, void *conn);
+    /* GET of a path that is no file; false: not found. */
+    bool (*get)(void *user, const char *path, const char *authorization, struct http_answer *out);
+};
+
+struct ws_options {
+    const char *host; /* name or address */
+    uint16_t port;    /* 0: any */
+    const char *web;  /* folder for what `get` does not answer; NULL: none */
+    bool local_names; /* only requests that name this machine as localhost or by an address */
+};
+
+/* SYN_EBUSY: the address is in use.  SYN_EMISUSE: no such address.  detail: 256 bytes. */
+syn_err ws_server_new(ws_server **out, struct ev_loop *loop, const struct ws_options *options,
+                      const struct ws_events *events, char *detail);
+uint16_t ws_server_port(const ws_server *server);
+/* No new connections from now on. */
+void ws_server_stop_listening(ws_server *server);
+void ws_server_free(ws_server *server); /* NULL is fine */
+
+/* One message; copied or sent before it returns.  false: nothing more until `writable`. */
+bool ws_send(ws_link *link, syn_str head, syn_str body);
+/* Sends what was taken, then closes; `disconnected` follows. */
+void ws_close(ws_link *link, unsigned status, const char *reason);
+
+/* Is every address of this host on the loopback interface? */
+bool ws_is_loopback(const char *host);
+
+#endif
