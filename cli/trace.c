@@ -424,6 +424,16 @@ static uint32_t peer_of(struct trace_set *s, uint32_t agent)
     return s->peer_index[agent] - 1;
 }
 
+/* A parent's last event among the run's `have` parents so far, which stand by (peer, seq). */
+static void add_dep(struct trace_set *s, uint32_t have, const struct trace_txn *parent)
+{
+    struct change_dep dep = {.peer = peer_of(s, parent->agent),
+                             .seq = parent->seq + parent->len - 1};
+    struct change_dep *at = &s->deps[s->set.dep_count++];
+    for (; have > 0 && s->peers[at[-1].peer] > s->peers[dep.peer]; have--, at--) *at = at[-1];
+    *at = dep;
+}
+
 /* One run per txn, its parents the last events of the parent txns. */
 static void add_run(struct trace_set *s, const struct trace_record *rec,
                     const struct trace_txn *txn)
@@ -434,8 +444,7 @@ static void add_run(struct trace_set *s, const struct trace_record *rec,
     for (uint32_t p = 0; p < txn->parent_count; p++) {
         const struct trace_txn *parent = &rec->txns[rec->parents[txn->parent + p]];
         assert(parent->len > 0); /* skip_empty_parents */
-        s->deps[s->set.dep_count++] = (struct change_dep){.peer = peer_of(s, parent->agent),
-                                                          .seq = parent->seq + parent->len - 1};
+        add_dep(s, run->dep_count, parent);
         run->dep_count++;
         if (parent->agent == txn->agent && txn->parent_count == 1 &&
             parent->seq + parent->len == txn->seq)
