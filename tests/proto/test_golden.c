@@ -12,9 +12,7 @@
 
 static void path_of(char *out, size_t size, const char *tail)
 {
-    const char *end = strstr(__FILE__, "tests/proto/");
-    if (end == NULL) abort();
-    (void)snprintf(out, size, "%.*s%s", (int)(end - __FILE__), __FILE__, tail);
+    (void)snprintf(out, size, "%s/%s", SYN_SOURCE_DIR, tail);
 }
 
 static void read_file(const char *tail, syn_buf *out)

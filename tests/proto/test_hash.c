@@ -1,0 +1,214 @@
+/* test_hash.c -- hash chain and digest against the vectors of PROTOCOL.md, which another program
+ * computed, and against each other however events are grouped. */
+#include "samples.h"
+#include "wire.h"
+
+#include <check.h>
+#include <stdlib.h>
+
+#define S(text)                                                                                    \
+    {                                                                                              \
+        .data = (text), .len = sizeof(text) - 1                                                    \
+    }
+
+START_TEST(chain_vectors)
+{
+    static const uint64_t peer = 1;
+    static const struct change_container root = {.kind = SYN_TEXT};
+    static const struct change_run run = {.len = 2};
+    static const struct change_op ops[] = {{.kind = OP_TEXT_INSERT, .len = 1},
+                                           {.kind = OP_DELETE_BACK, .len = 1}};
+    syn_changes set = {.peers = &peer,
+                       .peer_count = 1,
+                       .containers = &root,
+                       .container_count = 1,
+                       .runs = &run,
+                       .run_count = 1,
+                       .ops = ops,
+                       .op_count = 2,
+                       .text = S("a")};
+    struct change_run first = {.len = 1};
+    syn_changes one = set;
+    one.runs = &first;
+    one.op_count = 1;
+    uint32_t next = 0;
+    uint64_t chain = 0;
+    ck_assert_int_eq(proto_chain(&one, 1, &next, &chain), SYN_OK);
+    ck_assert_uint_eq(next, 1);
+    ck_assert_uint_eq(chain, 0xa5ac7578ee8ddac9u);
+    ck_assert_int_eq(proto_chain(&set, 1, &next, &chain), SYN_OK); /* the first again: skipped */
+    ck_assert_uint_eq(next, 2);
+    ck_assert_uint_eq(chain, 0xa553f4bff668e428u);
+}
+END_TEST
+
+START_TEST(chain_vector_of_a_map)
+{
+    static const uint64_t peers[] = {1, 2, 3};
+    /* tables in another order and with more in them than the event needs */
+    static const struct change_container containers[] = {
+        {.kind = SYN_TEXT, .name = S("other")},
+        {.kind = SYN_MAP, .name = S("meta")},
+        {.kind = SYN_MAP, .form = CONTAINER_MERGEABLE, .parent = 1, .key = S("sub")}};
+    static const struct change_run run = {
+        .peer = 1, .len = 1, .explicit_parents = true, .dep_count = 1};
+    static const struct change_dep dep = {.peer = 0, .seq = 1};
+    static const struct change_op op = {.kind = OP_MAP_SET, .container = 2, .len = 1};
+    static const syn_str key = S("k");
+    static const struct change_value value = {.kind = SYN_VALUE_STRING};
+    syn_changes set = {.peers = peers,
+                       .peer_count = 3,
+                       .containers = containers,
+                       .container_count = 3,
+                       .runs = &run,
+                       .run_count = 1,
+                       .deps = &dep,
+                       .dep_count = 1,
+                       .ops = &op,
+                       .op_count = 1,
+                       .keys = &key,
+                       .key_count = 1,
+                       .values = &value,
+                       .value_count = 1};
+    uint32_t next = 0;
+    uint64_t chain = 0;
+    ck_assert_int_eq(proto_chain(&set, 2, &next, &chain), SYN_OK);
+    ck_assert_uint_eq(next, 1);
+    ck_assert_uint_eq(chain, 0x16784ed2e77acf0eu);
+}
+END_TEST
+
+START_TEST(chain_stops_at_a_gap)
+{
+    static const uint64_t peer = 1;
+    static const struct change_container root = {.kind = SYN_TEXT};
+    static const struct change_run runs[] = {{.seq = 0, .len = 1}, {.seq = 5, .len = 1}};
+    static const struct change_op op = {.kind = OP_NOTHING, .len = 2};
+    syn_changes set = {.peers = &peer,
+                       .peer_count = 1,
+                       .containers = &root,
+                       .container_count = 1,
+                       .runs = runs,
+                       .run_count = 2,
+                       .ops = &op,
+                       .op_count = 1};
+    uint32_t next = 0;
+    uint64_t chain = 0;
+    ck_assert_int_eq(proto_chain(&set, 1, &next, &chain), SYN_OK);
+    ck_assert_uint_eq(next, 1);
+    ck_assert_int_eq(proto_chain(&set, 9, &next, &chain), SYN_OK);
+    ck_assert_uint_eq(next, 1);
+}
+END_TEST
+
+/* Cuts every op run into single events; what belongs together stays together. */
+static void cut_small(syn_changes *set, struct change_op *ops)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < set->op_count; i++) {
+        struct change_op op = set->ops[i];
+        bool whole = op.kind == OP_MARK || op.kind >= OP_FIRST_UNKNOWN;
+        uint32_t count = whole ? 1 : op.len;
+        for (uint32_t k = 0; k < count; k++, n++) {
+            ops[n] = op;
+            if (!whole) ops[n].len = 1;
+            if (op.kind == OP_DELETE_BACK)
+                ops[n].pos = op.pos - k;
+            else if (op.kind != OP_DELETE && op_has_position(op.kind))
+                ops[n].pos = op.pos + k;
+            if (op.kind == OP_DELETE_BACK && k % 2 == 0) ops[n].kind = OP_DELETE;
+        }
+    }
+    set->ops = ops;
+    set->op_count = n;
+}
+
+START_TEST(chain_knows_no_runs)
+{
+    for (uint64_t seed = 1; seed <= 200; seed++) {
+        struct samples s;
+        syn_changes set, cut;
+        samples_begin(&s, seed, 10);
+        sample_changes(&s, &set);
+        cut = set;
+        static struct change_op ops[1000];
+        cut_small(&cut, ops);
+        for (uint32_t p = 0; p < set.peer_count; p++) {
+            uint32_t next[2] = {0, 0};
+            uint64_t chain[2] = {0, 0};
+            ck_assert_int_eq(proto_chain(&set, set.peers[p], &next[0], &chain[0]), SYN_OK);
+            ck_assert_int_eq(proto_chain(&cut, set.peers[p], &next[1], &chain[1]), SYN_OK);
+            ck_assert_uint_eq(next[0], next[1]);
+            ck_assert_uint_eq(chain[0], chain[1]);
+        }
+        samples_reset(&s);
+    }
+}
+END_TEST
+
+static const uint64_t peers_1_2[] = {1, 2};
+static const struct change_container containers[] = {
+    {.kind = SYN_TEXT},
+    {.kind = SYN_MAP},
+    {.kind = SYN_LIST, .form = CONTAINER_MERGEABLE, .parent = 1, .key = S("items")},
+    {.kind = SYN_COUNTER, .name = S("hits")},
+    {.kind = SYN_TREE}};
+static const struct snapshot_entry map[] = {
+    {.key = S("items"),
+     .value = {.kind = SYN_VALUE_MERGEABLE, .i = SYN_LIST},
+     .seq = 3,
+     .lamport = 4},
+    {.key = S("title"), .value = {.blob = S("B")}, .peer = 1, .lamport = 6},
+    {.key = S("title"), .value = {.blob = S("A")}, .seq = 4, .lamport = 5}};
+static const struct snapshot_entry list[] = {
+    {.value = {.kind = SYN_VALUE_INT, .i = 7}, .seq = 5, .lamport = 7},
+    {.value = {.kind = SYN_VALUE_NULL},
+     .seq = 6,
+     .lamport = 8,
+     .set = true,
+     .set_peer = 1,
+     .set_seq = 1,
+     .set_lamport = 9}};
+
+START_TEST(digest_vectors)
+{
+    static const struct snapshot_state states[] = {
+        {.container = 4}, /* a kind that does not count */
+        {.container = 3, .counter = 42},
+        {.container = 2, .entries = list, .entry_count = 2},
+        {.container = 1, .entries = map, .entry_count = 3},
+        {.container = 0, .text = S("Hello, world")}};
+    syn_snapshot s = {.peers = peers_1_2,
+                      .peer_count = 2,
+                      .containers = containers,
+                      .container_count = 5,
+                      .states = states,
+                      .state_count = 5};
+    uint64_t hash, each[5];
+    ck_assert_int_eq(proto_digest(&s, &hash, each), SYN_OK);
+    ck_assert_uint_eq(hash, 0x35efaf9f63673f63u);
+    ck_assert_uint_eq(each[0], 0);
+    ck_assert_uint_eq(each[1], 0x819cea28487dea0bu);
+    ck_assert_uint_eq(each[2], 0x13350ccb60c9b41du);
+    ck_assert_uint_eq(each[3], 0x920283101a67bd49u);
+    ck_assert_uint_eq(each[4], 0x0f1b359b9fb7e3f2u);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("hashes");
+    TCase *c = tcase_create("vectors");
+    tcase_set_timeout(c, 0);
+    tcase_add_test(c, chain_vectors);
+    tcase_add_test(c, chain_vector_of_a_map);
+    tcase_add_test(c, chain_stops_at_a_gap);
+    tcase_add_test(c, chain_knows_no_runs);
+    tcase_add_test(c, digest_vectors);
+    suite_add_tcase(s, c);
+    SRunner *runner = srunner_create(s);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
