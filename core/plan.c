@@ -64,7 +64,7 @@ syn_err doc_reserve_append(syn_doc *doc, syn_obj container, size_t text, uint32_
 void doc_append(syn_doc *doc, const struct op_run *run, uint32_t len, bool joins)
 {
     uint32_t index = oplog_append(&doc->log, run, len, joins);
-    if (run->container == SYN_NO_OBJ) return;
+    if (run->container == SYN_NO_OBJ || run->kind == OP_FIRST_UNKNOWN) return;
     struct container *c = container_at(&doc->all, run->container);
     if (!kind_is_sequence(c->id.kind)) return;
     if (c->runs.n == 0 || c->runs.at[c->runs.n - 1] != index) *array_push(&c->runs) = index;
