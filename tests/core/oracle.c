@@ -141,8 +141,7 @@ bool oracle_has(const struct oracle *o, oracle_version v, uint32_t event)
 void oracle_without(const struct oracle *o, oracle_version v, uint32_t event)
 {
     for (uint32_t i = 0; i < o->n; i++)
-        if (i == event || in(o->e[i].before, event))
-            v[i / 64] &= ~(UINT64_C(1) << (i % 64));
+        if (i == event || in(o->e[i].before, event)) v[i / 64] &= ~(UINT64_C(1) << (i % 64));
 }
 
 uint32_t oracle_events(const struct oracle *o)
@@ -176,8 +175,7 @@ static bool same_container(const struct oracle_container *a, const struct oracle
 {
     if (a->form != b->form || a->kind != b->kind) return false;
     if (a->form == CONTAINER_BY_EVENT) return a->id.peer == b->id.peer && a->id.seq == b->id.seq;
-    return strcmp(a->name, b->name) == 0 &&
-           (a->form == CONTAINER_ROOT || a->parent == b->parent);
+    return strcmp(a->name, b->name) == 0 && (a->form == CONTAINER_ROOT || a->parent == b->parent);
 }
 
 static int find_container(const struct oracle *o, const struct oracle_container *wanted)
@@ -352,8 +350,8 @@ static uint32_t scalar_bytes(const char *text)
 
 static struct value read_value(const struct change_value *from)
 {
-    return (struct value){from->kind, from->i, from->real,
-                          copy(from->blob.data, from->blob.len), from->blob.len};
+    return (struct value){from->kind, from->i, from->real, copy(from->blob.data, from->blob.len),
+                          from->blob.len};
 }
 
 /* Fills what the next event does. */
@@ -471,8 +469,8 @@ static const struct event *winner(const struct oracle *o, const uint64_t *v, uin
 }
 
 /* The insert or set of an element whose value shows. */
-static const struct event *item(const struct oracle *o, const struct sequence *s,
-                                const uint64_t *v, int element)
+static const struct event *item(const struct oracle *o, const struct sequence *s, const uint64_t *v,
+                                int element)
 {
     const struct event *best = &o->e[element];
     for (uint32_t i = 0; i < s->count; i++) {
@@ -559,7 +557,8 @@ static void add_base64(struct text *t, const char *bytes, size_t len)
     uint32_t bits = 0, held = 0, digits = 0;
     for (size_t i = 0; i < len; i++) {
         bits = bits << 8 | (unsigned char)bytes[i];
-        for (held += 8; held >= 6; held -= 6, digits++) add(t, &alphabet[bits >> (held - 6) & 63], 1);
+        for (held += 8; held >= 6; held -= 6, digits++)
+            add(t, &alphabet[bits >> (held - 6) & 63], 1);
         bits &= 63;
     }
     if (held > 0) {
@@ -576,7 +575,7 @@ static void add_real(struct text *t, double real)
     static const struct {
         double real;
         const char *text;
-    } known[] = {{0.0, "0.0"},   {-0.0, "-0.0"},   {0.5, "0.5"},
+    } known[] = {{0.0, "0.0"},   {-0.0, "-0.0"},    {0.5, "0.5"},
                  {-3.0, "-3.0"}, {1e300, "1e+300"}, {1.0 / 3, "0.3333333333333333"}};
     if (!isfinite(real)) {
         add_s(t, "null");
@@ -816,8 +815,7 @@ struct oracle_write *oracle_writes(const struct oracle *o, oracle_version v, uin
         struct text t = {0};
         add_s(&t, "");
         if (found[i]->kind == OP_MAP_SET) add_value(o, NULL, &t, found[i]);
-        writes[i] =
-            (struct oracle_write){found[i]->id, found[i]->kind == OP_MAP_DELETE, t.at};
+        writes[i] = (struct oracle_write){found[i]->id, found[i]->kind == OP_MAP_DELETE, t.at};
     }
     free(found);
     return writes;

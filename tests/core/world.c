@@ -29,11 +29,12 @@ void world_init(struct world *w, uint32_t seed, uint32_t replicas, uint32_t max_
 
 static void forget_base(struct replica *replica)
 {
-    for (uint32_t i = 0; i < replica->base_parts; i++) free((char *)(uintptr_t)replica->base[i].data);
+    for (uint32_t i = 0; i < replica->base_parts; i++)
+        free((char *)(uintptr_t)replica->base[i].data);
     replica->base_parts = 0;
 }
 
-static void replica_free(struct replica *replica)
+void replica_free(struct replica *replica)
 {
     syn_doc_free(replica->doc);
     mirror_free(&replica->mirror);
@@ -382,9 +383,9 @@ static syn_err call_without(struct replica *replica, syn_id id, syn_changes **re
     struct proto_fault fault = {0};
     ck_assert_int_eq(proto_arena_new(&arena, NULL), SYN_OK);
     if (replica->base_parts > 0)
-        ck_assert_int_eq(proto_join_snapshot(arena, replica->base, replica->base_parts, &base,
-                                             &digest, &fault),
-                         SYN_OK);
+        ck_assert_int_eq(
+            proto_join_snapshot(arena, replica->base, replica->base_parts, &base, &digest, &fault),
+            SYN_OK);
     syn_err err = syn_doc_without(replica->doc, replica->base_parts > 0 ? &base : NULL, id.peer,
                                   id.seq, removed);
     proto_arena_free(arena);

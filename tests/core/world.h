@@ -39,6 +39,7 @@ struct sets {
 
 void world_init(struct world *w, uint32_t seed, uint32_t replicas, uint32_t max_events);
 void world_free(struct world *w);
+void replica_free(struct replica *replica);
 syn_doc *world_new_doc(void);
 
 /* One to some edits of a replica, in a transaction or not, perhaps rolled back. (edits.c) */
