@@ -44,7 +44,6 @@ int wrong_use(const struct command *command, const char *format, ...)
 bool read_number(const char *text, uint64_t max, uint64_t *out);
 bool read_int64(const char *text, int64_t *out);
 bool fill_random(void *out, size_t len);
-uint64_t random_peer(void); /* never 0; 0 if the system gives no randomness */
 
 /* A line on stderr that is rewritten, only if stderr is a terminal; total 0: unknown. */
 void progress(const char *what, uint64_t done, uint64_t total);

@@ -112,14 +112,6 @@ bool fill_random(void *out, size_t len)
     return getrandom(out, len, 0) == (ssize_t)len;
 }
 
-uint64_t random_peer(void)
-{
-    uint64_t peer = 0;
-    while (peer == 0)
-        if (!fill_random(&peer, sizeof peer)) return 0;
-    return peer;
-}
-
 /* The line is as wide as the widest so far, so that rests of a longer one are wiped. */
 void progress(const char *what, uint64_t done, uint64_t total)
 {

@@ -35,22 +35,13 @@ int open_file(syn_store **out, const char *path, bool create)
     return failed("%s: %s", path, detail[0] != '\0' ? detail : syn_strerror(err));
 }
 
-static int make_doc(struct target *t, const syn_doc_config *config)
-{
-    syn_err err = syn_doc_new(&t->doc, config);
-    if (err != SYN_OK) return failed("%s", syn_strerror(err));
-    t->is_new = true;
-    return EXIT_DONE;
-}
-
 static int open_in_file(struct target *t)
 {
     syn_doc_config config = SYN_DOC_CONFIG_INIT;
     char detail[DETAIL_BYTES] = "";
-    int status = open_file(&t->store, t->spec, t->use == TARGET_EDIT);
+    int status = open_file(&t->store, t->spec, false);
     if (status != EXIT_DONE) return status;
     syn_err err = doc_store_load(t->store, t->name, &config, &t->doc, &t->row, detail);
-    if (err == SYN_ENOTFOUND && t->use == TARGET_EDIT) return make_doc(t, &config);
     if (err == SYN_ENOTFOUND)
         return failed("%s has no document %s; see syncline docs %s", t->spec, t->name.data,
                       t->spec);
@@ -63,31 +54,6 @@ static int open_in_file(struct target *t)
     if (err != SYN_OK)
         return failed("%s in %s: its history cannot be read: %s; see syncline fsck %s",
                       t->name.data, t->spec, syn_strerror(err), t->spec);
-    t->stored = syn_doc_log_end(t->doc);
-    return EXIT_DONE;
-}
-
-static int save_in_file(struct target *t)
-{
-    store_turn *turn = NULL;
-    uint32_t end = syn_doc_log_end(t->doc);
-    if (end == t->stored) return EXIT_DONE;
-    syn_err err = store_turn_new(t->store, &turn);
-    if (err == SYN_OK && t->is_new) err = store_turn_create(turn, t->name, NULL, &t->row.id);
-    struct doc_append what = {.doc = t->row.id,
-                              .offset = t->is_new ? 0 : doc_store_offset(&t->row, t->doc),
-                              .from = t->stored,
-                              .end = end,
-                              .user = syn_s("")};
-    if (err == SYN_OK) err = doc_store_append(turn, t->store, t->doc, &what, NULL);
-    if (err != SYN_OK) {
-        store_turn_drop(turn);
-        return failed("%s: %s", t->spec, syn_strerror(err));
-    }
-    err = store_commit(turn);
-    if (err != SYN_OK)
-        return failed("%s: not saved: %s: %s", t->spec, syn_strerror(err), store_error(t->store));
-    t->stored = end;
     return EXIT_DONE;
 }
 
@@ -106,7 +72,7 @@ int open_client(syn_client **out, const char *url, const char *file,
     config.user = user;
     syn_err err = syn_client_new(out, &config, detail);
     if (err == SYN_OK) return EXIT_DONE;
-    return failed("%s: %s", file != NULL && err != SYN_EMISUSE ? file : url,
+    return failed("%s: %s", file != NULL && (url == NULL || err != SYN_EMISUSE) ? file : url,
                   detail[0] != '\0' ? detail : syn_strerror(err));
 }
 
@@ -123,13 +89,16 @@ int wait_failed(const char *url, syn_str document, syn_err err, const char *reas
                   reason[0] != '\0' ? reason : syn_strerror(err));
 }
 
-static int open_at_server(struct target *t)
+/* Reading needs the server's word; editing goes into what is here, and is merged. */
+static int open_client_doc(struct target *t)
 {
-    int status = open_client(&t->client, t->spec, NULL, NULL, NULL);
+    bool remote = is_url(t->spec);
+    int status =
+        open_client(&t->client, remote ? t->spec : NULL, remote ? NULL : t->spec, NULL, NULL);
     if (status != EXIT_DONE) return status;
     syn_err err = syn_client_open(t->client, t->name, &t->open);
     if (err != SYN_OK) return failed("document %s: %s", t->name.data, syn_strerror(err));
-    err = syn_client_wait_live(t->open, t->timeout_ms);
+    if (remote) err = syn_client_wait_live(t->open, t->timeout_ms);
     if (err != SYN_OK && !(err == SYN_ENOTFOUND && t->use == TARGET_EDIT))
         return wait_failed(t->spec, t->name, err, syn_client_doc_reason(t->open));
     syn_client_lock(t->client);
@@ -140,18 +109,6 @@ static int open_at_server(struct target *t)
     return failed("%s: editing %s is refused: %s", t->spec, t->name.data, syn_strerror(err));
 }
 
-static int save_at_server(struct target *t)
-{
-    syn_err err = syn_client_edited(t->open);
-    syn_client_unlock(t->client);
-    if (err == SYN_OK) err = syn_client_wait(t->open, t->timeout_ms);
-    syn_client_lock(t->client);
-    if (err == SYN_OK) return EXIT_DONE;
-    return wait_failed(t->spec, t->name, err, syn_client_doc_reason(t->open));
-}
-
-/* ---- Either ---------------------------------------------------------------------------------- */
-
 int target_open(struct target *t, const char *spec, const char *name, enum target_use use,
                 const char *timeout)
 {
@@ -160,18 +117,17 @@ int target_open(struct target *t, const char *spec, const char *name, enum targe
     if (t->timeout_ms == 0) return EXIT_USAGE;
     if (t->name.len == 0 || t->name.len > 255)
         return failed("a document's name has 1 to 255 bytes");
-    int status = is_url(spec) ? open_at_server(t) : open_in_file(t);
-    if (status == EXIT_DONE && use == TARGET_EDIT && t->store != NULL) {
-        uint64_t peer = random_peer();
-        syn_err err = peer != 0 ? syn_doc_set_peer(t->doc, peer, false) : SYN_EIO;
-        if (err != SYN_OK) status = failed("%s: %s", spec, syn_strerror(err));
-    }
-    return status;
+    return is_url(spec) || use == TARGET_EDIT ? open_client_doc(t) : open_in_file(t);
 }
 
 int target_save(struct target *t)
 {
-    return t->client != NULL ? save_at_server(t) : save_in_file(t);
+    syn_err err = syn_client_edited(t->open);
+    syn_client_unlock(t->client);
+    if (err == SYN_OK && is_url(t->spec)) err = syn_client_wait(t->open, t->timeout_ms);
+    syn_client_lock(t->client);
+    if (err == SYN_OK) return EXIT_DONE;
+    return wait_failed(t->spec, t->name, err, syn_client_doc_reason(t->open));
 }
 
 void target_close(struct target *t)

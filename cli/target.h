@@ -1,8 +1,10 @@
 /* target.h -- where a document is: at a server, or in a database file that nobody serves.
  *
- *     ws://...   syn_client: a copy in memory, level with the server before it is read, waited for
- *                until the server has it on disk after it was edited
- *     FILE       the store, opened for this one command; edits are committed before it ends */
+ *     ws://...         syn_client, a copy in memory: level with the server before it is read; after
+ *                      edits waited for until the server has them on disk
+ *     FILE, to read    the store alone
+ *     FILE, to edit    syn_client without a server: it notes which events are this file's own, so
+ *                      that `sync` sends them later */
 #ifndef SYN_CLI_TARGET_H
 #define SYN_CLI_TARGET_H
 
@@ -22,13 +24,11 @@ struct target {
     syn_str name;
     enum target_use use;
     uint32_t timeout_ms;
-    syn_client *client; /* server */
+    syn_client *client; /* server, or a file to edit */
     syn_client_doc *open;
-    syn_store *store; /* file */
+    syn_store *store; /* a file to read */
     struct store_doc row;
-    bool is_new;
-    uint32_t stored; /* file: log end of what rests in it */
-    syn_doc *doc;    /* between target_open and target_close; locked if it is a client's */
+    syn_doc *doc; /* between target_open and target_close; locked if it is a client's */
 };
 
 bool is_url(const char *spec);
@@ -42,7 +42,7 @@ void target_close(struct target *t);
 
 /* Opens a file that must be (or be made) ours; EXIT_DONE, or what was said. */
 int open_file(syn_store **out, const char *path, bool create);
-/* A client for a server (and a local file, or NULL). */
+/* A client for a server, a local file, or both (the other NULL). */
 int open_client(syn_client **out, const char *url, const char *file,
                 void (*changed)(void *, syn_client_doc *), void *user);
 /* Says why a wait for a server came to nothing. */
