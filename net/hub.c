@@ -181,26 +181,31 @@ static unsigned close_status(enum code code)
     }
 }
 
+static void end_connection(hub_conn *conn, const struct msg_error *error, unsigned status)
+{
+    struct frame frame = {.kind = FRAME_ERROR, .as.error = *error};
+    if (conn->state == CONN_CLOSED) return;
+    if (error->code == CODE_VERSION) frame.as.error.min_version = frame.as.error.max_version = 1;
+    conn_frame(conn, &frame);
+    hub_log(conn->hub, "refused", "connection %llu: %s: %.*s", (unsigned long long)conn->id,
+            proto_code_name(error->code), (int)error->detail.len, error->detail.data);
+    close_link(conn, status, proto_code_name(error->code));
+}
+
 void conn_error(hub_conn *conn, enum code code, bool permanent, uint32_t retry_ms,
                 const char *detail)
 {
-    struct frame frame = {.kind = FRAME_ERROR};
-    if (conn->state == CONN_CLOSED) return;
-    frame.as.error.code = code;
-    frame.as.error.permanent = permanent;
-    frame.as.error.retry_ms = retry_ms;
-    frame.as.error.detail = syn_s(detail);
-    if (code == CODE_VERSION) frame.as.error.min_version = frame.as.error.max_version = 1;
-    conn_frame(conn, &frame);
-    hub_log(conn->hub, "refused", "connection %llu: %s: %s", (unsigned long long)conn->id,
-            proto_code_name(code), detail);
-    close_link(conn, close_status(code), proto_code_name(code));
+    struct msg_error error = {
+        .code = code, .permanent = permanent, .retry_ms = retry_ms, .detail = syn_s(detail)};
+    end_connection(conn, &error, close_status(code));
 }
 
-void hub_refuse(hub *h, hub_conn *conn, enum code code, const char *detail, uint64_t now)
+void hub_refuse(hub *h, hub_conn *conn, enum code code, unsigned status, const char *detail,
+                uint64_t now)
 {
+    struct msg_error error = {.code = code, .permanent = true, .detail = syn_s(detail)};
     h->now = now;
-    conn_error(conn, code, true, 0, detail);
+    end_connection(conn, &error, status);
 }
 
 /* Queued control frames first, then what the channels' cursors are behind. */

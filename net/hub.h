@@ -53,8 +53,10 @@ void hub_disconnect(hub *h, hub_conn *conn, uint64_t now);
 /* The largest message that may be gathered for it now. */
 size_t hub_max_message(const hub_conn *conn);
 void hub_receive(hub *h, hub_conn *conn, const void *bytes, size_t len, uint64_t now);
-/* Refuses what never became a frame: a text message, a message above hub_max_message(). */
-void hub_refuse(hub *h, hub_conn *conn, enum code code, const char *detail, uint64_t now);
+/* Refuses what never became a frame: a text message, a message above hub_max_message().  status:
+ * WebSocket's, for the close. */
+void hub_refuse(hub *h, hub_conn *conn, enum code code, unsigned status, const char *detail,
+                uint64_t now);
 void hub_writable(hub *h, hub_conn *conn, uint64_t now);
 
 void hub_signed_in(hub *h, uint64_t conn, syn_str user, uint32_t expires_ms, uint64_t now);

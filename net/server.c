@@ -211,18 +211,17 @@ static size_t max_message(void *user, void *conn)
 static void on_fault(void *user, void *conn, enum ws_fault fault)
 {
     syn_server *server = user;
+    const char *text = "text messages are not spoken here: send binary ones";
     switch (fault) {
     case WS_TEXT_MESSAGE:
-        hub_refuse(server->hub, conn, CODE_MALFORMED,
-                   "text messages are not spoken here: send "
-                   "binary ones",
-                   now_ms());
+        hub_refuse(server->hub, conn, CODE_MALFORMED, 1003, text, now_ms());
         break;
     case WS_TOO_LONG:
-        hub_refuse(server->hub, conn, CODE_LIMIT, "frame_bytes: the message is too long", now_ms());
+        hub_refuse(server->hub, conn, CODE_LIMIT, 1009, "frame_bytes: the message is too long",
+                   now_ms());
         break;
     default:
-        hub_refuse(server->hub, conn, CODE_BUSY, "out of memory", now_ms());
+        hub_refuse(server->hub, conn, CODE_BUSY, 1011, "out of memory", now_ms());
     }
 }
 

@@ -1,0 +1,394 @@
+/* test_server.c -- the server in this process, over real sockets. */
+#include "raw_ws.h"
+#include "syncline_server.h"
+
+#include <check.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static syn_server *start_with(syn_server_config config)
+{
+    syn_server *server = NULL;
+    char detail[256];
+    config.listen = "127.0.0.1:0";
+    config.seed = 7;
+    syn_err err = syn_server_start(&server, &config, detail);
+    ck_assert_msg(err == SYN_OK, "%s: %s", syn_errname(err), detail);
+    return server;
+}
+
+static void no_log(void *user, const char *line)
+{
+    (void)user;
+    (void)line;
+}
+
+static syn_server *start(void)
+{
+    syn_server_config config = SYN_SERVER_CONFIG_INIT;
+    config.log = no_log;
+    return start_with(config);
+}
+
+static int joined(const syn_server *server, const char *document, uint64_t peer)
+{
+    int fd = raw_websocket(syn_server_port(server));
+    ck_assert_int_ge(fd, 0);
+    raw_hello(fd, "");
+    ck_assert(raw_until(fd, FRAME_WELCOME));
+    raw_open(fd, 1, document, peer);
+    ck_assert(raw_until(fd, FRAME_OPENED));
+    return fd;
+}
+
+START_TEST(two_clients_see_each_other)
+{
+    syn_server *server = start();
+    int a = joined(server, "notes", 0xa1), b = joined(server, "notes", 0xb1);
+    raw_insert(a, 1, 0xa1, 0, 0, "hello");
+    ck_assert(raw_until(a, FRAME_ACK));
+    ck_assert(raw_until(b, FRAME_CHANGES));
+    raw_insert(b, 1, 0xb1, 0, 0, "hi ");
+    ck_assert(raw_until(b, FRAME_ACK));
+    ck_assert(raw_until(a, FRAME_CHANGES));
+    close(a);
+    close(b);
+    syn_server_stop(server, 1000);
+}
+END_TEST
+
+/* A message in pieces of one byte, and one of several WebSocket fragments. */
+START_TEST(fragments)
+{
+    syn_server *server = start();
+    int a = joined(server, "notes", 0xa1);
+    struct frame ping = {.kind = FRAME_PING, .as.ping.nonce = 77};
+    syn_buf buf = {0};
+    ck_assert_int_eq(proto_encode(&buf, &ping), SYN_OK);
+    for (size_t i = 0; i < buf.len; i++)
+        raw_send(a, i == 0 ? RAW_BINARY : 0, i + 1 == buf.len, buf.data + i, 1);
+    ck_assert(raw_until(a, FRAME_PONG));
+    syn_buf_free(&buf);
+    char *text = malloc(50001);
+    memset(text, 'x', 50000);
+    text[50000] = '\0';
+    raw_insert(a, 1, 0xa1, 0, 0, text);
+    ck_assert(raw_until(a, FRAME_ACK));
+    int b = joined(server, "notes", 0xb1);
+    ck_assert(raw_until(b, FRAME_CHANGES));
+    free(text);
+    close(a);
+    close(b);
+    syn_server_stop(server, 1000);
+}
+END_TEST
+
+/* ---- Bad input --------------------------------------------------------------------------------
+ */
+
+static void expect_end(int fd, uint32_t code, unsigned close_status)
+{
+    proto_arena *arena = NULL;
+    struct frame frame;
+    char *bytes;
+    unsigned status;
+    ck_assert_int_eq(proto_arena_new(&arena, NULL), SYN_OK);
+    do {
+        raw_next(fd, arena, &frame, &bytes, &status);
+        if (frame.kind == FRAME_ERROR) ck_assert_uint_eq(frame.as.error.code, code);
+        bool error = frame.kind == FRAME_ERROR;
+        free(bytes);
+        if (error) break;
+        ck_assert_int_ne(frame.kind, 0);
+    } while (1);
+    raw_next(fd, arena, &frame, &bytes, &status);
+    free(bytes);
+    ck_assert_uint_eq(status, close_status);
+    proto_arena_free(arena);
+    close(fd);
+}
+
+START_TEST(text_and_long_messages_are_refused)
+{
+    syn_server *server = start();
+    int a = joined(server, "notes", 0xa1);
+    raw_send(a, RAW_TEXT, true, "hello", 5);
+    expect_end(a, CODE_MALFORMED, 1003);
+    int b = joined(server, "notes", 0xa1);
+    char *large = calloc(1, 2u << 20);
+    raw_send(b, RAW_BINARY, true, large, (2u << 20) - 5);
+    expect_end(b, CODE_LIMIT, 1009);
+    int c = raw_websocket(syn_server_port(server));
+    raw_send(c, RAW_BINARY, true, large, 100000);
+    expect_end(c, CODE_LIMIT, 1009);
+    int d = joined(server, "notes", 0xa1);
+    raw_send(d, RAW_BINARY, false, large, 700000); /* endless fragments */
+    raw_send(d, 0, false, large, 700000);
+    expect_end(d, CODE_LIMIT, 1009);
+    free(large);
+    close(joined(server, "notes", 0xa1));
+    syn_server_stop(server, 1000);
+}
+END_TEST
+
+static const struct {
+    const char *what, *request, *status;
+} upgrades[] = {
+    {"no subprotocol", "GET / HTTP/1.1\r\nHost: localhost\r\nSec-WebSocket-Version: 13\r\n", "400"},
+    {"other subprotocol",
+     "GET / HTTP/1.1\r\nHost: localhost\r\nSec-WebSocket-Version: 13\r\n"
+     "Sec-WebSocket-Protocol: chat\r\n",
+     ""},
+    {"old version",
+     "GET / HTTP/1.1\r\nHost: localhost\r\nSec-WebSocket-Version: 8\r\n"
+     "Sec-WebSocket-Protocol: syncline.v1\r\n",
+     "400"},
+    {"POST",
+     "POST / HTTP/1.1\r\nHost: localhost\r\nSec-WebSocket-Version: 13\r\n"
+     "Sec-WebSocket-Protocol: syncline.v1\r\n",
+     ""},
+    {"foreign origin",
+     "GET / HTTP/1.1\r\nHost: localhost\r\nSec-WebSocket-Version: 13\r\n"
+     "Sec-WebSocket-Protocol: syncline.v1\r\nOrigin: https://evil.example\r\n",
+     "403"},
+    {"foreign host",
+     "GET / HTTP/1.1\r\nHost: evil.example\r\nSec-WebSocket-Version: 13\r\n"
+     "Sec-WebSocket-Protocol: syncline.v1\r\nOrigin: https://evil.example\r\n",
+     "403"},
+};
+
+START_TEST(wrong_upgrades)
+{
+    syn_server *server = start();
+    char text[1024];
+    snprintf(text, sizeof text,
+             "%sUpgrade: websocket\r\nConnection: Upgrade\r\n"
+             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+             upgrades[_i].request);
+    int fd = raw_connect(syn_server_port(server));
+    char *answer = raw_request(fd, text);
+    ck_assert_msg(strstr(answer, " 101 ") == NULL, "%s: %s", upgrades[_i].what, answer);
+    ck_assert_msg(strstr(answer, upgrades[_i].status) != NULL, "%s: %s", upgrades[_i].what, answer);
+    free(answer);
+    close(fd);
+    close(joined(server, "notes", 0xa1));
+    syn_server_stop(server, 1000);
+}
+END_TEST
+
+/* ---- HTTP -------------------------------------------------------------------------------------
+ */
+
+static char *get(const syn_server *server, const char *path, const char *extra)
+{
+    char text[512];
+    int fd = raw_connect(syn_server_port(server));
+    snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: localhost\r\n%s\r\n", path, extra);
+    char *answer = raw_request(fd, text);
+    close(fd);
+    return answer;
+}
+
+static void expect_page(const syn_server *server, const char *path, const char *extra,
+                        const char *status, const char *contains)
+{
+    char *answer = get(server, path, extra);
+    ck_assert_msg(strncmp(answer + 9, status, 3) == 0, "%s: %s", path, answer);
+    ck_assert_msg(strstr(answer, contains) != NULL, "%s: %s", path, answer);
+    free(answer);
+}
+
+START_TEST(pages)
+{
+    syn_server *server = start();
+    int a = joined(server, "no\"tes", 0xa1);
+    raw_insert(a, 1, 0xa1, 0, 0, "hello");
+    ck_assert(raw_until(a, FRAME_ACK));
+    expect_page(server, "/healthz", "", "200", "ok");
+    expect_page(server, "/metrics", "", "200", "syncline_events_total 5");
+    expect_page(server, "/v1/documents", "", "200", "{\"name\":\"no\\\"tes\",\"events\":5");
+    expect_page(server, "/nothing", "", "404", "");
+    close(a);
+    syn_server_stop(server, 1000);
+}
+END_TEST
+
+START_TEST(secret)
+{
+    syn_server_config config = SYN_SERVER_CONFIG_INIT;
+    config.secret = "open sesame";
+    config.log = no_log;
+    syn_server *server = start_with(config);
+    int fd = raw_websocket(syn_server_port(server));
+    raw_hello(fd, "open sesamf");
+    expect_end(fd, CODE_UNAUTHENTICATED, 1008);
+    fd = raw_websocket(syn_server_port(server));
+    raw_hello(fd, "open sesame");
+    ck_assert(raw_until(fd, FRAME_WELCOME));
+    expect_page(server, "/v1/documents", "", "403", "");
+    expect_page(server, "/v1/documents", "Authorization: Bearer open sesame\r\n", "200", "[]");
+    close(fd);
+    syn_server_stop(server, 1000);
+}
+END_TEST
+
+START_TEST(beyond_loopback_needs_a_secret)
+{
+    syn_server_config config = SYN_SERVER_CONFIG_INIT;
+    syn_server *server = NULL, *second = NULL;
+    char detail[256], listen[64];
+    config.listen = "0.0.0.0:0";
+    ck_assert_int_eq(syn_server_start(&server, &config, detail), SYN_EDENIED);
+    ck_assert_ptr_nonnull(strstr(detail, "--insecure"));
+    config.listen = "nonsense";
+    ck_assert_int_eq(syn_server_start(&server, &config, detail), SYN_EMISUSE);
+    server = start();
+    snprintf(listen, sizeof listen, "127.0.0.1:%u", syn_server_port(server));
+    config.listen = listen;
+    ck_assert_int_eq(syn_server_start(&second, &config, detail), SYN_EBUSY);
+    syn_server_stop(server, 1000);
+}
+END_TEST
+
+/* ---- The embedder ------------------------------------------------------------------------------
+ */
+
+struct waiting {
+    atomic_int done, err;
+    atomic_int changes;
+};
+
+static syn_err type_hello(void *user, syn_doc *doc)
+{
+    syn_obj text;
+    (void)user;
+    if (doc == NULL) return SYN_ENOTFOUND;
+    syn_err err = syn_root(doc, syn_s(""), SYN_TEXT, &text);
+    return err ? err : syn_text_insert(doc, text, 0, syn_s("hello"));
+}
+
+static void edit_done(void *user, syn_err err)
+{
+    struct waiting *waiting = user;
+    atomic_store(&waiting->err, (int)err);
+    atomic_fetch_add(&waiting->done, 1);
+}
+
+static void wait_for(atomic_int *what, int value)
+{
+    while (atomic_load(what) < value) usleep(1000);
+}
+
+static void count_change(void *user, syn_str document, const syn_doc *doc)
+{
+    struct waiting *waiting = user;
+    (void)document;
+    ck_assert_uint_gt(syn_doc_events(doc), 0);
+    atomic_fetch_add(&waiting->changes, 1);
+}
+
+static void answer_later(void *user, syn_auth_request *request, syn_str token)
+{
+    (void)user;
+    if (token.len == 3 && memcmp(token.data, "ann", 3) == 0)
+        syn_auth_accept(request, token, 60000);
+    else
+        syn_auth_refuse(request, syn_s("who are you?"));
+}
+
+static uint32_t rights(void *user, syn_str who, syn_str document)
+{
+    (void)user;
+    (void)document;
+    return who.len == 3 ? SYN_MAY_READ : 0;
+}
+
+START_TEST(embedded)
+{
+    struct waiting waiting = {0};
+    syn_server_config config = SYN_SERVER_CONFIG_INIT;
+    config.user = &waiting;
+    config.changed = count_change;
+    config.authenticate = answer_later;
+    config.authorise = rights;
+    config.log = no_log;
+    syn_server *server = start_with(config);
+    ck_assert_int_eq(
+        syn_server_edit(server, syn_s("notes"), false, type_hello, edit_done, &waiting), SYN_OK);
+    wait_for(&waiting.done, 1);
+    ck_assert_int_eq(atomic_load(&waiting.err), SYN_ENOTFOUND);
+    syn_server_edit(server, syn_s("notes"), true, type_hello, edit_done, &waiting);
+    wait_for(&waiting.done, 2);
+    ck_assert_int_eq(atomic_load(&waiting.err), SYN_OK);
+    ck_assert_int_eq(atomic_load(&waiting.changes), 1);
+    int fd = raw_websocket(syn_server_port(server));
+    raw_hello(fd, "eve");
+    raw_hello(fd, "eve");
+    expect_end(fd, CODE_MALFORMED, 1002);
+    fd = raw_websocket(syn_server_port(server));
+    raw_hello(fd, "ann");
+    ck_assert(raw_until(fd, FRAME_WELCOME));
+    raw_open(fd, 1, "notes", 0xa1);
+    ck_assert(raw_until(fd, FRAME_CHANGES));
+    raw_insert(fd, 1, 0xa1, 0, 0, "no");
+    ck_assert(raw_until(fd, FRAME_NACK));
+    syn_server_delete(server, syn_s("notes"), edit_done, &waiting);
+    ck_assert(raw_until(fd, FRAME_CLOSED));
+    wait_for(&waiting.done, 3);
+    close(fd);
+    syn_server_stop(server, 1000);
+}
+END_TEST
+
+/* ---- Restarts ---------------------------------------------------------------------------------
+ */
+
+START_TEST(what_was_acked_is_there_after_a_restart)
+{
+    char path[] = "/tmp/syncline-test-XXXXXX", file[64], command[96];
+    ck_assert_ptr_nonnull(mkdtemp(path));
+    snprintf(file, sizeof file, "%s/data.db", path);
+    syn_server_config config = SYN_SERVER_CONFIG_INIT;
+    config.data = file;
+    config.log = no_log;
+    for (uint32_t round = 0; round < 3; round++) {
+        syn_server *server = start_with(config);
+        int a = joined(server, "notes", 0xa1);
+        if (round != 0) ck_assert(raw_until(a, FRAME_CHANGES) || raw_until(a, FRAME_SNAPSHOT));
+        raw_insert(a, 1, 0xa1, round * 5, 0, "hello");
+        ck_assert(raw_until(a, FRAME_ACK));
+        syn_server_stop(server, 1000); /* says goodbye */
+        ck_assert(raw_until(a, FRAME_ERROR));
+        close(a);
+    }
+    snprintf(command, sizeof command, "rm -r %s", path);
+    ck_assert_int_eq(system(command), 0);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("server");
+    TCase *tests = tcase_create("server");
+    tcase_set_timeout(tests, 0);
+    tcase_add_test(tests, two_clients_see_each_other);
+    tcase_add_test(tests, fragments);
+    tcase_add_test(tests, text_and_long_messages_are_refused);
+    tcase_add_loop_test(tests, wrong_upgrades, 0, sizeof upgrades / sizeof upgrades[0]);
+    tcase_add_test(tests, pages);
+    tcase_add_test(tests, secret);
+    tcase_add_test(tests, beyond_loopback_needs_a_secret);
+    tcase_add_test(tests, embedded);
+    tcase_add_test(tests, what_was_acked_is_there_after_a_restart);
+    suite_add_tcase(suite, tests);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
