@@ -6,10 +6,10 @@
  * positions). The messages and their meaning: syncline.proto and PROTOCOL.md; field names follow
  * them.
  *
- * Memory: decoding fills a proto_arena, which proto_decode() empties first; the other functions that
- * take an arena add to it (a Packed frame is decoded, inflated and its inside decoded in one), until
- * proto_arena_reset().  All pointers of a decoded struct point into the arena, the input bytes or
- * the channel's tables. */
+ * Memory: decoding fills a proto_arena, which proto_decode() empties first; the other functions
+ * that take an arena add to it (a Packed frame is decoded, inflated and its inside decoded in one),
+ * until proto_arena_reset().  All pointers of a decoded struct point into the arena, the input
+ * bytes or the channel's tables. */
 #ifndef SYN_PROTO_H
 #define SYN_PROTO_H
 

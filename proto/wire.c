@@ -233,6 +233,7 @@ syn_err wire_split(const ProtobufCMessageDescriptor *type, const void *bytes, si
                    struct proto_fault *fault)
 {
     assert(type->n_fields < WIRE_FIELDS);
+    if (bytes == NULL) bytes = ""; /* an absent message, and NULL + 0 is undefined */
     struct split s = {
         .type = type, .p = bytes, .end = (const uint8_t *)bytes + len, .fault = fault};
     memset(fields, 0, (type->n_fields + 1) * sizeof *fields);
