@@ -385,6 +385,35 @@ START_TEST(restoring_over_a_damaged_file_leaves_no_stale_wal)
 }
 END_TEST
 
+/* The WAL that a crash left is whole and would be played into whatever stands beside it. */
+START_TEST(restoring_over_what_a_crash_left_brings_the_backup_only)
+{
+    const char *path = fixture_path("a.db"), *copy = fixture_path("copy.db");
+    char detail[256];
+    int status;
+    pid_t child = fork();
+    if (child == 0) {
+        syn_store *store = open_ok(path);
+        fill(store, "a", 5);
+        if (store_backup(path, copy, NULL, NULL, detail) != SYN_OK) _exit(1);
+        fill(store, "a", 40);
+        _exit(0); /* without closing */
+    }
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    ck_assert_int_eq(access(fixture_path("a.db-wal"), F_OK), 0);
+    syn_err err = store_restore(path, copy, lineage_b, detail);
+    ck_assert_msg(err == SYN_OK, "%s", detail);
+    syn_store *store = open_ok(path);
+    ck_assert_uint_eq(check_log(store, "a"), 5);
+    fsck_clean(store);
+    store_close(store);
+    store = open_ok(fixture_path("a.db.before-restore"));
+    ck_assert_uint_eq(check_log(store, "a"), 40);
+    store_close(store);
+}
+END_TEST
+
 START_TEST(vacuum_gives_pages_back)
 {
     const char *path = fixture_path("a.db");
@@ -487,6 +516,7 @@ int main(void)
     tcase_add_test(files, a_backup_from_another_process_while_the_owner_writes);
     tcase_add_test(files, restoring_changes_the_id_and_keeps_the_old_file);
     tcase_add_test(files, restoring_over_a_damaged_file_leaves_no_stale_wal);
+    tcase_add_test(files, restoring_over_what_a_crash_left_brings_the_backup_only);
     tcase_add_test(files, vacuum_gives_pages_back);
     tcase_add_loop_test(files, fsck_tells_what_was_planted, 0,
                         (int)(sizeof planted / sizeof *planted));
