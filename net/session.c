@@ -363,7 +363,7 @@ void doc_resync(session_doc *sd, uint64_t wait, const char *why)
     doc_status(sd);
 }
 
-void doc_refuse(session_doc *sd, enum code code, syn_str detail)
+void doc_give_up(session_doc *sd, enum code code, syn_str detail)
 {
     int len = detail.len < 200 ? (int)detail.len : 200;
     send_close(sd);
@@ -396,7 +396,7 @@ static void handle_closed(session_doc *sd, const struct msg_closed *closed)
         break;
     default:
         if (closed->permanent)
-            doc_refuse(sd, closed->code, closed->detail);
+            doc_give_up(sd, closed->code, closed->detail);
         else
             doc_resync(sd, closed->retry_ms, proto_code_name(closed->code));
     }
@@ -559,7 +559,7 @@ static void handle_access(session_doc *sd, const struct msg_access *access)
 {
     sd->rights = access->rights;
     if (!(sd->rights & RIGHT_READ))
-        doc_refuse(sd, CODE_FORBIDDEN, syn_s("no right to read any more"));
+        doc_give_up(sd, CODE_FORBIDDEN, syn_s("no right to read any more"));
 }
 
 static void on_open_channel(session_doc *sd, const struct frame *frame, const void *bytes,

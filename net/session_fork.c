@@ -41,7 +41,7 @@ void doc_set_aside(session_doc *sd, uint64_t peer, uint32_t from, enum code code
         return;
     }
     if (err) { /* it cannot be taken out, and must not be sent: the copy stays as it is */
-        doc_refuse(sd, code, detail);
+        doc_give_up(sd, code, detail);
         return;
     }
     err = doc_new_peer(sd);

@@ -153,7 +153,7 @@ void session_hang_up(session *s, const char *reason);
 void doc_status(session_doc *sd); /* tells the port if it is another one */
 /* Leaves the channel and opens the document on a new one after `wait` ms and a jitter. */
 void doc_resync(session_doc *sd, uint64_t wait, const char *why);
-void doc_refuse(session_doc *sd, enum code code, syn_str detail);
+void doc_give_up(session_doc *sd, enum code code, syn_str detail);
 void doc_channel_reset(session_doc *sd);
 bool grow(void **at, uint32_t count, uint32_t *cap, size_t size);
 void parts_free(struct part_list *parts);

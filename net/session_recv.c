@@ -111,7 +111,7 @@ static void on_fork(session_doc *sd, const syn_changes *set)
     struct own_peer *p = own_find(sd, syn_doc_fault(sd->doc).event.peer);
     uint32_t first;
     if (p == NULL || p->foreign) {
-        doc_refuse(sd, CODE_FORKED, syn_s("this copy and the server differ in another's events"));
+        doc_give_up(sd, CODE_FORKED, syn_s("this copy and the server differ in another's events"));
         return;
     }
     syn_err err = fork_find(sd, p, set, &first);
@@ -141,7 +141,7 @@ void handle_changes(session_doc *sd, const syn_changes *set)
         on_fork(sd, set);
         break;
     case SYN_EUNSUPPORTED:
-        doc_refuse(sd, CODE_VERSION, syn_s("the document needs a newer version of this program"));
+        doc_give_up(sd, CODE_VERSION, syn_s("the document needs a newer version of this program"));
         break;
     case SYN_ENOMEM:
         doc_resync(sd, sd->s->backoff_max, "out of memory");
