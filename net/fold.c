@@ -34,12 +34,16 @@ static syn_err chunk_add(struct chunks *chunks, uint32_t from, uint32_t end, syn
         chunks->cap = cap;
     }
     syn_err err = proto_encode_packed_body(&packed, PACKED_CHANGES, raw->data, raw->len);
-    if (err && err != SYN_ENOTFOUND) return err;
+    if (err && err != SYN_ENOTFOUND) {
+        syn_buf_free(&packed);
+        return err;
+    }
     struct store_piece *piece = &chunks->at[chunks->count++];
     *piece = (struct store_piece){.from = from, .end = end, .packed = err == SYN_OK};
     syn_buf *kept = piece->packed ? &packed : raw;
     piece->bytes = (syn_str){kept->data, kept->len};
     *kept = (syn_buf){0};
+    syn_buf_free(&packed); /* begun, but it did not pay */
     return SYN_OK;
 }
 

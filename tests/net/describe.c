@@ -20,10 +20,18 @@ static void put_version(FILE *out, const char *name, const struct msg_version *v
 
 static void put_text(FILE *out, syn_str text)
 {
-    if (text.len <= 40)
-        fprintf(out, " \"%.*s\"", (int)text.len, text.data != NULL ? text.data : "");
+    size_t shown = text.len <= 40 ? text.len : 24;
+    fprintf(out, " \"");
+    for (size_t i = 0; i < shown; i++) {
+        if (text.data[i] == '\n')
+            fprintf(out, "\\n");
+        else
+            fputc(text.data[i], out);
+    }
+    if (shown == text.len)
+        fprintf(out, "\"");
     else
-        fprintf(out, " \"%.*s...\" (%zu bytes)", 24, text.data, text.len);
+        fprintf(out, "...\" (%zu bytes)", text.len);
 }
 
 static void put_runs(FILE *out, const syn_changes *set)

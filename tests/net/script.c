@@ -1,11 +1,13 @@
 /* script.c -- reads commands, plays the world for the hub, writes down what came out. */
 #include "script.h"
 #include "describe.h"
+#include "store/fault_vfs.h"
 
 #include <check.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { MAX_CLIENTS = 12, MAX_WORDS = 16, MAX_IDS = 16 };
 
@@ -28,6 +30,7 @@ struct script {
     } rights[4];
     int rights_count;
     bool gathering;
+    char folder[64]; /* "": the store is in memory */
     uint8_t lineage[16];
     char *words[MAX_WORDS];
     int word_count;
@@ -103,14 +106,29 @@ static void start_hub(struct script *s)
     ck_assert_int_eq(hub_new(&s->hub, s->store, &port), SYN_OK);
 }
 
+static void open_store(struct script *s)
+{
+    static const uint8_t id[16] = {1, 2, 3};
+    char detail[256], path[96];
+    bool memory = s->folder[0] == '\0';
+    snprintf(path, sizeof path, "%s/data.db", s->folder);
+    store_options options = {.path = memory ? NULL : path,
+                             .vfs = memory ? NULL : fault_vfs(),
+                             .create = true,
+                             .random_id = id};
+    syn_err err = store_open(&s->store, &options, detail);
+    ck_assert_msg(err == SYN_OK, "%s", detail);
+}
+
+/* Until everything that can be stored is stored and told. */
 static void settle(struct script *s)
 {
     if (s->gathering) return;
-    for (int i = 0; i < 8; i++) {
+    do {
         hub_flush(s->hub, s->now);
         store_poll(s->store);
-    }
-    ck_assert(hub_idle(s->hub));
+        if (!hub_idle(s->hub)) usleep(s->folder[0] != '\0' ? 500 : 0);
+    } while (!hub_idle(s->hub));
 }
 
 /* ---- Arguments --------------------------------------------------------------------------------
@@ -397,10 +415,13 @@ static void filled(void *user, syn_err err)
 
 static void do_fill(struct script *s)
 {
-    struct filling filling = {.count = number(s, 2)};
-    hub_edit(s->hub, syn_s(s->words[1]), true, fill_text, filled, &filling, s->now);
-    settle(s);
-    ck_assert(!filling.failed);
+    uint32_t times = s->word_count > 3 ? number(s, 3) : 1;
+    for (uint32_t i = 0; i < times; i++) {
+        struct filling filling = {.count = number(s, 2)};
+        hub_edit(s->hub, syn_s(s->words[1]), true, fill_text, filled, &filling, s->now);
+        settle(s);
+        ck_assert(!filling.failed);
+    }
 }
 
 static void do_remove(struct script *s)
@@ -433,6 +454,54 @@ static void do_wait(struct script *s)
     }
 }
 
+/* From memory to a file whose disk can be told to fail. */
+static void use_file(struct script *s)
+{
+    hub_free(s->hub);
+    store_close(s->store);
+    snprintf(s->folder, sizeof s->folder, "/tmp/syncline-script-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(s->folder));
+    open_store(s);
+    start_hub(s);
+}
+
+static void do_disk(struct script *s)
+{
+    const char *what = s->words[1];
+    if (strcmp(what, "file") == 0)
+        use_file(s);
+    else if (strcmp(what, "fails") == 0)
+        fault_arm(FAULT_CHANGES, FAULT_EIO, 1, true);
+    else if (strcmp(what, "full") == 0)
+        fault_arm(FAULT_CHANGES, FAULT_ENOSPC, 1, true);
+    else if (strcmp(what, "well") == 0) {
+        fault_disarm();
+        store_probe(s->store);
+        while (store_failing(s->store)) usleep(500);
+    } else
+        ck_abort_msg("disk %s", what);
+}
+
+/* What the store holds of a document, and in how many pieces. */
+static syn_err count_piece(void *user, const struct store_piece *piece)
+{
+    uint32_t *pieces = user;
+    pieces[piece->packed ? 1 : 0]++;
+    return SYN_OK;
+}
+
+static void do_stored(struct script *s)
+{
+    struct store_doc row;
+    uint32_t pieces[2] = {0};
+    ck_assert_int_eq(store_find(s->store, syn_s(s->words[1]), &row), SYN_OK);
+    ck_assert_int_eq(store_read_log(s->store, row.id, 0, row.events, count_piece, pieces), SYN_OK);
+    fprintf(s->out,
+            "    stored: %" PRIu32 " events in %" PRIu32 " chunks and %" PRIu32
+            " rows, snapshot at %" PRIu32 "\n",
+            row.events, pieces[1], pieces[0], row.snapshot_at);
+}
+
 static void do_rights(struct script *s)
 {
     int i = s->rights_count++;
@@ -457,6 +526,10 @@ static void command(struct script *s)
         do_wait(s);
     else if (strcmp(verb, "rights") == 0)
         do_rights(s);
+    else if (strcmp(verb, "stored") == 0)
+        do_stored(s);
+    else if (strcmp(verb, "disk") == 0)
+        do_disk(s);
     else if (strcmp(verb, "gather") == 0)
         s->gathering = true;
     else if (strcmp(verb, "commit") == 0)
@@ -500,15 +573,21 @@ static void run_line(struct script *s, const char *line, size_t len)
     command(s);
 }
 
+static void remove_folder(const char *folder)
+{
+    char command[128];
+    if (folder[0] == '\0') return;
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    ck_assert_int_eq(system(command), 0);
+}
+
 char *script_run(const char *text)
 {
     struct script s = {.now = 1000, .random = 42};
-    uint8_t id[16] = {1, 2, 3};
-    char detail[256], *result = NULL;
+    char *result = NULL;
     size_t size = 0;
-    store_options options = {.create = true, .random_id = id};
     s.out = open_memstream(&result, &size);
-    ck_assert_int_eq(store_open(&s.store, &options, detail), SYN_OK);
+    open_store(&s);
     start_hub(&s);
     while (*text != '\0') {
         size_t len = strcspn(text, "\n");
@@ -519,6 +598,7 @@ char *script_run(const char *text)
     settle(&s);
     hub_free(s.hub);
     store_close(s.store);
+    remove_folder(s.folder);
     fclose(s.out);
     return result;
 }

@@ -10,8 +10,10 @@
  *     A digest 1 5                    A ping 7      A raw 0a0b
  *     A stops reading / A reads       wait 100      (milliseconds)
  *     gather / commit                 between them nothing is given to the store
- *     fill notes 1000                 the server's own program types; `remove notes`
+ *     fill notes 1000 [times]         the server's own program types; `remove notes`
+ *     stored notes                    what the store holds of it
  *     restart                         a new hub on the same store
+ *     disk file / fails / full / well a file instead of memory; every write to it fails; no more
  *     rights ann 3                    what `authorise` answers */
 #ifndef TEST_NET_SCRIPT_H
 #define TEST_NET_SCRIPT_H

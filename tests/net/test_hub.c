@@ -10,10 +10,12 @@
 #include <string.h>
 
 static const char *const names[] = {
-    "join_by_log",    "join_by_snapshot", "live",        "slow_reader",
-    "nack_in_flight", "reconnect_resend", "fork",        "deleted_document",
-    "two_documents",  "bad_input",        "need_vector", "presence",
-    "durable_first",  "rights",           "credit",      "heartbeat",
+    "join_by_log",   "join_by_snapshot", "live",
+    "slow_reader",   "nack_in_flight",   "reconnect_resend",
+    "fork",          "deleted_document", "two_documents",
+    "bad_input",     "need_vector",      "presence",
+    "durable_first", "rights",           "credit",
+    "heartbeat",     "commit_failure",   "fold",
 };
 
 static char *read_file(const char *path)
