@@ -23,6 +23,12 @@ uint32_t read_timeout(const char *text)
 
 /* ---- A file ---------------------------------------------------------------------------------- */
 
+int file_failed(const char *path, syn_err err, const char *detail)
+{
+    if (strstr(detail, path) != NULL) return failed("%s", detail);
+    return failed("%s: %s", path, detail[0] != '\0' ? detail : syn_strerror(err));
+}
+
 int open_file(syn_store **out, const char *path, bool create)
 {
     uint8_t id[STORE_ID_BYTES];
@@ -32,7 +38,7 @@ int open_file(syn_store **out, const char *path, bool create)
         .path = path, .owner = "a syncline command", .create = create, .random_id = id};
     syn_err err = store_open(out, &options, detail);
     if (err == SYN_OK) return EXIT_DONE;
-    return failed("%s: %s", path, detail[0] != '\0' ? detail : syn_strerror(err));
+    return file_failed(path, err, detail);
 }
 
 static int open_in_file(struct target *t)
@@ -72,8 +78,8 @@ int open_client(syn_client **out, const char *url, const char *file,
     config.user = user;
     syn_err err = syn_client_new(out, &config, detail);
     if (err == SYN_OK) return EXIT_DONE;
-    return failed("%s: %s", file != NULL && (url == NULL || err != SYN_EMISUSE) ? file : url,
-                  detail[0] != '\0' ? detail : syn_strerror(err));
+    return file_failed(file != NULL && (url == NULL || err != SYN_EMISUSE) ? file : url, err,
+                       detail);
 }
 
 int wait_failed(const char *url, syn_str document, syn_err err, const char *reason)

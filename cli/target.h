@@ -40,6 +40,8 @@ int target_open(struct target *t, const char *spec, const char *name, enum targe
 int target_save(struct target *t);
 void target_close(struct target *t);
 
+/* Says why a file (or URL) was refused; detail: what its opener wrote, which may name it. */
+int file_failed(const char *path, syn_err err, const char *detail);
 /* Opens a file that must be (or be made) ours; EXIT_DONE, or what was said. */
 int open_file(syn_store **out, const char *path, bool create);
 /* A client for a server, a local file, or both (the other NULL). */
