@@ -64,7 +64,7 @@ void own_prune(session_doc *sd)
 
 syn_err doc_new_peer(session_doc *sd)
 {
-    struct own_peer *p;
+    struct own_peer *p = NULL;
     uint64_t peer = 0;
     while (peer == 0 || own_find(sd, peer) != NULL) peer = session_random(sd->s);
     syn_err err = own_add(sd, peer, &p);
