@@ -1,0 +1,469 @@
+/* test_client.c -- the client library against a real server, over real sockets. */
+#include "syncline_bytes.h"
+#include "syncline_client.h"
+#include "syncline_server.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define WAIT_MS 60000
+
+struct world {
+    syn_server *server;
+    char url[96], listen[64], folder[64], data[96];
+    char detail[256];
+};
+
+static void no_log(void *user, const char *line)
+{
+    (void)user;
+    if (getenv("SYN_LOG") != NULL) fprintf(stderr, "%s\n", line);
+}
+
+static void server_start(struct world *w)
+{
+    syn_server_config config = SYN_SERVER_CONFIG_INIT;
+    config.listen = w->listen;
+    config.data = w->data;
+    config.log = no_log;
+    syn_err err = syn_server_start(&w->server, &config, w->detail);
+    ck_assert_msg(err == SYN_OK, "server: %s: %s", syn_strerror(err), w->detail);
+    snprintf(w->listen, sizeof w->listen, "127.0.0.1:%u", syn_server_port(w->server));
+    snprintf(w->url, sizeof w->url, "ws://%s", w->listen);
+}
+
+static void server_stop(struct world *w)
+{
+    syn_server_stop(w->server, 1000);
+    w->server = NULL;
+}
+
+static void world_open(struct world *w)
+{
+    memset(w, 0, sizeof *w);
+    snprintf(w->folder, sizeof w->folder, "/tmp/syn-test-client-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(w->folder));
+    snprintf(w->data, sizeof w->data, "%s/server.db", w->folder);
+    snprintf(w->listen, sizeof w->listen, "127.0.0.1:0");
+    server_start(w);
+}
+
+static void world_close(struct world *w)
+{
+    char command[128];
+    if (w->server != NULL) server_stop(w);
+    snprintf(command, sizeof command, "rm -rf %s", w->folder);
+    ck_assert_int_eq(system(command), 0);
+}
+
+static syn_client *client_of(const struct world *w, const char *file)
+{
+    syn_client_config config = SYN_CLIENT_CONFIG_INIT;
+    char path[128], detail[256] = "";
+    syn_client *client;
+    config.url = w->url;
+    config.backoff_min_ms = 20;
+    config.backoff_max_ms = 200;
+    if (file != NULL) {
+        snprintf(path, sizeof path, "%s/%s", w->folder, file);
+        config.file = path;
+    }
+    syn_err err = syn_client_new(&client, &config, detail);
+    ck_assert_msg(err == SYN_OK, "client: %s: %s", syn_strerror(err), detail);
+    return client;
+}
+
+static syn_client_doc *open_doc(syn_client *client, const char *name)
+{
+    syn_client_doc *doc;
+    ck_assert_int_eq(syn_client_open(client, syn_s(name), &doc), SYN_OK);
+    return doc;
+}
+
+static syn_obj text_of(syn_doc *doc)
+{
+    syn_obj text;
+    ck_assert_int_eq(syn_root(doc, syn_s(""), SYN_TEXT, &text), SYN_OK);
+    return text;
+}
+
+static void type_at(syn_client *client, syn_client_doc *cd, size_t pos, const char *what)
+{
+    syn_client_lock(client);
+    syn_doc *doc = syn_client_doc_state(cd);
+    ck_assert_int_eq(syn_client_edit(cd), SYN_OK);
+    ck_assert_int_eq(syn_text_insert(doc, text_of(doc), pos, syn_s(what)), SYN_OK);
+    ck_assert_int_eq(syn_client_edited(cd), SYN_OK);
+    syn_client_unlock(client);
+}
+
+static void wait_saved(syn_client_doc *cd)
+{
+    syn_err err = syn_client_wait(cd, WAIT_MS);
+    ck_assert_msg(err == SYN_OK, "wait: %s (%s)", syn_strerror(err), syn_client_doc_reason(cd));
+}
+
+static syn_err collect(void *user, const void *data, size_t len)
+{
+    return syn_buf_append(user, data, len);
+}
+
+static void json_of(syn_client *client, syn_client_doc *cd, char *out, size_t cap)
+{
+    syn_buf buf = {0};
+    syn_client_lock(client);
+    ck_assert_int_eq(syn_doc_json(syn_client_doc_state(cd), SYN_NO_OBJ, collect, &buf), SYN_OK);
+    syn_client_unlock(client);
+    ck_assert_uint_lt(buf.len, cap);
+    memcpy(out, buf.data, buf.len);
+    out[buf.len] = '\0';
+    syn_buf_free(&buf);
+}
+
+static void wait_json(syn_client *client, syn_client_doc *cd, const char *want)
+{
+    char have[4096] = "";
+    for (int i = 0; i < WAIT_MS; i++) {
+        json_of(client, cd, have, sizeof have);
+        if (strcmp(have, want) == 0) return;
+        usleep(1000);
+    }
+    ck_abort_msg("have %s\nwant %s", have, want);
+}
+
+START_TEST(one_client_saves)
+{
+    struct world w;
+    world_open(&w);
+    syn_client *a = client_of(&w, NULL);
+    syn_client_doc *da = open_doc(a, "notes");
+    ck_assert_int_eq(syn_client_wait_live(da, WAIT_MS), SYN_ENOTFOUND);
+    type_at(a, da, 0, "hello");
+    wait_saved(da);
+    ck_assert_uint_eq(syn_client_unsaved(da).events, 0);
+    syn_client *b = client_of(&w, NULL);
+    syn_client_doc *db = open_doc(b, "notes");
+    ck_assert_int_eq(syn_client_wait_live(db, WAIT_MS), SYN_OK);
+    wait_json(b, db, "{\"\":\"hello\"}");
+    syn_client_free(a);
+    syn_client_free(b);
+    world_close(&w);
+}
+END_TEST
+
+static void edit_everything(syn_client *client, syn_client_doc *cd, int who)
+{
+    syn_obj map, list, counter;
+    char key[16];
+    syn_client_lock(client);
+    syn_doc *doc = syn_client_doc_state(cd);
+    ck_assert_int_eq(syn_client_edit(cd), SYN_OK);
+    ck_assert_int_eq(syn_root(doc, syn_s("map"), SYN_MAP, &map), SYN_OK);
+    snprintf(key, sizeof key, "key%d", who);
+    ck_assert_int_eq(syn_map_set(doc, map, syn_s(key), syn_int(who), NULL), SYN_OK);
+    ck_assert_int_eq(syn_map_child(doc, map, syn_s("list"), SYN_LIST, &list), SYN_OK);
+    ck_assert_int_eq(syn_list_insert(doc, list, 0, syn_int(7), NULL), SYN_OK);
+    ck_assert_int_eq(syn_map_child(doc, map, syn_s("n"), SYN_COUNTER, &counter), SYN_OK);
+    ck_assert_int_eq(syn_counter_add(doc, counter, 10 + who), SYN_OK);
+    ck_assert_int_eq(syn_text_insert(doc, text_of(doc), 0, syn_s("ab")), SYN_OK);
+    ck_assert_int_eq(syn_client_edited(cd), SYN_OK);
+    syn_client_unlock(client);
+}
+
+START_TEST(two_clients_converge)
+{
+    struct world w;
+    char first[4096];
+    world_open(&w);
+    syn_client *a = client_of(&w, NULL), *b = client_of(&w, "b.db");
+    syn_client_doc *da = open_doc(a, "all"), *db = open_doc(b, "all");
+    for (int i = 0; i < 20; i++) {
+        edit_everything(a, da, 1);
+        edit_everything(b, db, 2);
+    }
+    wait_saved(da);
+    wait_saved(db);
+    json_of(a, da, first, sizeof first);
+    ck_assert_ptr_nonnull(strstr(first, "\"n\":460"));
+    ck_assert_ptr_nonnull(strstr(first, "\"key1\":1"));
+    for (int i = 0; i < WAIT_MS && strstr(first, "\"key2\":2") == NULL; i++) {
+        usleep(1000);
+        json_of(a, da, first, sizeof first);
+    }
+    wait_json(b, db, first);
+    syn_client_free(a);
+    syn_client_free(b);
+    world_close(&w);
+}
+END_TEST
+
+/* Edits made offline lie in the file, and are sent by the next process under their old ids. */
+START_TEST(offline_edits_survive_restart)
+{
+    struct world w;
+    world_open(&w);
+    syn_client *a = client_of(&w, "a.db");
+    syn_client_doc *da = open_doc(a, "doc");
+    type_at(a, da, 0, "base ");
+    wait_saved(da);
+    syn_client_offline(a);
+    type_at(a, da, 5, "one");
+    ck_assert_uint_eq(syn_client_unsaved(da).events, 3);
+    syn_client_free(a);
+    server_stop(&w);
+    a = client_of(&w, "a.db");
+    da = open_doc(a, "doc");
+    wait_json(a, da, "{\"\":\"base one\"}");
+    ck_assert_uint_eq(syn_client_unsaved(da).events, 3);
+    type_at(a, da, 8, " two");
+    ck_assert_uint_eq(syn_client_unsaved(da).events, 7);
+    server_start(&w);
+    wait_saved(da);
+    syn_client *b = client_of(&w, NULL);
+    syn_client_doc *db = open_doc(b, "doc");
+    ck_assert_int_eq(syn_client_wait_live(db, WAIT_MS), SYN_OK);
+    wait_json(b, db, "{\"\":\"base one two\"}");
+    syn_client_free(a);
+    syn_client_free(b);
+    world_close(&w);
+}
+END_TEST
+
+START_TEST(server_restart_in_between)
+{
+    struct world w;
+    world_open(&w);
+    syn_client *a = client_of(&w, "a.db"), *b = client_of(&w, NULL);
+    syn_client_doc *da = open_doc(a, "doc"), *db = open_doc(b, "doc");
+    type_at(a, da, 0, "x");
+    wait_saved(da);
+    wait_json(b, db, "{\"\":\"x\"}");
+    server_stop(&w);
+    type_at(a, da, 1, "yz");
+    server_start(&w);
+    wait_saved(da);
+    wait_json(b, db, "{\"\":\"xyz\"}");
+    type_at(b, db, 3, "!");
+    wait_saved(db);
+    wait_json(a, da, "{\"\":\"xyz!\"}");
+    syn_client_free(a);
+    syn_client_free(b);
+    world_close(&w);
+}
+END_TEST
+
+START_TEST(many_documents_one_connection)
+{
+    struct world w;
+    char name[32];
+    syn_client_doc *docs[50];
+    world_open(&w);
+    syn_client *a = client_of(&w, "a.db");
+    for (int i = 0; i < 50; i++) {
+        snprintf(name, sizeof name, "doc%d", i);
+        docs[i] = open_doc(a, name);
+        type_at(a, docs[i], 0, name);
+    }
+    for (int i = 0; i < 50; i++) wait_saved(docs[i]);
+    syn_client_close_doc(a, docs[0]);
+    docs[0] = open_doc(a, "doc0");
+    wait_saved(docs[0]);
+    wait_json(a, docs[0], "{\"\":\"doc0\"}");
+    syn_client_free(a);
+    world_close(&w);
+}
+END_TEST
+
+START_TEST(a_large_document_goes_both_ways)
+{
+    struct world w;
+    size_t size = 400000;
+    world_open(&w);
+    char *text = malloc(size + 1);
+    for (size_t i = 0; i < size; i++) text[i] = (char)('a' + (i * 7919 >> 5) % 26);
+    text[size] = '\0';
+    syn_client *a = client_of(&w, NULL);
+    syn_client_doc *da = open_doc(a, "big");
+    for (int i = 0; i < 4; i++) type_at(a, da, 0, text);
+    wait_saved(da);
+    const char *files[] = {NULL, "b.db"};
+    for (int i = 0; i < 2; i++) {
+        syn_client *b = client_of(&w, files[i]);
+        syn_client_doc *db = open_doc(b, "big");
+        ck_assert_int_eq(syn_client_wait_live(db, WAIT_MS), SYN_OK);
+        syn_client_lock(b);
+        syn_doc *doc = syn_client_doc_state(db);
+        ck_assert_uint_eq(syn_text_len(doc, text_of(doc)), 4 * size + (size_t)i * 3);
+        syn_client_unlock(b);
+        type_at(b, db, 0, "end");
+        wait_saved(db);
+        syn_client_free(b);
+    }
+    free(text);
+    syn_client_free(a);
+    world_close(&w);
+}
+END_TEST
+
+START_TEST(a_file_belongs_to_one_server)
+{
+    struct world w;
+    char detail[256] = "", path[128];
+    world_open(&w);
+    syn_client_free(client_of(&w, "a.db"));
+    syn_client_config config = SYN_CLIENT_CONFIG_INIT;
+    syn_client *client;
+    snprintf(path, sizeof path, "%s/a.db", w.folder);
+    config.url = "ws://127.0.0.1:9";
+    config.file = path;
+    ck_assert_int_eq(syn_client_new(&client, &config, detail), SYN_EMISUSE);
+    ck_assert_ptr_nonnull(strstr(detail, "another server"));
+    const char *bad[] = {"http://x", "ws://", "ws://h:0", "ws://h:99999", "ws://h:1x", "ws://[::1"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        config.url = bad[i];
+        config.file = NULL;
+        ck_assert_int_eq(syn_client_new(&client, &config, detail), SYN_EMISUSE);
+    }
+    world_close(&w);
+}
+END_TEST
+
+/* ---- Refused edits, presence ------------------------------------------------------------------
+ */
+
+static uint32_t read_only(void *user, syn_str who, syn_str document)
+{
+    (void)user;
+    (void)who;
+    bool locked = document.len == 6 && memcmp(document.data, "locked", 6) == 0;
+    return locked ? SYN_MAY_READ : SYN_MAY_READ | SYN_MAY_WRITE | SYN_MAY_CREATE;
+}
+
+static syn_err make_locked(void *user, syn_doc *doc)
+{
+    (void)user;
+    return syn_text_insert(doc, text_of(doc), 0, syn_s("fixed"));
+}
+
+static void mark_done(void *user, syn_err err)
+{
+    *(volatile int *)user = 1 + (int)err;
+}
+
+static syn_err count_branch(void *user, syn_str branch)
+{
+    snprintf(user, 64, "%.*s", (int)branch.len, branch.data);
+    return SYN_OK;
+}
+
+START_TEST(refused_edits_become_a_branch)
+{
+    struct world w;
+    char branch[64] = "";
+    volatile int done = 0;
+    syn_buf bytes = {0};
+    world_open(&w);
+    server_stop(&w);
+    syn_server_config config = SYN_SERVER_CONFIG_INIT;
+    config.listen = w.listen;
+    config.data = w.data;
+    config.log = no_log;
+    config.authorise = read_only;
+    ck_assert_int_eq(syn_server_start(&w.server, &config, w.detail), SYN_OK);
+    ck_assert_int_eq(syn_server_edit(w.server, syn_s("locked"), true, make_locked, mark_done,
+                                     (void *)(uintptr_t)&done),
+                     SYN_OK);
+    for (int i = 0; i < WAIT_MS && done == 0; i++) usleep(1000);
+    ck_assert_int_eq(done, 1);
+    syn_client *a = client_of(&w, "a.db");
+    syn_client_offline(a);
+    syn_client_doc *da = open_doc(a, "locked");
+    type_at(a, da, 0, "mine");
+    syn_client_online(a);
+    ck_assert_int_eq(syn_client_wait(da, WAIT_MS), SYN_EDENIED);
+    wait_json(a, da, "{\"\":\"fixed\"}");
+    ck_assert_int_eq(syn_client_edit(da), SYN_EDENIED);
+    syn_client_free(a);
+    a = client_of(&w, "a.db");
+    da = open_doc(a, "locked");
+    wait_json(a, da, "{\"\":\"fixed\"}");
+    ck_assert_int_eq(syn_client_branches(da, count_branch, branch), SYN_OK);
+    ck_assert_int_eq(strncmp(branch, "FORBIDDEN-", 10), 0);
+    ck_assert_int_eq(syn_client_branch_read(da, syn_s(branch), collect, &bytes), SYN_OK);
+    ck_assert_uint_gt(bytes.len, 0);
+    syn_doc *doc;
+    ck_assert_int_eq(syn_doc_new(&doc, NULL), SYN_OK);
+    ck_assert_int_eq(syn_import(doc, bytes.data, bytes.len), SYN_OK);
+    ck_assert_uint_eq(syn_text_len(doc, text_of(doc)), 4);
+    syn_doc_free(doc);
+    ck_assert_int_eq(syn_client_branch_drop(da, syn_s(branch)), SYN_OK);
+    syn_client_free(a);
+    a = client_of(&w, "a.db");
+    da = open_doc(a, "locked");
+    branch[0] = '\0';
+    ck_assert_int_eq(syn_client_branches(da, count_branch, branch), SYN_OK);
+    ck_assert_str_eq(branch, "");
+    syn_client_free(a);
+    syn_buf_free(&bytes);
+    world_close(&w);
+}
+END_TEST
+
+static void see_presence(void *user, syn_client_doc *doc, uint32_t session, syn_str who,
+                         syn_str state, bool gone)
+{
+    (void)doc;
+    (void)session;
+    (void)who;
+    if (!gone && state.len == 5 && memcmp(state.data, "here!", 5) == 0) *(volatile int *)user = 1;
+}
+
+START_TEST(presence_reaches_the_other)
+{
+    struct world w;
+    volatile int seen = 0;
+    world_open(&w);
+    syn_client_config config = SYN_CLIENT_CONFIG_INIT;
+    syn_client *a = client_of(&w, NULL), *b;
+    config.url = w.url;
+    config.user = (void *)(uintptr_t)&seen;
+    config.presence = see_presence;
+    ck_assert_int_eq(syn_client_new(&b, &config, NULL), SYN_OK);
+    syn_client_doc *da = open_doc(a, "doc");
+    type_at(a, da, 0, "x");
+    wait_saved(da);
+    syn_client_doc *db = open_doc(b, "doc");
+    ck_assert_int_eq(syn_client_wait_live(db, WAIT_MS), SYN_OK);
+    ck_assert_int_eq(syn_client_presence(da, syn_s("here!"), 0), SYN_OK);
+    for (int i = 0; i < WAIT_MS && seen == 0; i++) usleep(1000);
+    ck_assert_int_eq(seen, 1);
+    syn_client_free(a);
+    syn_client_free(b);
+    world_close(&w);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("client");
+    TCase *tc = tcase_create("client");
+    tcase_set_timeout(tc, 0);
+    tcase_add_test(tc, one_client_saves);
+    tcase_add_test(tc, two_clients_converge);
+    tcase_add_test(tc, offline_edits_survive_restart);
+    tcase_add_test(tc, server_restart_in_between);
+    tcase_add_test(tc, many_documents_one_connection);
+    tcase_add_test(tc, a_large_document_goes_both_ways);
+    tcase_add_test(tc, a_file_belongs_to_one_server);
+    tcase_add_test(tc, refused_edits_become_a_branch);
+    tcase_add_test(tc, presence_reaches_the_other);
+    suite_add_tcase(suite, tc);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}
