@@ -210,6 +210,8 @@ static syn_err read_ops(struct reading *r)
 {
     struct proto_fault *fault = r->d->fault;
     uint32_t count = column_rows(r->f, op_columns, 1);
+    if (count > r->d->max_events) /* each makes one at least */
+        return refuse(fault, CODE_LIMIT, "more than %u events", r->d->max_events);
     struct change_op *ops = arena_array(r->d->arena, count, sizeof *ops);
     if (ops == NULL) return refuse_memory(r->d->arena, fault);
     struct column container = column_of(&r->f[F_OP_CONTAINER]), kind = column_of(&r->f[F_OP_KIND]);
@@ -493,6 +495,7 @@ static syn_err read_runs(struct reading *r)
     const struct field *f = r->f;
     uint32_t count = column_rows(f, run_columns, 1);
     if (count > 1 && f[F_RUN_LEN].count == 0) return malformed(r, "run_len is missing");
+    if (count > r->events) return malformed(r, "runs and operations differ in events");
     struct run_reading rr = {.c = {.peer = column_of(&f[F_RUN_PEER]),
                                    .seq = column_of(&f[F_RUN_SEQ]),
                                    .len = column_of(&f[F_RUN_LEN]),

@@ -117,6 +117,125 @@ START_TEST(tables_of_the_channel)
 }
 END_TEST
 
+/* Explicit peers, and the channel's containers, one of which another peer's event made. */
+START_TEST(own_peers_and_containers_of_the_channel)
+{
+    static const uint64_t channel_peers[] = {1, 2};
+    static const struct change_container channel_containers[] = {
+        {.kind = SYN_TEXT},
+        {.kind = SYN_TEXT, .form = CONTAINER_BY_EVENT, .peer = 1, .seq = 7},
+        {.kind = SYN_TEXT, .form = CONTAINER_BY_EVENT, .peer = 0, .seq = 8}};
+    static const struct proto_tables tables = {channel_peers, 2, channel_containers, 3};
+    static const uint64_t own_peers[] = {3, 2};
+    static const struct change_container own_containers[] = {
+        {.kind = SYN_TEXT, .form = CONTAINER_BY_EVENT, .peer = 1, .seq = 7}};
+    static const struct change_run run = {.len = 1};
+    static const struct change_op op = {.len = 1};
+    const syn_changes set = {.peers = own_peers,
+                             .peer_count = 2,
+                             .containers = own_containers,
+                             .container_count = 1,
+                             .runs = &run,
+                             .run_count = 1,
+                             .ops = &op,
+                             .op_count = 1,
+                             .text = {"x", 1}};
+    syn_buf bytes = {0};
+    proto_arena *arena;
+    syn_changes back;
+    struct proto_fault fault;
+    ck_assert_int_eq(proto_arena_new(&arena, NULL), SYN_OK);
+    ck_assert_int_eq(proto_encode_changes(&bytes, &set, &tables), SYN_OK);
+    ck_assert_uint_eq((unsigned char)bytes.data[0], 0x0a);   /* peers are written */
+    ck_assert_ptr_null(memchr(bytes.data, 0x42, bytes.len)); /* containers are not */
+    ck_assert_int_eq(
+        proto_decode_changes(arena, bytes.data, bytes.len, NULL, &tables, &back, &fault), SYN_OK);
+    const struct change_container *c = &back.containers[back.ops[0].container];
+    ck_assert_uint_eq(back.peers[back.runs[0].peer], 3);
+    ck_assert_int_eq(c->form, CONTAINER_BY_EVENT);
+    ck_assert_uint_eq(back.peers[c->peer], 2);
+    ck_assert_uint_eq(c->seq, 7);
+    c = &back.containers[2];
+    ck_assert_uint_eq(back.peers[c->peer], 1); /* appended */
+    ck_assert_uint_eq(back.peer_count, 3);
+    syn_buf_free(&bytes);
+    proto_arena_free(arena);
+}
+END_TEST
+
+/* Op runs that were cut without need keep their number though every column is default. */
+START_TEST(op_runs_all_default)
+{
+    static const uint64_t peer = 1;
+    static const struct change_run run = {.len = 3};
+    static const struct change_op ops[] = {{.len = 1}, {.len = 1, .pos = 1}, {.len = 1, .pos = 2}};
+    const syn_changes set = {.peers = &peer,
+                             .peer_count = 1,
+                             .containers = &root_container,
+                             .container_count = 1,
+                             .runs = &run,
+                             .run_count = 1,
+                             .ops = ops,
+                             .op_count = 3,
+                             .text = {"x\xc3\xb6z", 4}};
+    syn_buf bytes = {0};
+    proto_arena *arena;
+    syn_changes back;
+    struct proto_fault fault;
+    ck_assert_int_eq(proto_arena_new(&arena, NULL), SYN_OK);
+    ck_assert_int_eq(proto_encode_changes(&bytes, &set, NULL), SYN_OK);
+    ck_assert_int_eq(proto_decode_changes(arena, bytes.data, bytes.len, NULL, NULL, &back, &fault),
+                     SYN_OK);
+    ck_assert_uint_eq(back.op_count, 3);
+    ck_assert_uint_eq(back.ops[2].pos, 2);
+    ck_assert_uint_eq(back.container_count, 1);
+    uint32_t next[2] = {0, 0};
+    uint64_t chain[2] = {0, 0};
+    const struct change_op one = {.len = 3};
+    syn_changes joined = set;
+    joined.ops = &one;
+    joined.op_count = 1;
+    ck_assert_int_eq(proto_chain(&back, 1, &next[0], &chain[0]), SYN_OK);
+    ck_assert_int_eq(proto_chain(&joined, 1, &next[1], &chain[1]), SYN_OK);
+    ck_assert_uint_eq(next[0], 3);
+    ck_assert_uint_eq(chain[0], chain[1]);
+    syn_buf_free(&bytes);
+    proto_arena_free(arena);
+}
+END_TEST
+
+/* Fields in any order, entries of a repeated field apart: legal protobuf, though nobody writes it.
+ */
+START_TEST(entries_apart)
+{
+    static const unsigned char bytes[] = {0x52, 0x01, 0x05,       /* op_kind MAP_DELETE */
+                                          0x72, 0x01, 'a',        /* keys */
+                                          0x5a, 0x01, 0x02,       /* op_len 2 */
+                                          0xc0, 0x01, 0x00,       /* format 0, written out */
+                                          0x42, 0x02, 0x08, 0x01, /* containers: MAP */
+                                          0x72, 0x01, 'b',        /* keys */
+                                          0x0a, 0x08, 0x01, 0x00,
+                                          0x00, 0x00, 0x00, 0x00, /* peers */
+                                          0x00, 0x00};
+    static const unsigned char open[] = {0x08, 0x01, 0x52, 0x0e, 0x0a, 0x01, 'd', 0x29, 0x05,
+                                         0,    0,    0,    0,    0,    0,    0,   0x40, 0x01};
+    proto_arena *arena;
+    syn_changes set;
+    struct frame frame;
+    struct proto_fault fault;
+    ck_assert_int_eq(proto_arena_new(&arena, NULL), SYN_OK);
+    syn_err err = proto_decode_changes(arena, bytes, sizeof bytes, NULL, NULL, &set, &fault);
+    ck_assert_msg(err == SYN_OK, "%s", fault.text);
+    ck_assert_uint_eq(set.key_count, 2);
+    ck_assert_int_eq(set.keys[1].data[0], 'b');
+    ck_assert_int_eq(proto_decode(arena, open, sizeof open, NULL, NULL, NULL, &frame, &fault),
+                     SYN_OK);
+    ck_assert_uint_eq(frame.as.open.peer, 5);
+    ck_assert(frame.as.open.no_presence);
+    proto_arena_free(arena);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("proto");
@@ -125,6 +244,9 @@ static Suite *suite(void)
     tcase_add_test(c, every_message_there_and_back);
     tcase_add_test(c, as_protobuf_c_writes_it);
     tcase_add_test(c, tables_of_the_channel);
+    tcase_add_test(c, own_peers_and_containers_of_the_channel);
+    tcase_add_test(c, op_runs_all_default);
+    tcase_add_test(c, entries_apart);
     suite_add_tcase(s, c);
     return s;
 }

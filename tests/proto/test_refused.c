@@ -243,6 +243,56 @@ START_TEST(limits_of_the_caller)
 }
 END_TEST
 
+/* A megabyte of slots that say nothing would become 80: no honest list looks like that. */
+START_TEST(more_memory_than_a_frame_may_take)
+{
+    enum { SLOTS = 900000 };
+    syn_buf bytes = {0};
+    struct writer w = writer_begin(&bytes);
+    size_t frame = field_begin(&w, FRAME_SNAPSHOT);
+    put_uint(&w, 2, 1);
+    put_uint(&w, 3, 2);
+    put_peers(&w, 8, (const uint64_t[]){1}, 1);
+    put_container(&w, 9, &(struct change_container){.kind = SYN_LIST});
+    size_t state = field_begin(&w, 10), lamports = field_begin(&w, 15);
+    for (uint32_t i = 0; i < SLOTS; i++) put_varint(&w, 1);
+    field_end(&w, lamports);
+    field_end(&w, state);
+    field_end(&w, frame);
+    ck_assert_int_eq(writer_end(&w), SYN_OK);
+    check_refused(&bytes, NULL, SYN_ELIMIT, "needs too much memory");
+    syn_buf_free(&bytes);
+}
+END_TEST
+
+START_TEST(more_rows_than_events)
+{
+    enum { ROWS = 70000 };
+    syn_buf bytes = {0};
+    struct writer w = writer_begin(&bytes);
+    size_t frame = field_begin(&w, FRAME_CHANGES), kinds = field_begin(&w, 10);
+    for (uint32_t i = 0; i < ROWS; i++) put_varint(&w, OP_NOTHING);
+    field_end(&w, kinds);
+    field_end(&w, frame);
+    check_refused(&bytes, NULL, SYN_ELIMIT, "more than 65536 events");
+    syn_buf_free(&bytes);
+}
+END_TEST
+
+START_TEST(unknown_operation_too_large)
+{
+    struct frame frame = {.kind = FRAME_CHANGES};
+    one_event(&frame.as.changes, 0, 0);
+    struct change_op op = {.kind = 32, .len = 1};
+    syn_str ext = of_length(LIMIT_VALUE_BYTES + 1);
+    frame.as.changes.ops = &op;
+    frame.as.changes.ext = &ext;
+    frame.as.changes.ext_count = 1;
+    frame.as.changes.key_count = frame.as.changes.value_count = 0;
+    check_frame_refused(&frame, SYN_ELIMIT, "ext of more than 1044480 bytes");
+}
+END_TEST
+
 /* The most events of nothing: counted before anything is taken, absent columns or not. */
 START_TEST(events_of_absent_columns)
 {
@@ -378,6 +428,9 @@ static void add_tests(TCase *c)
     tcase_add_test(c, too_many_entries);
     tcase_add_test(c, exactly_at_the_limit);
     tcase_add_test(c, limits_of_the_caller);
+    tcase_add_test(c, more_memory_than_a_frame_may_take);
+    tcase_add_test(c, more_rows_than_events);
+    tcase_add_test(c, unknown_operation_too_large);
     tcase_add_test(c, events_of_absent_columns);
     tcase_add_test(c, tables_that_are_not_there);
     tcase_add_test(c, unknown_is_ignored_where_it_may_be);

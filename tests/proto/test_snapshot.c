@@ -189,6 +189,84 @@ static void two_pieces(struct piece a, struct piece b, const char *text)
     syn_buf_free(&bytes[1]);
 }
 
+/* A map in two parts, whose second begins with a key that is not greater. */
+START_TEST(keys_that_do_not_ascend)
+{
+    static const uint64_t peer = 1;
+    static const struct change_container map = {.kind = SYN_MAP};
+    static const syn_id head = {1, 1};
+    static const uint32_t offsets[] = {0, 1};
+    static const bool more[] = {true, false};
+    syn_buf bytes[2] = {{0}, {0}};
+    syn_str views[2];
+    for (uint32_t i = 0; i < 2; i++) {
+        struct snapshot_entry entry = {.key = {"k", 1}, .lamport = 1};
+        struct snapshot_state state = {.entries = &entry, .entry_count = 1};
+        struct msg_snapshot part = {.id = 1,
+                                    .part = i,
+                                    .parts = 2,
+                                    .piece = {.heads = &head,
+                                              .head_count = 1,
+                                              .lamport = 1,
+                                              .events = 1,
+                                              .peers = &peer,
+                                              .peer_count = 1,
+                                              .containers = &map,
+                                              .container_count = 1,
+                                              .states = &state,
+                                              .state_count = 1},
+                                    .from = &offsets[i],
+                                    .more = &more[i]};
+        struct writer w = writer_begin(&bytes[i]);
+        put_snapshot(&w, &part);
+        ck_assert_int_eq(writer_end(&w), SYN_OK);
+        views[i] = (syn_str){.data = bytes[i].data, .len = bytes[i].len};
+    }
+    check_join(views, 2, "Snapshot: keys are not in ascending order");
+    syn_buf_free(&bytes[0]);
+    syn_buf_free(&bytes[1]);
+}
+END_TEST
+
+START_TEST(losers_of_equal_lamport)
+{
+    static const uint64_t peers[] = {5, 9};
+    static const struct change_container map = {.kind = SYN_MAP};
+    static const syn_id head = {9, 1};
+    const struct snapshot_entry entries[] = {{.lamport = 3, .peer = 1, .seq = 1},
+                                             {.lamport = 3, .peer = 0, .seq = 4}};
+    const struct snapshot_entry wrong[] = {entries[1], entries[0]};
+    const struct snapshot_entry *both[] = {entries, wrong};
+    proto_arena *arena;
+    ck_assert_int_eq(proto_arena_new(&arena, NULL), SYN_OK);
+    for (int i = 0; i < 2; i++) {
+        const struct snapshot_state state = {.entries = both[i], .entry_count = 2};
+        const syn_snapshot s = {.heads = &head,
+                                .head_count = 1,
+                                .lamport = 3,
+                                .events = 3,
+                                .peers = peers,
+                                .peer_count = 2,
+                                .containers = &map,
+                                .container_count = 1,
+                                .states = &state,
+                                .state_count = 1};
+        struct msg_snapshot part;
+        struct proto_fault fault;
+        ck_assert_int_eq(proto_encode_snapshot(&s, 1, 2, 100, keep_part, &parts), SYN_OK);
+        ck_assert_uint_eq(parts.count, 1); /* the writes of a key are not parted */
+        syn_err err =
+            proto_decode_snapshot(arena, parts.views[0].data, parts.views[0].len, &part, &fault);
+        ck_assert_int_eq(err, i == 0 ? SYN_OK : SYN_EMALFORMED);
+        if (i == 1)
+            ck_assert_str_eq(fault.text,
+                             "Snapshot: the writes of a key are not in descending order");
+        free_parts(&parts);
+    }
+    proto_arena_free(arena);
+}
+END_TEST
+
 START_TEST(pieces_that_do_not_follow)
 {
     const char *gap = "Snapshot: pieces of a state do not follow each other";
@@ -211,6 +289,8 @@ int main(void)
     tcase_add_test(c, random_states);
     tcase_add_test(c, about_part_bytes);
     tcase_add_test(c, parts_missing_or_mixed);
+    tcase_add_test(c, keys_that_do_not_ascend);
+    tcase_add_test(c, losers_of_equal_lamport);
     tcase_add_test(c, pieces_that_do_not_follow);
     suite_add_tcase(s, c);
     SRunner *runner = srunner_create(s);
