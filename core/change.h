@@ -160,7 +160,8 @@ SYN_EXPORT syn_err syn_doc_export_spans(syn_doc *doc, const syn_span *spans, siz
 /* The id of the event at a log position, and the position of an id (UINT32_MAX: not here). */
 SYN_EXPORT syn_id syn_doc_event_id(const syn_doc *doc, uint32_t position);
 SYN_EXPORT uint32_t syn_doc_position(const syn_doc *doc, syn_id id);
-/* The greatest critical version at or before a log position; UINT32_MAX: none. */
+/* The greatest critical version at or before a log position, not inside a run of unknown kind;
+ * UINT32_MAX: none. */
 SYN_EXPORT uint32_t syn_doc_critical(const syn_doc *doc, uint32_t position);
 
 /* ---- Snapshots ----------------------------------------------------------------------------------

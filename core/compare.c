@@ -288,5 +288,6 @@ syn_err record_differences(const syn_doc *from, syn_doc *to)
         else if (y->id.kind == SYN_COUNTER)
             err = counter_difference(x->as.counter, y->as.counter, to, i);
     }
+    to->log.seal = to->log.end;
     return err;
 }

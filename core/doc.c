@@ -280,7 +280,15 @@ uint32_t syn_doc_position(const syn_doc *doc, syn_id id)
 }
 uint32_t syn_doc_critical(const syn_doc *doc, uint32_t position)
 {
-    return graph_critical_at_or_before(doc->graph, position);
+    for (;;) {
+        lv_t lv = graph_critical_at_or_before(doc->graph, position);
+        if (lv == LV_NONE) return LV_NONE;
+        uint32_t run = oplog_find(&doc->log, lv);
+        const struct op_run *op = &doc->log.runs.at[run];
+        if (op->kind != OP_FIRST_UNKNOWN || lv + 1 == oplog_run_end(&doc->log, run)) return lv;
+        if (op->lv == 0) return LV_NONE;
+        position = op->lv - 1; /* runs of unknown kind are never cut */
+    }
 }
 
 /* ---- Names

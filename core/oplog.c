@@ -89,7 +89,8 @@ uint32_t oplog_append(struct oplog *log, const struct op_run *run, uint32_t len,
 {
     assert(run->lv == log->end);
     assert(len > 0);
-    uint32_t joined = joins && log->runs.n > 0 ? join_last(log, run, len) : 0;
+    uint32_t joined =
+        joins && log->runs.n > 0 && run->lv != log->seal ? join_last(log, run, len) : 0;
     log->end += joined;
     if (joined < len) {
         struct op_run rest = *run;

@@ -49,6 +49,8 @@ struct oplog {
     ARRAY(struct op_arg) args;
     lv_t end;  /* LVs covered: [0, end) */
     bool wide; /* some text is not ASCII: offsets must be counted */
+    lv_t seal; /* the event here begins a run of its own: what text and args end with before it is
+                  no event's (compare.c puts there what its records tell) */
     uint32_t last_hit;
 };
 
