@@ -9,40 +9,19 @@
 #include "world.h"
 
 #include <check.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/mman.h>
 
-static volatile sig_atomic_t current_seed;
+enum { HISTORIES = 20000, BLOCKS = 40 };
 
-/* How to see it again, whichever way the test process ends. */
-static void say_seed(void)
-{
-    char line[96];
-    int len = snprintf(line, sizeof line, "rerun: SYN_SEED=%d test_converge\n", (int)current_seed);
-    (void)!write(STDERR_FILENO, line, (size_t)len);
-}
-
-static void crashed(int signal_number)
-{
-    say_seed();
-    signal(signal_number, SIG_DFL);
-    raise(signal_number);
-}
-
-static bool finished;
-static void at_end(void)
-{
-    if (!finished) say_seed();
-}
-
-static void watch_for_crashes(void)
-{
-    signal(SIGABRT, crashed);
-    signal(SIGSEGV, crashed);
-    atexit(at_end);
-}
+/* What each block is at, in memory shared with the process that runs it, so that it can be told
+ * whichever way that process ends. */
+struct progress {
+    uint32_t seed;
+    bool finished;
+};
+static struct progress *progress;
 
 /* ---- Cold replays */
 
@@ -231,7 +210,6 @@ static void run_history(uint32_t seed)
     bool large = seed % 500 == 499, medium = seed % 25 == 24;
     uint32_t replicas = 2 + below(&shape, large || medium ? 7 : 3);
     uint32_t steps = large ? 250 : medium ? 20 + below(&shape, 60) : 3 + below(&shape, 22);
-    current_seed = (sig_atomic_t)seed;
     world_init(&w, seed, replicas, large ? 2048 : medium ? 1024 : 448);
     for (uint32_t i = 0; i < steps; i++) step(&w);
     if (syn_doc_log_end(w.archive.doc) > 0) {
@@ -249,26 +227,19 @@ static void run_history(uint32_t seed)
     world_free(&w);
 }
 
-enum { HISTORIES = 20000, BLOCKS = 40 };
-
-static void run_block(uint32_t block)
-{
-    uint32_t count = seeds(HISTORIES) / BLOCKS;
-    watch_for_crashes();
-    for (uint32_t i = 0; i < count; i++) run_history(block * count + i);
-    finished = true;
-}
-
 START_TEST(replicas_converge_to_what_the_oracle_says)
 {
     const char *one = getenv("SYN_SEED");
-    if (one == NULL) {
-        run_block((uint32_t)_i);
-    } else if (_i == 0) {
-        watch_for_crashes();
-        run_history((uint32_t)strtoul(one, NULL, 10));
-        finished = true;
+    uint32_t count = seeds(HISTORIES) / BLOCKS, first = (uint32_t)_i * count;
+    if (one != NULL) {
+        count = _i == 0;
+        first = (uint32_t)strtoul(one, NULL, 10);
     }
+    for (uint32_t seed = first; seed < first + count; seed++) {
+        progress[_i].seed = seed;
+        run_history(seed);
+    }
+    progress[_i].finished = true;
 }
 END_TEST
 
@@ -279,11 +250,16 @@ int main(void)
     tcase_set_timeout(histories, 0);
     tcase_add_loop_test(histories, replicas_converge_to_what_the_oracle_says, 0, BLOCKS);
     suite_add_tcase(suite, histories);
+    progress = mmap(NULL, BLOCKS * sizeof *progress, PROT_READ | PROT_WRITE,
+                    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (progress == MAP_FAILED) return EXIT_FAILURE;
     printf("converge: seeds 0..%u\n", seeds(HISTORIES) - 1);
     fflush(stdout);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
     int failed = srunner_ntests_failed(runner);
+    for (uint32_t i = 0; i < BLOCKS; i++)
+        if (!progress[i].finished) printf("again: SYN_SEED=%u test_converge\n", progress[i].seed);
     srunner_free(runner);
     return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
