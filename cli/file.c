@@ -196,7 +196,7 @@ static int run_backup(const struct command *self, int argc, char **argv)
     syn_err err = store_backup(argv[0], argv[1], show_progress, &walk, detail);
     progress_end();
     if (err == SYN_OK) return EXIT_DONE;
-    return file_failed(argv[0], err, detail);
+    return failed("no backup: %s", detail[0] != '\0' ? detail : syn_strerror(err));
 }
 
 static int run_restore(const struct command *self, int argc, char **argv)
@@ -207,7 +207,7 @@ static int run_restore(const struct command *self, int argc, char **argv)
     if (!fill_random(id, sizeof id)) return failed("the system gives no random bytes");
     syn_err err = store_restore(argv[0], argv[1], id, detail);
     if (err == SYN_OK) return EXIT_DONE;
-    return file_failed(argv[0], err, detail);
+    return failed("not restored: %s", detail[0] != '\0' ? detail : syn_strerror(err));
 }
 
 const struct command commands_fsck = {

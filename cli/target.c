@@ -91,6 +91,8 @@ int wait_failed(const char *url, syn_str document, syn_err err, const char *reas
         return failed("no answer from %s in time%s%s; is `syncline serve` running there? "
                       "(--timeout SECONDS waits longer)",
                       url, reason[0] != '\0' ? ": " : "", reason);
+    if (strncmp(reason, "UNAUTHENTICATED", 15) == 0)
+        return failed("%s: %s; give its secret in the variable SYNCLINE_TOKEN", url, reason);
     return failed("%s, document %.*s: %s", url, (int)document.len, document.data,
                   reason[0] != '\0' ? reason : syn_strerror(err));
 }

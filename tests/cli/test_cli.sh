@@ -102,7 +102,7 @@ before=$(syncline get "$db" notes)
 done_ok fsck "$db"
 grep -q clean "$folder/stdout" || fault "fsck does not say clean"
 done_ok backup "$db" "$folder/copy.db"
-refused 1 "exist" backup "$db" "$folder/copy.db"
+refused 1 "already" backup "$db" "$folder/copy.db"
 done_ok compact "$db"
 done_ok fsck "$db"
 prints "$before" get "$db" notes

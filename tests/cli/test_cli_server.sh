@@ -106,8 +106,8 @@ prints 'kept offline: new world!' text "$db" notes
 # A secret.
 echo "open sesame" >"$folder/secret"
 start_server --listen 127.0.0.1:0 --secret-file "$folder/secret"
-refused 1 "" text "$url" notes --timeout 3
-SYNCLINE_TOKEN=wrong refused 1 "" text "$url" notes --timeout 3
+refused 1 "SYNCLINE_TOKEN" text "$url" notes --timeout 3
+SYNCLINE_TOKEN=wrong refused 1 "SYNCLINE_TOKEN" text "$url" notes --timeout 3
 export SYNCLINE_TOKEN="open sesame"
 prints 'kept offline: new world!' text "$url" notes
 done_ok docs "$url"
