@@ -78,6 +78,54 @@ START_TEST(chain_vector_of_a_map)
 }
 END_TEST
 
+/* Kinds that take from every queue; the number is another program's. */
+START_TEST(chain_vector_of_every_queue)
+{
+    static const uint64_t peers[] = {1, 2};
+    static const struct change_container all[] = {
+        {.kind = SYN_TREE, .name = S("t")},
+        {.kind = SYN_TEXT},
+        {.kind = SYN_LIST, .form = CONTAINER_BY_EVENT, .peer = 1, .seq = 9},
+        {.kind = SYN_COUNTER, .name = S("c")}};
+    static const struct change_run run = {.len = 11};
+    static const struct change_op ops[] = {
+        {.kind = OP_TREE_CREATE, .len = 2},
+        {.kind = OP_TREE_MOVE, .len = 1},
+        {OP_MARK, 1, 3, 4, 1},
+        {.kind = 33, .container = 1, .len = 2},
+        {.kind = OP_LIST_SET, .container = 2, .len = 2, .pos = 5},
+        {.kind = OP_COUNTER_ADD, .container = 3, .len = 1},
+        {.kind = OP_NOTHING, .container = 3, .len = 1}};
+    static const syn_str keys[] = {S("\x80"), S("\x81"), S("m"), S("b")}, ext = S("zz");
+    static const struct change_node nodes[] = {{0, 0}, {2, 9}, {1, 1}, {1, 0}};
+    static const struct change_value values[] = {{.kind = SYN_VALUE_TRUE},
+                                                 {.kind = SYN_VALUE_INT, .i = 3},
+                                                 {.blob = S("q")},
+                                                 {.kind = SYN_VALUE_INT, .i = -1}};
+    syn_changes set = {.peers = peers,
+                       .peer_count = 2,
+                       .containers = all,
+                       .container_count = 4,
+                       .runs = &run,
+                       .run_count = 1,
+                       .ops = ops,
+                       .op_count = 7,
+                       .keys = keys,
+                       .key_count = 4,
+                       .nodes = nodes,
+                       .node_count = 4,
+                       .values = values,
+                       .value_count = 4,
+                       .ext = &ext,
+                       .ext_count = 1};
+    uint32_t next = 0;
+    uint64_t chain = 0;
+    ck_assert_int_eq(proto_chain(&set, 1, &next, &chain), SYN_OK);
+    ck_assert_uint_eq(next, 11);
+    ck_assert_uint_eq(chain, 0x34563ed625285c66u);
+}
+END_TEST
+
 START_TEST(chain_stops_at_a_gap)
 {
     static const uint64_t peer = 1;
@@ -202,6 +250,7 @@ int main(void)
     tcase_set_timeout(c, 0);
     tcase_add_test(c, chain_vectors);
     tcase_add_test(c, chain_vector_of_a_map);
+    tcase_add_test(c, chain_vector_of_every_queue);
     tcase_add_test(c, chain_stops_at_a_gap);
     tcase_add_test(c, chain_knows_no_runs);
     tcase_add_test(c, digest_vectors);
