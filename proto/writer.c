@@ -71,7 +71,12 @@ static size_t write_varint(char *at, uint64_t v)
 
 void put_varint(struct writer *w, uint64_t v)
 {
-    if (room(w, 10)) w->buf->len += write_varint(w->buf->data + w->buf->len, v);
+    syn_buf *buf = w->buf;
+    if ((buf->cap - buf->len < 10 || w->failed) && !room(w, 10)) return;
+    if (v < 0x80) /* nearly always */
+        buf->data[buf->len++] = (char)v;
+    else
+        buf->len += write_varint(buf->data + buf->len, v);
 }
 
 void put_fixed(struct writer *w, uint64_t v)
