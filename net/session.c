@@ -247,12 +247,18 @@ static void handle_welcome(session *s, const struct msg_welcome *welcome)
         if (sd->state != CHANNEL_REFUSED) doc_open(sd);
 }
 
+/* "CODE: detail" */
+static void explain(char reason[REASON_BYTES], uint32_t code, syn_str detail)
+{
+    int len = detail.len < 200 ? (int)detail.len : 200;
+    snprintf(reason, REASON_BYTES, "%s%s%.*s", proto_code_name(code), len != 0 ? ": " : "", len,
+             len != 0 ? detail.data : "");
+}
+
 static void handle_error(session *s, const struct msg_error *error)
 {
     char reason[REASON_BYTES];
-    int len = error->detail.len < 200 ? (int)error->detail.len : 200;
-    snprintf(reason, sizeof reason, "%s: %.*s", proto_code_name(error->code), len,
-             len != 0 ? error->detail.data : "");
+    explain(reason, error->code, error->detail);
     s->retry_ms = error->retry_ms;
     bool token = error->code == CODE_EXPIRED || error->code == CODE_UNAUTHENTICATED;
     if (error->permanent || token)
@@ -365,19 +371,18 @@ void doc_resync(session_doc *sd, uint64_t wait, const char *why)
 
 void doc_give_up(session_doc *sd, enum code code, syn_str detail)
 {
-    int len = detail.len < 200 ? (int)detail.len : 200;
     send_close(sd);
     doc_channel_reset(sd);
     sd->state = CHANNEL_REFUSED;
     sd->code = code;
-    snprintf(sd->reason, sizeof sd->reason, "%s: %.*s", proto_code_name(code), len,
-             len != 0 ? detail.data : "");
+    explain(sd->reason, code, detail);
     doc_status(sd);
 }
 
 static void handle_closed(session_doc *sd, const struct msg_closed *closed)
 {
-    session *s = sd->s;
+    char reason[REASON_BYTES];
+    explain(reason, closed->code, closed->detail);
     sd->state = CHANNEL_NONE; /* no Close in answer */
     if (closed->code == CODE_NOT_FOUND) sd->exists = false;
     switch (closed->code) {
@@ -388,11 +393,11 @@ static void handle_closed(session_doc *sd, const struct msg_closed *closed)
     case CODE_STORAGE:
     case CODE_TOO_SLOW:
     case CODE_GOING_AWAY:
-        doc_resync(sd, closed->retry_ms, proto_code_name(closed->code));
+        doc_resync(sd, closed->retry_ms, reason);
         break;
     case CODE_UNAUTHENTICATED:
     case CODE_EXPIRED:
-        refuse_connection(s, proto_code_name(closed->code));
+        refuse_connection(sd->s, reason);
         break;
     default:
         if (closed->permanent)
