@@ -146,20 +146,34 @@ static syn_err apply_piece(void *user, const struct store_piece *piece)
     return err;
 }
 
-static syn_err fill(syn_store *store, const struct store_doc *row, struct decoder *d, syn_doc *doc)
+static syn_err apply_from(syn_store *store, const struct store_doc *row, struct decoder *d,
+                          syn_doc *doc, uint32_t from)
 {
+    struct loading loading = {.decoder = d, .doc = doc, .next = from};
     syn_err err = SYN_OK;
-    if (row->snapshot_at != 0) err = load_snapshot(store, row->id, d, doc);
-    if (err) return err;
-    struct loading loading = {.decoder = d, .doc = doc, .next = row->snapshot_at};
-    if (row->events > row->snapshot_at)
-        err = store_read_log(store, row->id, row->snapshot_at, row->events, apply_piece, &loading);
+    if (row->events > from)
+        err = store_read_log(store, row->id, from, row->events, apply_piece, &loading);
     if (!err && loading.next < row->events) {
         snprintf(d->fault.text, sizeof d->fault.text, "the log ends at %u instead of %u",
                  loading.next, row->events);
         err = SYN_EDAMAGED;
     }
     return err;
+}
+
+/* From the snapshot; but events that came later may be concurrent to it, and then need what is
+ * below: from the beginning. */
+static syn_err fill(syn_store *store, const struct store_doc *row, const syn_doc_config *config,
+                    struct decoder *d, syn_doc **doc)
+{
+    if (row->snapshot_at == 0) return apply_from(store, row, d, *doc, 0);
+    syn_err err = load_snapshot(store, row->id, d, *doc);
+    if (!err) err = apply_from(store, row, d, *doc, row->snapshot_at);
+    if (err != SYN_EHISTORY && err != SYN_EMISSING) return err;
+    syn_doc_free(*doc);
+    *doc = NULL;
+    err = syn_doc_new(doc, config);
+    return err ? err : apply_from(store, row, d, *doc, 0);
 }
 
 static syn_err load_row(syn_store *store, const struct store_doc *row, const syn_doc_config *config,
@@ -170,7 +184,7 @@ static syn_err load_row(syn_store *store, const struct store_doc *row, const syn
     syn_err err = decoder_init(&decoder);
     if (err) return err;
     err = syn_doc_new(&doc, config);
-    if (!err) err = fill(store, row, &decoder, doc);
+    if (!err) err = fill(store, row, config, &decoder, &doc);
     if (err && err != SYN_ENOMEM) {
         const char *text = decoder.fault.text[0] != '\0' ? decoder.fault.text : store_error(store);
         snprintf(detail, DETAIL_BYTES, "%s", text);
@@ -211,13 +225,13 @@ syn_err doc_store_load_until(syn_store *store, const struct store_doc *row,
                              const syn_doc_config *config, uint32_t until, syn_doc **out,
                              char detail[DETAIL_BYTES])
 {
-    struct store_doc base = *row, *whole = &base;
+    struct store_doc base = *row;
     syn_doc *all = NULL, *prefix = NULL;
     struct decoder decoder;
     syn_changes set;
     detail[0] = '\0';
     if (until < row->snapshot_at || until > row->events) return SYN_EHISTORY;
-    syn_err err = load_row(store, whole, config, &all, detail);
+    syn_err err = load_row(store, row, config, &all, detail);
     if (err) return err;
     base.events = base.snapshot_at;
     err = load_row(store, &base, config, &prefix, detail);

@@ -54,7 +54,8 @@ static void encode_bodies(struct room *room)
         syn_span span = {room->fanned, room->durable};
         syn_err err = SYN_OK;
         if (!alone) {
-            err = syn_doc_export(room->doc, span, LIMIT_FRAME_EVENTS, FRAME_PIECE, &set, &cut);
+            err = syn_doc_export(room->doc, span, LIMIT_FRAME_EVENTS, room->hub->tuning.frame_piece,
+                                 &set, &cut);
             if (!err) err = proto_encode_changes_body(&body->bytes, &set, NULL);
         }
         if (err) { /* no memory: everyone makes his own */
@@ -80,7 +81,7 @@ void room_fan_out(struct room *room)
     hub *h = room->hub;
     if (h->now < room->fan_at) {
         room->fan_due = true;
-        hub_wake(h, room->fan_at);
+        hub_wake(room, room->fan_at);
         return;
     }
     room->fan_due = false;
@@ -135,7 +136,9 @@ static syn_err encode_piece(struct channel *ch, syn_changes *set, syn_buf *body)
     syn_err err = ch->authors ? name_authors(ch->room, set, &authors) : SYN_OK;
     h->message.len = body->len = 0;
     if (!err) err = proto_encode_changes(&h->message, set, NULL);
-    if (!err && (ch->conn->features & FEATURE_PACKED) && h->message.len > PACK_ABOVE) {
+    bool pack = (ch->conn->features & FEATURE_PACKED) && h->message.len > PACK_ABOVE &&
+                h->message.len <= ch->conn->max_raw;
+    if (!err && pack) {
         err = proto_encode_packed_body(body, PACKED_CHANGES, h->message.data, h->message.len);
         if (err == SYN_ENOTFOUND) err = proto_encode_changes_body(body, set, NULL);
     } else if (!err) {
@@ -151,7 +154,8 @@ static uint32_t send_piece(struct channel *ch, uint32_t from, uint32_t end)
     hub *h = ch->conn->hub;
     syn_changes set;
     uint32_t cut = from;
-    size_t bytes = ch->conn->max_frame / 2 < FRAME_PIECE ? ch->conn->max_frame / 2 : FRAME_PIECE;
+    size_t bytes = ch->conn->max_frame / 2;
+    if (bytes > h->tuning.frame_piece) bytes = h->tuning.frame_piece;
     syn_span span = {from, end};
     syn_err err = syn_doc_export(ch->room->doc, span, LIMIT_FRAME_EVENTS, bytes, &set, &cut);
     if (!err) err = encode_piece(ch, &set, &h->scratch);
@@ -325,7 +329,9 @@ static syn_err fresh_snapshot(struct room *room, struct snapshot_parts *parts)
     parts->at = syn_doc_log_end(room->doc) - 1;
     syn_err err = syn_doc_snapshot(room->doc, &snapshot);
     if (!err) err = proto_digest(&snapshot, &digest, NULL);
-    if (!err) err = proto_encode_snapshot(&snapshot, digest, digest, FRAME_PIECE, emit_part, parts);
+    if (!err)
+        err = proto_encode_snapshot(&snapshot, digest, digest, room->hub->tuning.frame_piece,
+                                    emit_part, parts);
     return err;
 }
 

@@ -65,11 +65,13 @@ static syn_err cut_chunks(struct chunks *chunks, syn_doc *doc, uint32_t offset, 
     return err;
 }
 
-syn_err fold_log(store_turn *turn, int64_t id, syn_doc *doc, uint32_t offset, uint32_t from,
-                 uint32_t end)
+syn_err fold_log(store_turn *turn, int64_t id, syn_doc *doc, uint32_t offset,
+                 const struct fold_span *span)
 {
     struct chunks chunks = {0};
-    syn_err err = cut_chunks(&chunks, doc, offset, from, end);
+    uint32_t cut = span->cut > span->from && span->cut < span->end ? span->cut : span->from;
+    syn_err err = cut_chunks(&chunks, doc, offset, span->from, cut);
+    if (!err) err = cut_chunks(&chunks, doc, offset, cut, span->end);
     if (!err && chunks.count != 0) err = store_turn_fold(turn, id, chunks.at, chunks.count);
     chunks_free(&chunks);
     return err;
@@ -134,11 +136,8 @@ syn_err fold_document(syn_store *store, syn_str name, syn_doc *doc, store_turn *
     uint32_t critical = syn_doc_critical(doc, row.events - 1);
     uint32_t at = critical == UINT32_MAX ? 0 : critical + 1;
     if (at < row.snapshot_at) at = row.snapshot_at;
-    struct chunks chunks = {0};
-    err = cut_chunks(&chunks, doc, 0, 0, at);
-    if (!err) err = cut_chunks(&chunks, doc, 0, at, row.events);
-    if (!err) err = store_turn_fold(turn, row.id, chunks.at, chunks.count);
-    chunks_free(&chunks);
+    struct fold_span whole = {.from = 0, .end = row.events, .cut = at};
+    err = fold_log(turn, row.id, doc, 0, &whole);
     if (err || at == row.snapshot_at) return err;
     if (at == row.events) return fold_snapshot(turn, row.id, doc, at);
     return snapshot_below(store, &row, turn, at);

@@ -5,10 +5,15 @@
 
 #include "doc_store.h"
 
-/* Store positions [from, end) of the log, which must begin and end where pieces do, as chunks of
- * about 256 KiB each.  doc holds them (offset: doc_store_offset). */
-syn_err fold_log(store_turn *turn, int64_t id, syn_doc *doc, uint32_t offset, uint32_t from,
-                 uint32_t end);
+struct fold_span { /* store positions: from and end are where pieces begin and end */
+    uint32_t from, end;
+    uint32_t cut; /* a chunk ends here too, if it lies between: where the snapshot stands */
+};
+
+/* That part of the log as chunks of about 256 KiB each.  doc holds it (offset: doc_store_offset).
+ */
+syn_err fold_log(store_turn *turn, int64_t id, syn_doc *doc, uint32_t offset,
+                 const struct fold_span *span);
 
 /* The document's present state as the stored snapshot, standing for store positions below `at`.
  * SYN_EKIND: it has several heads, so it is at no critical version. */

@@ -23,9 +23,14 @@ void hub_log(hub *h, const char *event, const char *format, ...)
     h->port.log(h->port.user, event, line);
 }
 
-void hub_wake(hub *h, uint64_t at)
+void hub_wake(struct room *room, uint64_t at)
 {
+    hub *h = room->hub;
     if (h->wake == 0 || at < h->wake) h->wake = at;
+    if (room->due) return;
+    room->due = true;
+    room->due_next = h->due;
+    h->due = room;
 }
 
 /* ---- Life -------------------------------------------------------------------------------------
@@ -37,6 +42,7 @@ syn_err hub_new(hub **out, syn_store *store, const struct hub_port *port)
     if (h == NULL) return SYN_ENOMEM;
     h->store = store;
     h->port = *port;
+    h->tuning = (struct hub_tuning){FRAME_PIECE, FOLD_ROWS, FOLD_BYTES};
     h->rooms = calloc(ROOM_SLOTS, sizeof *h->rooms);
     h->room_slots = ROOM_SLOTS;
     syn_err err = h->rooms != NULL ? SYN_OK : SYN_ENOMEM;
@@ -51,6 +57,11 @@ syn_err hub_new(hub **out, syn_store *store, const struct hub_port *port)
     store_id(store, h->store_id);
     *out = h;
     return SYN_OK;
+}
+
+void hub_tune(hub *h, const struct hub_tuning *tuning)
+{
+    h->tuning = *tuning;
 }
 
 void hub_free(hub *h)
@@ -380,8 +391,14 @@ static const struct change_container default_container = {.kind = SYN_TEXT, .for
 
 static bool channel_tables(void *user, uint32_t number, struct proto_tables *out)
 {
-    const struct channel *ch = conn_channel(user, number);
-    if (ch == NULL) return false;
+    static const uint64_t some_peer = 1;
+    const hub_conn *conn = user;
+    const struct channel *ch = conn_channel(conn, number);
+    if (ch == NULL && number > conn->last_channel) return false;
+    if (ch == NULL) { /* it crossed our Closed, and is read only to be ignored */
+        *out = (struct proto_tables){&some_peer, 1, &default_container, 1};
+        return true;
+    }
     *out = (struct proto_tables){&ch->peer, ch->peer != 0, &default_container, 1};
     return true;
 }
@@ -437,7 +454,7 @@ static void handle_digest(struct channel *ch, const struct msg_digest *theirs)
     struct frame frame = {.channel = ch->number, .kind = FRAME_DIGEST};
     struct msg_digest *ours = &frame.as.digest;
     syn_snapshot snapshot;
-    if (syn_doc_snapshot(doc, &snapshot)) return;
+    if (!(ch->conn->features & FEATURE_DIGEST) || syn_doc_snapshot(doc, &snapshot)) return;
     if (snapshot.head_count != theirs->version.head_count ||
         memcmp(snapshot.heads, theirs->version.heads, snapshot.head_count * sizeof(syn_id)) != 0)
         return; /* only equal versions can be compared */
@@ -483,6 +500,12 @@ static void handle_auth(hub_conn *conn, const struct msg_auth *auth)
 static void handle_on_channel(hub_conn *conn, struct frame *frame, size_t len)
 {
     struct channel *ch = conn_channel(conn, frame->channel);
+    char text[64];
+    if (frame->channel > conn->last_channel) {
+        snprintf(text, sizeof text, "channel %u was never opened", frame->channel);
+        conn_error(conn, CODE_MALFORMED, true, 0, text);
+        return;
+    }
     if (ch == NULL || ch->closing) return; /* it crossed our Closed */
     switch (frame->kind) {
     case FRAME_CHANGES:
@@ -550,7 +573,9 @@ static void undecodable(hub_conn *conn, const struct frame *frame, const struct 
 {
     struct channel *ch = conn_channel(conn, frame->channel);
     bool permanent = fault->code != CODE_BUSY;
-    if (conn->state == CONN_LIVE && frame->channel != 0 && ch != NULL)
+    bool known = conn->state == CONN_LIVE && frame->channel != 0;
+    if (known && ch == NULL && frame->channel <= conn->last_channel) return;
+    if (known && ch != NULL)
         channel_closed(ch, fault->code, permanent, permanent ? 0 : RETRY_MS, fault->text);
     else
         conn_error(conn, fault->code, permanent, permanent ? 0 : RETRY_MS, fault->text);
@@ -613,18 +638,24 @@ static void beat(hub *h, hub_conn *conn)
 
 static void idle_rooms(hub *h);
 
+/* Each room lists itself again if it is not its time yet. */
+static void run_due(hub *h)
+{
+    struct room *due = h->due;
+    h->due = NULL;
+    h->wake = 0;
+    for (struct room *next; due != NULL; due = next) {
+        next = due->due_next;
+        due->due = false;
+        if (due->fan_due) room_fan_out(due);
+        if (due->presence_at != 0) presence_tick(due);
+    }
+}
+
 void hub_tick(hub *h, uint64_t now)
 {
     h->now = now;
-    if (h->wake != 0 && now >= h->wake) {
-        h->wake = 0;
-        for (uint32_t i = 0; i < h->room_slots; i++) {
-            for (struct room *room = h->rooms[i]; room != NULL; room = room->hash_next) {
-                if (room->fan_due) room_fan_out(room);
-                if (room->presence_at != 0) presence_tick(room);
-            }
-        }
-    }
+    if (h->wake != 0 && now >= h->wake) run_due(h);
     if (store_failing(h->store) && now >= h->probe_at) {
         store_probe(h->store);
         h->probe_at = now + PROBE_MS;

@@ -40,7 +40,14 @@ struct hub_port {
     void (*log)(void *user, const char *event, const char *detail);    /* NULL: nobody listens */
 };
 
+/* Sizes that only tests have a reason to change, so that rare cases are common. */
+struct hub_tuning {
+    uint32_t frame_piece;           /* bytes of one frame of the log: others get in between */
+    uint32_t fold_rows, fold_bytes; /* a tail above either is folded */
+};
+
 syn_err hub_new(hub **out, syn_store *store, const struct hub_port *port);
+void hub_tune(hub *h, const struct hub_tuning *tuning);
 /* Nothing may be in flight (hub_idle).  NULL is fine. */
 void hub_free(hub *h);
 

@@ -147,6 +147,8 @@ struct presence_session {
 struct room {
     hub *hub;
     struct room *hash_next;
+    struct room *due_next; /* of hub.due */
+    bool due;
     char name[LIMIT_NAME_BYTES + 1];
     size_t name_len;
     syn_doc *doc;
@@ -235,6 +237,7 @@ struct hub {
     uint8_t store_id[STORE_ID_BYTES];
     hub_conn *conns;
     uint64_t next_conn;
+    struct room *due;    /* rooms that wait for a fan-out or a presence tick */
     struct room **rooms; /* hash table by name, chained */
     uint32_t room_slots;
     proto_arena *arena, *inner; /* frames; what is inside Packed */
@@ -243,6 +246,7 @@ struct hub {
     bool read_only;
     uint64_t probe_at, beat_at, wake; /* wake: of fan-outs and presence */
     uint64_t hash_key;
+    struct hub_tuning tuning;
     syn_buf scratch, message, prefix;
     struct hub_stats stats;
 };
@@ -257,7 +261,8 @@ struct channel *conn_channel(const hub_conn *conn, uint32_t number);
 uint32_t conn_rights(const hub_conn *conn, syn_str document, uint32_t wanted);
 void hub_log(hub *h, const char *event, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-void hub_wake(hub *h, uint64_t at);
+/* This room has something to do at that time. */
+void hub_wake(struct room *room, uint64_t at);
 
 /* ---- channel.c */
 struct channel *channel_new(hub_conn *conn, struct room *room, uint32_t number);

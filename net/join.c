@@ -206,7 +206,7 @@ static bool join_by_snapshot(struct channel *ch, const struct msg_open *open)
 {
     struct room *room = ch->room;
     struct snapshot_parts *parts;
-    bool packed = (ch->conn->features & FEATURE_PACKED) != 0;
+    bool packed = (ch->conn->features & FEATURE_PACKED) && ch->conn->max_raw >= 4 * FRAME_PIECE;
     if (!wants_snapshot(room, open) || snapshot_make(room, packed, &parts)) return false;
     bool pays =
         open->state_only || !syn_doc_has_history(room->doc) || parts->bytes < room->log_bytes;

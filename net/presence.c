@@ -213,7 +213,7 @@ static void schedule(struct room *room)
     uint64_t now = room->hub->now;
     if (room->presence_at == 0 || room->presence_at > now + LIMIT_PRESENCE_MS)
         room->presence_at = now + LIMIT_PRESENCE_MS;
-    hub_wake(room->hub, room->presence_at);
+    hub_wake(room, room->presence_at);
 }
 
 void presence_receive(struct channel *ch, const struct msg_presence *presence)
@@ -336,11 +336,11 @@ void presence_tick(struct room *room)
     hub *h = room->hub;
     syn_buf body = {0};
     if (h->now < room->presence_at) {
-        hub_wake(h, room->presence_at);
+        hub_wake(room, room->presence_at);
         return;
     }
     room->presence_at = expire(room);
-    if (room->presence_at != 0) hub_wake(h, room->presence_at);
+    if (room->presence_at != 0) hub_wake(room, room->presence_at);
     if (encode_presence(room, true, &body) == SYN_OK && body.len != 0) {
         for (struct channel *ch = room->channels, *next; ch != NULL; ch = next) {
             next = ch->next;

@@ -81,6 +81,7 @@ syn_err room_get(hub *h, syn_str name, struct room **out, char detail[DETAIL_BYT
     room->idle_since = h->now;
     syn_err err = load(room, detail);
     if (err) {
+        hub_log(h, "load", "document %s: %s: %s", room->name, syn_errname(err), detail);
         room_free(room);
         return err;
     }
@@ -158,6 +159,15 @@ static void unhash(struct room *room)
     *at = room->hash_next;
 }
 
+static void forget_due(struct room *room)
+{
+    struct room **at = &room->hub->due;
+    if (!room->due) return;
+    while (*at != room) at = &(*at)->due_next;
+    *at = room->due_next;
+    room->due = false;
+}
+
 void room_drop(struct room *room, enum code code, const char *detail)
 {
     bool permanent = code == CODE_DELETED;
@@ -168,6 +178,7 @@ void room_drop(struct room *room, enum code code, const char *detail)
     unhash(room);
     free_rows(room);
     room->dirty = room->give_lineage = false;
+    forget_due(room);
     room_release(room);
 }
 

@@ -164,11 +164,13 @@ static syn_err write_peers(store_turn *out, struct room *room)
 /* Long tails become chunks; and a snapshot when the document stands at one version. */
 static syn_err write_fold(store_turn *out, struct room *room)
 {
-    bool long_tail = room->tail_rows > FOLD_ROWS || room->tail_bytes > FOLD_BYTES;
+    const struct hub_tuning *tuning = &room->hub->tuning;
+    bool long_tail = room->tail_rows > tuning->fold_rows || room->tail_bytes > tuning->fold_bytes;
     uint32_t durable = room->durable + room->offset;
     uint32_t end = syn_doc_log_end(room->doc) + room->offset;
     if (!long_tail || room->folded_to >= durable || room->create) return SYN_OK;
-    syn_err err = fold_log(out, room->id, room->doc, room->offset, room->folded_to, durable);
+    struct fold_span span = {room->folded_to, durable, room->snapshot_at};
+    syn_err err = fold_log(out, room->id, room->doc, room->offset, &span);
     if (err) return err;
     room->folded_to = durable;
     room->tail_rows = 0;

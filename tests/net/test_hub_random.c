@@ -1,0 +1,534 @@
+/* test_hub_random.c -- clients that edit, stop reading, vanish and come back, on a hub that folds,
+ * forgets and restarts: in the end everyone holds the same, and all that anyone wrote.
+ *
+ * The client here is the simplest one that is right: it sends its events from Opened.peer_next on,
+ * and takes what comes.  SYN_SEEDS multiplies the number of histories. */
+#include "describe.h"
+#include "hub.h"
+#include "syncline_bytes.h"
+
+#include <check.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CLIENTS = 4, STEPS = 120, HISTORIES = 60, MAX_PARTS = 64 };
+
+struct client {
+    struct world *world;
+    syn_doc *doc;
+    uint64_t peer;
+    uint32_t sent, acked; /* seqs of peer */
+    hub_conn *conn;
+    uint32_t channel;
+    bool welcome, opened, blocked, state_only, failed;
+    uint32_t owed; /* credit to give back */
+    syn_str parts[MAX_PARTS];
+    uint32_t part_count, part_end;
+};
+
+struct world {
+    uint64_t random, seed, now;
+    syn_store *store;
+    hub *hub;
+    struct client clients[CLIENTS];
+    uint64_t written; /* events of all clients */
+};
+
+static uint64_t draw(struct world *w)
+{
+    w->random += 0x9e3779b97f4a7c15u;
+    uint64_t z = w->random;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+static uint32_t below(struct world *w, uint32_t n)
+{
+    return (uint32_t)(draw(w) % n);
+}
+
+/* ---- Documents --------------------------------------------------------------------------------
+ */
+
+static syn_obj root_text(syn_doc *doc)
+{
+    syn_obj text;
+    ck_assert_int_eq(syn_root(doc, syn_s(""), SYN_TEXT, &text), SYN_OK);
+    return text;
+}
+
+static void edit(struct world *w, syn_doc *doc)
+{
+    static const char *const words[] = {"a", "bc", "def", "\n", "\xc3\xa4"};
+    syn_obj text = root_text(doc);
+    size_t len = syn_text_len(doc, text);
+    size_t pos = below(w, (uint32_t)len + 1);
+    uint64_t before = syn_doc_events(doc);
+    if (len > 4 && below(w, 3) == 0) {
+        size_t count = 1 + below(w, 3);
+        if (pos + count > len) pos = len - count;
+        ck_assert_int_eq(syn_text_delete(doc, text, pos, count), SYN_OK);
+    } else {
+        ck_assert_int_eq(syn_text_insert(doc, text, pos, syn_s(words[below(w, 5)])), SYN_OK);
+    }
+    w->written += syn_doc_events(doc) - before;
+}
+
+static void fresh_doc(struct client *client)
+{
+    syn_doc_config config = SYN_DOC_CONFIG_INIT;
+    syn_doc_free(client->doc);
+    config.peer = client->peer;
+    ck_assert_int_eq(syn_doc_new(&client->doc, &config), SYN_OK);
+}
+
+static char *text_of(syn_doc *doc)
+{
+    syn_obj text = root_text(doc);
+    size_t bytes = syn_text_bytes(doc, text);
+    char *out = calloc(bytes + 1, 1);
+    syn_text_read(doc, text, 0, syn_text_len(doc, text), out, bytes);
+    return out;
+}
+
+/* ---- A client's side of the wire --------------------------------------------------------------
+ */
+
+static void give(struct client *client, const struct frame *frame)
+{
+    syn_buf buf = {0};
+    ck_assert_int_eq(proto_encode(&buf, frame), SYN_OK);
+    hub_receive(client->world->hub, client->conn, buf.data, buf.len, client->world->now);
+    syn_buf_free(&buf);
+}
+
+static void take_part(struct client *client, const struct msg_snapshot *part, syn_str bytes)
+{
+    syn_snapshot snapshot;
+    struct proto_fault fault;
+    proto_arena *arena = NULL;
+    uint64_t digest;
+    ck_assert_uint_eq(part->part, client->part_count);
+    char *copy = malloc(bytes.len + 1);
+    memcpy(copy, bytes.data, bytes.len);
+    client->parts[client->part_count++] = (syn_str){copy, bytes.len};
+    if (client->part_count < part->parts) return;
+    ck_assert_int_eq(proto_arena_new(&arena, NULL), SYN_OK);
+    ck_assert_int_eq(
+        proto_join_snapshot(arena, client->parts, client->part_count, &snapshot, &digest, &fault),
+        SYN_OK);
+    syn_err err = syn_doc_load(client->doc, &snapshot);
+    ck_assert_msg(err == SYN_OK, "%s", syn_doc_error(client->doc));
+    proto_arena_free(arena);
+    for (uint32_t i = 0; i < client->part_count; i++)
+        free((char *)(uintptr_t)client->parts[i].data);
+    client->part_count = 0;
+}
+
+/* History below a snapshot arrives before what needs it: then this client, which keeps no pieces,
+ * starts anew with the whole log. */
+static void take_changes(struct client *client, const syn_changes *set)
+{
+    syn_err err = syn_apply(client->doc, set, false, NULL);
+    if (err == SYN_EHISTORY || (err == SYN_EMISSING && !syn_doc_has_history(client->doc))) {
+        client->failed = true;
+        return;
+    }
+    ck_assert_msg(err == SYN_OK, "seed %" PRIu64 ": %s: %s", client->world->seed, syn_errname(err),
+                  syn_doc_error(client->doc));
+}
+
+static void take_packed(struct client *client, const struct msg_packed *packed, proto_arena *arena,
+                        proto_arena *inner)
+{
+    struct proto_fault fault;
+    struct msg_packed copy = *packed;
+    struct msg_snapshot part;
+    syn_changes set;
+    syn_str raw;
+    ck_assert_int_eq(proto_inflate(arena, &copy, 0, &raw, &fault), SYN_OK);
+    if (copy.inside == PACKED_SNAPSHOT) {
+        ck_assert_int_eq(proto_decode_snapshot(inner, raw.data, raw.len, &part, &fault), SYN_OK);
+        take_part(client, &part, raw);
+        return;
+    }
+    ck_assert_int_eq(proto_decode_changes(inner, raw.data, raw.len, NULL, NULL, &set, &fault),
+                     SYN_OK);
+    take_changes(client, &set);
+}
+
+static void take_opened(struct client *client, const struct msg_opened *opened)
+{
+    client->opened = true;
+    if (opened->peer_count == 0) return; /* it came into being */
+    ck_assert_uint_ge(opened->peer_next[0], client->acked);
+    client->sent = client->acked = opened->peer_next[0];
+}
+
+static void take(struct client *client, struct frame *frame, syn_str body, size_t len)
+{
+    proto_arena *arena = NULL, *inner = NULL;
+    ck_assert_int_eq(proto_arena_new(&arena, NULL), SYN_OK);
+    ck_assert_int_eq(proto_arena_new(&inner, NULL), SYN_OK);
+    bool costs = true;
+    switch (frame->kind) {
+    case FRAME_CHANGES:
+        take_changes(client, &frame->as.changes);
+        break;
+    case FRAME_PACKED:
+        take_packed(client, &frame->as.packed, arena, inner);
+        break;
+    case FRAME_SNAPSHOT: {
+        size_t head = 1; /* tag, length, message */
+        while ((unsigned char)body.data[head] & 0x80) head++;
+        head++;
+        take_part(client, &frame->as.snapshot, (syn_str){body.data + head, body.len - head});
+        break;
+    }
+    default:
+        costs = false;
+    }
+    if (costs) client->owed += (uint32_t)len;
+    if (frame->kind == FRAME_WELCOME) client->welcome = true;
+    if (frame->kind == FRAME_OPENED) take_opened(client, &frame->as.opened);
+    if (frame->kind == FRAME_ACK) {
+        ck_assert_uint_le(frame->as.ack.next, client->sent);
+        client->acked = frame->as.ack.next;
+    }
+    bool bad = frame->kind == FRAME_NACK || frame->kind == FRAME_ERROR ||
+               (frame->kind == FRAME_CLOSED && frame->as.closed.code != CODE_RESYNC);
+    if (bad) describe_frame(stderr, body.data, len);
+    ck_assert_msg(!bad, "seed %" PRIu64 ": %s", client->world->seed, proto_frame_name(frame->kind));
+    proto_arena_free(arena);
+    proto_arena_free(inner);
+}
+
+static bool deliver(void *user, void *link, syn_str head, syn_str body)
+{
+    struct client *client = link;
+    proto_arena *arena = NULL;
+    struct proto_fault fault;
+    struct frame frame;
+    size_t len = head.len + body.len;
+    char *bytes = malloc(len + 1);
+    (void)user;
+    memcpy(bytes, head.data, head.len);
+    if (body.len != 0) memcpy(bytes + head.len, body.data, body.len);
+    ck_assert_int_eq(proto_arena_new(&arena, NULL), SYN_OK);
+    ck_assert_int_eq(proto_decode(arena, bytes, len, NULL, NULL, NULL, &frame, &fault), SYN_OK);
+    take(client, &frame, body.len != 0 ? body : (syn_str){bytes, len}, len);
+    proto_arena_free(arena);
+    free(bytes);
+    return !client->blocked;
+}
+
+static void cut(void *user, void *link, unsigned status, const char *reason)
+{
+    struct world *w = user;
+    (void)link;
+    ck_abort_msg("seed %" PRIu64 ": closed %u %s", w->seed, status, reason);
+}
+
+static void log_port(void *user, const char *event, const char *detail)
+{
+    struct world *w = user;
+    fprintf(stderr, "seed %" PRIu64 ": %s: %s\n", w->seed, event, detail);
+}
+
+static uint64_t random_port(void *user)
+{
+    return draw(user);
+}
+
+/* ---- What clients do --------------------------------------------------------------------------
+ */
+
+static void settle(struct world *w)
+{
+    do {
+        hub_flush(w->hub, w->now);
+        store_poll(w->store);
+    } while (!hub_idle(w->hub));
+}
+
+static void disconnect(struct client *client)
+{
+    if (client->conn == NULL) return;
+    hub_disconnect(client->world->hub, client->conn, client->world->now);
+    client->conn = NULL;
+    client->welcome = client->opened = client->blocked = false;
+    client->owed = 0;
+    for (uint32_t i = 0; i < client->part_count; i++)
+        free((char *)(uintptr_t)client->parts[i].data);
+    client->part_count = 0;
+}
+
+/* What it holds from the server: all but its own events that are not known to be stored. */
+static uint32_t held(struct client *client, syn_id *vector)
+{
+    uint32_t count = (uint32_t)syn_doc_vector(client->doc, vector, 256), kept = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (vector[i].peer == client->peer && vector[i].seq > client->acked)
+            vector[i].seq = client->acked;
+        if (vector[i].seq != 0) vector[kept++] = vector[i];
+    }
+    return kept;
+}
+
+static void connect_client(struct client *client)
+{
+    struct world *w = client->world;
+    struct frame hello = {.kind = FRAME_HELLO}, open = {.channel = 1, .kind = FRAME_OPEN};
+    syn_id vector[256];
+    if (client->conn != NULL) return;
+    /* Nothing of its own is lost by starting anew only when everything was acked. */
+    bool again = client->failed || !syn_doc_has_history(client->doc);
+    if (again) {
+        client->failed = false;
+        client->state_only = false;
+        fresh_doc(client);
+    }
+    client->conn = hub_connect(w->hub, client, w->now);
+    hello.as.hello.min_version = hello.as.hello.max_version = 1;
+    hello.as.hello.features = draw(w) % 2 != 0 ? FEATURE_PACKED : 0;
+    give(client, &hello);
+    open.as.open.document = syn_s("notes");
+    open.as.open.peer = client->peer;
+    open.as.open.window_bytes = 200 + below(w, 2000);
+    open.as.open.history = !client->state_only;
+    open.as.open.state_only = client->state_only;
+    open.as.open.authors = below(w, 4) == 0;
+    open.as.open.version.vector = vector;
+    open.as.open.version.vector_count = held(client, vector);
+    give(client, &open);
+}
+
+static void send_edits(struct client *client)
+{
+    struct frame frame = {.channel = 1, .kind = FRAME_CHANGES};
+    syn_id have = {client->peer, client->sent};
+    const syn_span *spans;
+    size_t count;
+    if (!client->opened || syn_doc_next(client->doc, client->peer) == client->sent) return;
+    if (!syn_doc_has_history(client->doc)) return;
+    syn_id vector[256];
+    uint32_t n = (uint32_t)syn_doc_vector(client->doc, vector, 256);
+    for (uint32_t i = 0; i < n; i++)
+        if (vector[i].peer == have.peer) vector[i].seq = have.seq;
+    ck_assert_int_eq(syn_doc_spans_since_vector(client->doc, vector, n, &spans, &count), SYN_OK);
+    ck_assert_uint_le(count, 64);
+    ck_assert_int_eq(syn_doc_export_spans(client->doc, spans, count, &frame.as.changes), SYN_OK);
+    client->sent = syn_doc_next(client->doc, client->peer);
+    give(client, &frame);
+}
+
+static void read_on(struct client *client)
+{
+    struct frame credit = {.channel = 1, .kind = FRAME_CREDIT};
+    if (client->conn == NULL) return;
+    if (client->blocked) {
+        client->blocked = false;
+        hub_writable(client->world->hub, client->conn, client->world->now);
+    }
+    while (client->owed != 0) {
+        credit.as.credit.bytes = client->owed;
+        client->owed = 0;
+        give(client, &credit);
+    }
+}
+
+/* A client that took a snapshot and holds no history reads only; so does one that has to start
+ * anew. */
+static bool may_edit(const struct client *client)
+{
+    return !client->failed && syn_doc_has_history(client->doc);
+}
+
+static void start_hub(struct world *w)
+{
+    struct hub_port port = {
+        .user = w, .random = random_port, .send = deliver, .close = cut, .log = log_port};
+    struct hub_tuning small = {.frame_piece = 64, .fold_rows = 8, .fold_bytes = 400};
+    ck_assert_int_eq(hub_new(&w->hub, w->store, &port), SYN_OK);
+    hub_tune(w->hub, &small);
+}
+
+static void restart(struct world *w)
+{
+    for (int i = 0; i < CLIENTS; i++) disconnect(&w->clients[i]);
+    settle(w);
+    hub_free(w->hub);
+    start_hub(w);
+}
+
+static void become_reader(struct client *client)
+{
+    if (client->acked != syn_doc_next(client->doc, client->peer) || !may_edit(client)) return;
+    disconnect(client);
+    client->state_only = true;
+    while ((client->peer = draw(client->world)) == 0) {
+    }
+    client->acked = client->sent = 0;
+    fresh_doc(client);
+    struct frame hello = {.kind = FRAME_HELLO}, open = {.channel = 1, .kind = FRAME_OPEN};
+    client->conn = hub_connect(client->world->hub, client, client->world->now);
+    hello.as.hello.min_version = hello.as.hello.max_version = 1;
+    hello.as.hello.features = FEATURE_PACKED;
+    give(client, &hello);
+    open.as.open.document = syn_s("notes");
+    open.as.open.state_only = true;
+    give(client, &open);
+}
+
+static void step(struct world *w)
+{
+    struct client *client = &w->clients[below(w, CLIENTS)];
+    switch (below(w, 14)) {
+    case 0:
+        disconnect(client);
+        break;
+    case 1:
+    case 2:
+        connect_client(client);
+        break;
+    case 3:
+        client->blocked = client->conn != NULL;
+        break;
+    case 4:
+    case 5:
+        read_on(client);
+        break;
+    case 6:
+        w->now += below(w, 3) == 0 ? 40000 : 5;
+        break;
+    case 7:
+        if (below(w, 6) == 0) restart(w);
+        break;
+    case 8:
+        if (below(w, 4) == 0) become_reader(client);
+        break;
+    case 9:
+        send_edits(client);
+        break;
+    default:
+        if (may_edit(client)) edit(w, client->doc);
+        if (below(w, 3) != 0) send_edits(client);
+    }
+    if (below(w, 3) != 0) settle(w);
+    for (int i = 0; i < CLIENTS; i++) /* nobody is silent for long */
+        if (w->clients[i].conn != NULL) {
+            struct frame ping = {.kind = FRAME_PING};
+            give(&w->clients[i], &ping);
+        }
+    hub_tick(w->hub, w->now);
+}
+
+static void bring_together(struct world *w)
+{
+    for (int round = 0; round < 400; round++) {
+        for (int i = 0; i < CLIENTS; i++) {
+            struct client *client = &w->clients[i];
+            if (client->failed || client->state_only) disconnect(client);
+            client->state_only = false;
+            connect_client(client);
+            send_edits(client);
+            settle(w);
+            read_on(client);
+        }
+        w->now += 30;
+        hub_tick(w->hub, w->now);
+        settle(w);
+    }
+}
+
+struct reading {
+    char *text;
+    uint64_t events;
+};
+
+static syn_err read_server(void *user, syn_doc *doc)
+{
+    struct reading *reading = user;
+    reading->text = text_of(doc);
+    reading->events = syn_doc_events(doc);
+    syn_doc_check(doc);
+    return SYN_OK;
+}
+
+static void check_equal(struct world *w)
+{
+    struct reading server = {0};
+    hub_edit(w->hub, syn_s("notes"), true, read_server, NULL, &server, w->now);
+    settle(w);
+    ck_assert_msg(server.events == w->written,
+                  "seed %" PRIu64 ": %" PRIu64 " events stored, %" PRIu64 " written", w->seed,
+                  server.events, w->written);
+    for (int i = 0; i < CLIENTS; i++) {
+        char *text = text_of(w->clients[i].doc);
+        ck_assert_msg(strcmp(text, server.text) == 0, "seed %" PRIu64 " client %d:\n%s\n%s",
+                      w->seed, i, text, server.text);
+        free(text);
+    }
+    free(server.text);
+}
+
+static void run_history(uint64_t seed)
+{
+    struct world *w = calloc(1, sizeof *w);
+    static const uint8_t id[16] = {1};
+    store_options options = {.create = true, .random_id = id};
+    char detail[256];
+    w->seed = w->random = seed;
+    w->now = 1000;
+    ck_assert_int_eq(store_open(&w->store, &options, detail), SYN_OK);
+    start_hub(w);
+    for (int i = 0; i < CLIENTS; i++) {
+        w->clients[i].world = w;
+        while ((w->clients[i].peer = draw(w)) == 0) {
+        }
+        fresh_doc(&w->clients[i]);
+    }
+    for (int i = 0; i < STEPS; i++) step(w);
+    bring_together(w);
+    check_equal(w);
+    restart(w); /* what was stored is the same */
+    check_equal(w);
+    for (int i = 0; i < CLIENTS; i++) {
+        disconnect(&w->clients[i]);
+        syn_doc_free(w->clients[i].doc);
+    }
+    settle(w);
+    hub_free(w->hub);
+    store_close(w->store);
+    free(w);
+}
+
+START_TEST(everyone_holds_the_same)
+{
+    const char *times = getenv("SYN_SEEDS"), *only = getenv("SYN_SEED");
+    long histories = HISTORIES * (times != NULL ? atol(times) : 1);
+    if (only != NULL) {
+        run_history(strtoull(only, NULL, 0));
+        return;
+    }
+    printf("seeds 1 to %ld\n", histories);
+    for (long seed = 1; seed <= histories; seed++) run_history((uint64_t)seed);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("hub_random");
+    TCase *tests = tcase_create("random");
+    tcase_set_timeout(tests, 0);
+    tcase_add_test(tests, everyone_holds_the_same);
+    suite_add_tcase(suite, tests);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
