@@ -551,14 +551,10 @@ static bool same_unknown(const syn_doc *doc, const syn_changes *set, const struc
 }
 
 /* Are `taken` (as it came) and `piece` (as it is here, of the same length) the same events? */
-static bool same_events(syn_doc *doc, const syn_changes *set, const struct taken *taken,
-                        const struct op_piece *piece)
+static bool same_content(const syn_doc *doc, const syn_changes *set, const struct taken *taken,
+                         const struct op_piece *piece)
 {
     uint32_t kind = taken->op->kind;
-    syn_obj obj = SYN_NO_OBJ;
-    if (kind == OP_NOTHING || piece->kind == OP_NOTHING) return kind == piece->kind;
-    if (resolve(doc, set, taken->op->container, &obj) != SYN_OK || obj != piece->container)
-        return false;
     if (kind >= OP_FIRST_UNKNOWN)
         return piece->kind == OP_FIRST_UNKNOWN && same_unknown(doc, set, taken, piece);
     if (op_is_delete(kind)) /* backwards or not shows from the second event on */
@@ -576,6 +572,17 @@ static bool same_events(syn_doc *doc, const syn_changes *set, const struct taken
     default:
         return same_args(doc, set, taken, piece->at);
     }
+}
+
+static syn_err same_events(syn_doc *doc, const syn_changes *set, const struct taken *taken,
+                           const struct op_piece *piece, bool *same)
+{
+    syn_obj obj = SYN_NO_OBJ;
+    *same = taken->op->kind == piece->kind;
+    if (taken->op->kind == OP_NOTHING || piece->kind == OP_NOTHING) return SYN_OK;
+    syn_err err = resolve(doc, set, taken->op->container, &obj);
+    *same = err == SYN_OK && obj == piece->container && same_content(doc, set, taken, piece);
+    return err == SYN_ENOMEM ? err : SYN_OK;
 }
 
 /* Were the run's parents the same the first time? */
@@ -611,8 +618,12 @@ static syn_err compare_known(syn_doc *doc, struct reader *reader, const struct i
         if (cut_unknown(&taken)) return forked(doc, in, seq);
         bool stand_in = lv == 0 && doc->base_events > 0;
         struct op_piece piece = oplog_piece(&doc->log, index, lv, lv + taken.len);
-        if (!stand_in && !same_events(doc, reader->set, &taken, &piece))
-            return forked(doc, in, seq);
+        bool same = true;
+        if (!stand_in) {
+            syn_err err = same_events(doc, reader->set, &taken, &piece, &same);
+            if (err != SYN_OK) return err;
+        }
+        if (!same) return forked(doc, in, seq);
         done += taken.len;
     }
     return SYN_OK;
