@@ -344,7 +344,7 @@ static void read_on(struct client *client)
  * anew. */
 static bool may_edit(const struct client *client)
 {
-    return !client->failed && syn_doc_has_history(client->doc);
+    return !client->failed && !client->state_only && syn_doc_has_history(client->doc);
 }
 
 static void start_hub(struct world *w)
