@@ -29,12 +29,13 @@ struct agent {
     syn_doc *doc;
     syn_obj text;
     ws_client *ws;
-    bool connected, connecting, drawing; /* drawing: the session asks for a peer */
+    bool connecting, drawing; /* drawing: the session asks for a peer */
 };
 
 struct via {
     struct ev_loop *loop;
-    ev_timer tick;
+    ev_prepare prepare;
+    ev_timer tick; /* wakes the loop; the work is done in on_prepare */
     const struct trace_record *rec;
     struct agent *agents;
     uint64_t random;
@@ -74,7 +75,6 @@ static void on_close(void *user, const char *reason)
 static void on_opened(void *user)
 {
     struct agent *agent = user;
-    agent->connected = true;
     session_connected(agent->session, now_ms());
 }
 
@@ -94,13 +94,14 @@ static void on_closed(void *user, const char *reason)
 {
     struct agent *agent = user;
     (void)reason;
-    agent->connected = agent->connecting = false;
+    agent->connecting = false;
     session_disconnected(agent->session, now_ms());
 }
 
-static void on_tick(struct ev_loop *loop, ev_timer *timer, int events)
+/* Last before the loop sleeps: timers, and what has gathered to be sent. */
+static void on_prepare(struct ev_loop *loop, ev_prepare *prepare, int events)
 {
-    struct via *via = timer->data;
+    struct via *via = prepare->data;
     uint64_t now = now_ms();
     (void)loop;
     (void)events;
@@ -108,10 +109,20 @@ static void on_tick(struct ev_loop *loop, ev_timer *timer, int events)
         struct agent *agent = &via->agents[a];
         if (agent->ws == NULL) continue;
         if (session_next_tick(agent->session) <= now) session_tick(agent->session, now);
-        if (agent->connecting || session_reconnect_at(agent->session) > now) continue;
-        agent->connecting = true;
-        ws_client_connect(agent->ws);
+        session_flush(agent->session, now);
+        if (!agent->connecting && session_reconnect_at(agent->session) <= now) {
+            agent->connecting = true;
+            ws_client_connect(agent->ws);
+        }
+        ws_client_flush(agent->ws);
     }
+}
+
+static void on_tick(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop;
+    (void)timer;
+    (void)events;
 }
 
 /* ---- Waiting --------------------------------------------------------------------------------- */
@@ -208,8 +219,10 @@ syn_err via_open(struct via **out, const char *url, const struct trace_record *r
     via->agents = calloc((size_t)record->agents + 1, sizeof *via->agents);
     if (via->loop == NULL || via->agents == NULL) return SYN_ENOMEM;
     ev_timer_init(&via->tick, on_tick, TICK_SECONDS, TICK_SECONDS);
-    via->tick.data = via;
     ev_timer_start(via->loop, &via->tick);
+    ev_prepare_init(&via->prepare, on_prepare);
+    via->prepare.data = via;
+    ev_prepare_start(via->loop, &via->prepare);
     syn_err err = SYN_OK;
     for (uint32_t a = 0; err == SYN_OK && a < record->agents; a++) {
         via->agents[a].via = via;
@@ -240,6 +253,7 @@ void via_close(struct via *via)
     for (uint32_t a = 0; via->agents != NULL && a < via->rec->agents; a++)
         close_agent(&via->agents[a]);
     if (via->loop != NULL) {
+        ev_prepare_stop(via->loop, &via->prepare);
         ev_timer_stop(via->loop, &via->tick);
         ev_loop_destroy(via->loop);
     }
@@ -261,7 +275,6 @@ syn_err via_send(struct via *via, uint32_t number, const syn_changes *set, char 
     syn_err err = syn_apply(agent->doc, set, false, NULL);
     if (err != SYN_OK) return explain(why, err, syn_strerror(err), agent);
     session_commit(agent->open, set->text.len, now_ms());
-    session_flush(agent->session, now_ms());
     (void)ev_run(via->loop, EVRUN_NOWAIT);
     return SYN_OK;
 }
