@@ -1,0 +1,170 @@
+/* rope_pool.c -- memory: the pool of spare nodes, what an edit may need, birth and end. */
+#include "rope_impl.h"
+
+struct leaf *rope_take_leaf(struct rope *rope)
+{
+    struct node *node = rope->spare_leaves;
+    assert(node != NULL); /* else the caller did not reserve */
+    rope->spare_leaves = (struct node *)(void *)node->parent;
+    rope->n_spare_leaves--;
+    rope->leaves++;
+    struct leaf *leaf = as_leaf(node);
+    memset(leaf, 0, sizeof *leaf);
+    leaf->cap = LEAF_CAP;
+    return leaf;
+}
+
+struct inner *rope_take_inner(struct rope *rope)
+{
+    struct node *node = rope->spare_inners;
+    assert(node != NULL);
+    rope->spare_inners = (struct node *)(void *)node->parent;
+    rope->n_spare_inners--;
+    struct inner *inner = as_inner(node);
+    rope->inners++;
+    inner->node = (struct node){NULL, 0};
+    inner->count = 0;
+    return inner;
+}
+
+void rope_put_spare(struct node **list, uint32_t *n, struct node *node)
+{
+    node->parent = (struct inner *)(void *)*list;
+    *list = node;
+    (*n)++;
+}
+
+/* ---- Reserving */
+
+/* Gives the root leaf of a short text room for `bytes` more, as far as a leaf goes. */
+static syn_err widen_root(struct rope *rope, size_t bytes)
+{
+    struct leaf *leaf = as_leaf(rope->root);
+    size_t want = leaf->bytes + bytes;
+    want = want >= LEAF_CAP ? LEAF_CAP : (want + LEAF_STEP - 1) / LEAF_STEP * LEAF_STEP;
+    uint32_t cap = (uint32_t)want, tail = leaf->bytes - leaf->gap;
+    if (cap <= leaf->cap) return SYN_OK;
+    leaf = mem_resize(rope->mem, leaf, leaf_size(leaf->cap), leaf_size(cap));
+    if (leaf == NULL) return SYN_ENOMEM;
+    memmove(leaf->text + cap - tail, leaf->text + leaf->cap - tail, tail);
+    leaf->cap = cap;
+    rope->root = &leaf->node;
+    rope->cursor = leaf;
+    return SYN_OK;
+}
+
+static syn_err fill_pool(const syn_mem *mem, struct node **list, uint32_t *n, size_t want,
+                         size_t size)
+{
+    while (*n < want) {
+        struct node *node = mem_alloc(mem, size);
+        if (node == NULL) return SYN_ENOMEM;
+        rope_put_spare(list, n, node);
+    }
+    return SYN_OK;
+}
+
+static void drain_pool(const syn_mem *mem, struct node **list, uint32_t *n, size_t keep,
+                       size_t size)
+{
+    while (*n > keep) {
+        struct node *node = *list;
+        *list = (struct node *)(void *)node->parent;
+        (*n)--;
+        mem_free(mem, node, size);
+    }
+}
+
+/* Leaves that the edits can use up at most.  One insert: its leaf and its bytes cut anew.  Many:
+ * each may split a leaf that is full now, or else has to fill half of one before. */
+static size_t leaves_needed(const struct rope *rope, size_t edits, size_t bytes)
+{
+    if (bytes == 0) return 0; /* deletes give back only */
+    if (edits <= 1) return (LEAF_CAP + bytes + LEAF_FILL - 1) / LEAF_FILL - 1;
+    size_t each = 2 * edits + bytes / LEAF_FILL;
+#ifdef SYN_STRESS
+    (void)rope; /* in leaves this small, rounding to whole scalars defeats the better bound */
+    return each;
+#else
+    size_t together = bytes / (LEAF_CAP / 4) + rope->leaves + 2;
+    return each < together ? each : together;
+#endif
+}
+
+/* Inner nodes for so many new leaves: an edit may split one per level and the root, and half a node
+ * of new children has to come in before the next. */
+static size_t inners_needed(const struct rope *rope, size_t edits, size_t leaves)
+{
+    if (leaves == 0) return 0;
+    size_t paths = edits < leaves ? edits : leaves;
+    return paths * (rope->height + 1) + leaves / (FANOUT / 2 - 1) + (leaves > 2 ? 4 : 0);
+}
+
+syn_err rope_reserve(struct rope *rope, size_t edits, size_t bytes)
+{
+    if (bytes > UINT32_MAX - rope->bytes) return SYN_ELIMIT;
+    if (rope->height == 0) {
+        if (bytes <= as_leaf(rope->root)->cap - rope->bytes) return SYN_OK;
+        if (widen_root(rope, bytes) != SYN_OK) return SYN_ENOMEM;
+        if (rope->bytes + bytes <= LEAF_CAP) return SYN_OK;
+    }
+    if (edits > bytes) edits = bytes; /* the others insert nothing */
+    size_t leaves = leaves_needed(rope, edits, bytes);
+    size_t inners = inners_needed(rope, edits, leaves);
+    if (rope->n_spare_leaves > leaves + rope->leaves + POOL_SLACK)
+        drain_pool(rope->mem, &rope->spare_leaves, &rope->n_spare_leaves, leaves + POOL_SLACK,
+                   leaf_size(LEAF_CAP));
+    if (rope->n_spare_inners > inners + rope->inners + POOL_SLACK)
+        drain_pool(rope->mem, &rope->spare_inners, &rope->n_spare_inners, inners + POOL_SLACK,
+                   sizeof(struct inner));
+    if (rope->n_spare_leaves >= leaves && rope->n_spare_inners >= inners) return SYN_OK;
+    syn_err err = fill_pool(rope->mem, &rope->spare_leaves, &rope->n_spare_leaves, leaves,
+                            leaf_size(LEAF_CAP));
+    if (err != SYN_OK) return err;
+    return fill_pool(rope->mem, &rope->spare_inners, &rope->n_spare_inners, inners,
+                     sizeof(struct inner));
+}
+
+struct rope *rope_new(const syn_mem *mem)
+{
+    struct rope *rope = mem_zalloc(mem, sizeof *rope);
+    struct leaf *leaf = mem_zalloc(mem, leaf_size(0));
+    if (rope == NULL || leaf == NULL) {
+        mem_free(mem, rope, sizeof *rope);
+        mem_free(mem, leaf, leaf_size(0));
+        return NULL;
+    }
+    rope->mem = mem;
+    rope->root = &leaf->node;
+    rope->cursor = leaf;
+    rope->leaves = 1;
+    return rope;
+}
+
+static void free_below(const syn_mem *mem, struct node *node, uint32_t height)
+{
+    if (height == 0) {
+        mem_free(mem, node, leaf_size(as_leaf(node)->cap));
+        return;
+    }
+    struct inner *inner = as_inner(node);
+    for (uint32_t i = 0; i < inner->count; i++) free_below(mem, inner->child[i], height - 1);
+    mem_free(mem, inner, sizeof *inner);
+}
+
+void rope_free(struct rope *rope)
+{
+    if (rope == NULL) return;
+    free_below(rope->mem, rope->root, rope->height);
+    drain_pool(rope->mem, &rope->spare_leaves, &rope->n_spare_leaves, 0, leaf_size(LEAF_CAP));
+    drain_pool(rope->mem, &rope->spare_inners, &rope->n_spare_inners, 0, sizeof(struct inner));
+    mem_free(rope->mem, rope, sizeof *rope);
+}
+
+size_t rope_footprint(const struct rope *rope)
+{
+    size_t leaves = rope->height == 0 ? leaf_size(as_leaf(rope->root)->cap)
+                                      : rope->leaves * leaf_size(LEAF_CAP);
+    return sizeof *rope + leaves + rope->n_spare_leaves * leaf_size(LEAF_CAP) +
+           ((size_t)rope->inners + rope->n_spare_inners) * sizeof(struct inner);
+}

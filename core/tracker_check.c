@@ -1,0 +1,99 @@
+/* tracker_check.c -- every invariant of the record tree. */
+#include "tracker_impl.h"
+
+#include <stdlib.h>
+
+#define CHECK(invariant) ((invariant) ? (void)0 : abort())
+
+static bool sums_equal(struct sums a, struct sums b)
+{
+    return a.prepare == b.prepare && a.effect == b.effect && a.known == b.known;
+}
+
+static void check_origin(const struct tracker *t, uint32_t id)
+{
+    CHECK(id < t->next_id || id == START || id == END);
+}
+
+static void check_leaf(const struct tracker *t, uint32_t at)
+{
+    const struct leaf *leaf = &t->leaves.at[at];
+    CHECK(leaf->n <= LEAF);
+    CHECK(leaf->n > 0 || t->leaves.n == 1);
+    for (uint32_t i = 0; i < leaf->n; i++) {
+        uint32_t id = leaf->id[i], start;
+        CHECK(leaf->len[i] > 0);
+        CHECK(leaf->len[i] <= t->next_id - id);
+        const struct page *page = ids_start_before(t, id + leaf->len[i] - 1, &start);
+        CHECK(start == id);
+        CHECK(page->target[id % PAGE] == at);
+        CHECK((page->deletes[id % PAGE / 64] & bit(id % PAGE)) == 0);
+        CHECK((leaf->state[i] & GONE) != 0 || (leaf->state[i] & COUNT) <= VISIBLE);
+        check_origin(t, leaf->left[i]);
+        check_origin(t, leaf->right[i]);
+    }
+}
+
+/* The whole subtree; *next is the leaf that must come first in it. */
+static struct sums check_node(const struct tracker *t, uint32_t at, uint32_t *next)
+{
+    const struct node *node = &t->nodes.at[at];
+    CHECK(node->n > 0 && node->n <= FAN);
+    for (uint32_t i = 0; i < node->n; i++) {
+        uint32_t child = node->child[i];
+        struct sums s;
+        if (node->level == 0) {
+            CHECK(child == *next);
+            CHECK(t->leaves.at[child].parent == at);
+            check_leaf(t, child);
+            s = leaf_sums(&t->leaves.at[child]);
+            *next = t->leaves.at[child].next;
+        } else {
+            CHECK(t->nodes.at[child].parent == at);
+            CHECK(t->nodes.at[child].level + 1 == node->level);
+            s = check_node(t, child, next);
+        }
+        CHECK(sums_equal(s, (struct sums){node->prepare[i], node->effect[i], node->known[i]}));
+    }
+    return node_sums(node);
+}
+
+/* Page table and its summaries say the same. */
+static void check_pages(const struct tracker *t)
+{
+    uint32_t used = 0;
+    for (uint32_t i = 0; i < t->table.n; i++) {
+        uint32_t page = t->table.at[i];
+        CHECK(page <= t->pages.n);
+        CHECK(page == 0 || t->pages.at[page - 1].number == i);
+        CHECK(((t->mid.at[i / 64] & bit(i)) != 0) == (page != 0));
+        used += page != 0;
+    }
+    CHECK(used == t->pages.n);
+    for (uint32_t i = 0; i < t->mid.n; i++)
+        CHECK(((t->top.at[i / 64] & bit(i)) != 0) == (t->mid.at[i] != 0));
+}
+
+static void check_cache(const struct tracker *t)
+{
+    if (t->cache.leaf == NONE) return;
+    struct sums before = {0};
+    uint32_t at = 0;
+    for (; at != t->cache.leaf; at = t->leaves.at[at].next) {
+        CHECK(at != NONE);
+        sums_add(&before, leaf_sums(&t->leaves.at[at]));
+    }
+    CHECK(t->cache.prepare == before.prepare);
+    CHECK(t->cache.effect == before.effect);
+    CHECK(t->cache.len == leaf_sums(&t->leaves.at[at]).prepare);
+}
+
+void tracker_check(const struct tracker *t)
+{
+    uint32_t next = 0;
+    CHECK(t->nodes.at[t->root].parent == NONE);
+    CHECK(sums_equal(check_node(t, t->root, &next), t->total));
+    CHECK(next == NONE);
+    check_pages(t);
+    check_cache(t);
+}

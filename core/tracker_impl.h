@@ -1,0 +1,198 @@
+/* tracker_impl.h -- the record tree: its data, and what its parts know of each other.
+ *
+ * Data first.  A *record* is a run of elements with consecutive ids, inserted one behind the other
+ * by one peer, that share one state:
+ *
+ *     id, len      elements id .. id+len-1
+ *     state        bit 31: deleted in the effect version; the rest counts for the prepare version:
+ *                  0 not yet inserted (NYI), 1 visible, n+1 deleted n times
+ *     left, right  FugueMax origins of the first element; element k > 0 has left origin id+k-1
+ *     peer         breaks ties; of placeholders 0
+ *
+ * A counter, where a flag would look sufficient, because two concurrent deletes of one element must
+ * both be taken out again, and because a range can then be retreated in any order.
+ *
+ * Records stand in document order in the leaves of a B+ tree.  A leaf keeps each field in an array
+ * of its own: searches read one or two of them.  Nodes sum, per child, prepare length, effect
+ * length and the number of elements that are not NYI (`known`; it finds a right origin behind
+ * thousands of concurrent siblings in one climb).  Records are never removed, so nothing is ever
+ * merged or rebalanced.  Leaves and nodes are indexes into two growing arrays, and a reset sets two
+ * counters.
+ *
+ * From an id to its record: `pages` of 512 ids, made when an id in them first *starts* something,
+ * hold a bit for each start and, for that id alone, a target: the leaf of the record that starts
+ * there, or the first element that the delete starting there took.  A look-up goes back to the
+ * previous start bit; two levels of summary bits over the page table skip what has no page, such as
+ * a megabyte of placeholders.  (A second tree keyed by id cost 17 % of a long merge elsewhere.)
+ * Reset forgets the pages one by one, hence never touches anything in proportion to base_len.
+ *
+ * `cache` is the leaf of the last search with the positions at its start, so that typing costs no
+ * descent. */
+#ifndef SYN_CORE_TRACKER_IMPL_H
+#define SYN_CORE_TRACKER_IMPL_H
+
+#include "tracker.h"
+
+#ifdef SYN_STRESS
+enum { LEAF = 4, FAN = 4 };
+#else
+enum { LEAF = 32, FAN = 16 };
+#endif
+enum { PAGE = 512, PAGE_WORDS = PAGE / 64 };
+
+#define NONE    UINT32_MAX
+#define START   (UINT32_MAX - 1) /* left origin of what has none */
+#define END     UINT32_MAX       /* right origin of what has none */
+#define MAX_IDS (UINT32_C(1) << 31)
+
+#define NYI     0U
+#define VISIBLE 1U
+#define GONE    (UINT32_C(1) << 31)
+#define COUNT   (~GONE)
+
+struct record {
+    uint32_t id, len, state, left, right;
+    uint64_t peer;
+};
+
+struct leaf {
+    uint32_t id[LEAF], len[LEAF], state[LEAF], left[LEAF], right[LEAF];
+    uint64_t peer[LEAF];
+    uint32_t n, next, parent;
+};
+
+struct node {
+    uint32_t prepare[FAN], effect[FAN], known[FAN], child[FAN];
+    uint32_t n, level, parent; /* level 0: the children are leaves */
+};
+
+/* Lengths of a stretch of records.  Also differences: they wrap. */
+struct sums {
+    uint32_t prepare, effect, known;
+};
+
+struct page {
+    uint64_t start[PAGE_WORDS];   /* something starts here; the others are valid only there */
+    uint64_t deletes[PAGE_WORDS]; /* a delete (or set), not a record */
+    uint64_t back[PAGE_WORDS];    /* the delete goes from its target towards lower ids */
+    uint32_t target[PAGE];        /* leaf; or element; NONE for a set */
+    uint32_t number;
+};
+
+/* A place in the tree: a record, or the gap before it (then idx may be the leaf's n). */
+struct at {
+    uint32_t leaf, idx;
+};
+
+struct tracker {
+    const syn_mem *mem;
+    uint32_t base_len, next_id, root;
+    struct sums total;
+    ARRAY(struct leaf) leaves; /* leaves.at[0] is always the first in order: splits go right */
+    ARRAY(struct node) nodes;
+    ARRAY(struct page) pages;
+    ARRAY(uint32_t) table; /* page number -> 1 + index in pages, 0: none */
+    ARRAY(uint64_t) mid;   /* a bit per table entry: has a page */
+    ARRAY(uint64_t) top;   /* a bit per word of mid: is not 0 */
+    struct {
+        uint32_t leaf, prepare, effect, len; /* NONE; positions at its start; its prepare length */
+    } cache;
+};
+
+static inline uint64_t bit(uint32_t i)
+{
+    return UINT64_C(1) << (i % 64);
+}
+
+/* ---- Lengths */
+
+static inline struct sums record_sums(uint32_t len, uint32_t state)
+{
+    struct sums s = {.prepare = (state & COUNT) == VISIBLE ? len : 0,
+                     .effect = (state & GONE) != 0 ? 0 : len,
+                     .known = (state & COUNT) == NYI ? 0 : len};
+    return s;
+}
+
+static inline void sums_add(struct sums *s, struct sums more)
+{
+    s->prepare += more.prepare;
+    s->effect += more.effect;
+    s->known += more.known;
+}
+
+static inline struct sums sums_minus(struct sums a, struct sums b)
+{
+    return (struct sums){a.prepare - b.prepare, a.effect - b.effect, a.known - b.known};
+}
+
+static inline struct sums leaf_sums(const struct leaf *leaf)
+{
+    struct sums s = {0};
+    for (uint32_t i = 0; i < leaf->n; i++) sums_add(&s, record_sums(leaf->len[i], leaf->state[i]));
+    return s;
+}
+
+static inline struct sums node_sums(const struct node *node)
+{
+    struct sums s = {0};
+    for (uint32_t i = 0; i < node->n; i++)
+        sums_add(&s, (struct sums){node->prepare[i], node->effect[i], node->known[i]});
+    return s;
+}
+
+/* ---- tracker_ids.c: from an id to what starts there */
+
+/* Room in the id space for `more` ids from next_id on. */
+syn_err ids_reserve(struct tracker *t, uint32_t more);
+/* The last start at or before id, and its page.  There is one: id 0 starts something. */
+const struct page *ids_start_before(const struct tracker *t, uint32_t id, uint32_t *start);
+/* The first start after id, but at most limit. */
+uint32_t ids_start_after(const struct tracker *t, uint32_t id, uint32_t limit);
+void ids_put_record(struct tracker *t, uint32_t id, uint32_t leaf);
+void ids_put_delete(struct tracker *t, uint32_t id, uint32_t target, bool back);
+/* The record that moved to another leaf. */
+void ids_moved(struct tracker *t, uint32_t id, uint32_t leaf);
+void ids_forget(struct tracker *t);
+
+/* ---- tracker_tree.c: records in their order */
+
+/* An element: its record, which of it, and where it stands in the effect version. */
+struct spot {
+    struct at at;
+    uint32_t off, effect;
+};
+
+/* Room for one step: two cuts and a new record, each of which may split its way up to the root and
+ * start something in a page of its own.  After it the step cannot fail. */
+syn_err tree_reserve(struct tracker *t);
+/* One empty leaf under one node; room for both is there. */
+void tree_init(struct tracker *t);
+/* Something in this leaf changed by diff. */
+void tree_changed(struct tracker *t, uint32_t leaf, struct sums diff);
+/* Makes the gap `at` one in a leaf with room.  With idx > 0 the record before it stays in the gap's
+ * leaf, unless `append` allows a full last leaf to stay full. */
+struct at tree_room(struct tracker *t, struct at at, bool append);
+/* Puts a record into the gap, in a leaf that has room.  The sums are the caller's. */
+void tree_put(struct tracker *t, struct at at, const struct record *r);
+/* Cuts the record before its element `off`, if that is inside it.  Returns where its first part is:
+ * the second is then the next in the same leaf, even if the leaf was split exactly here. */
+struct at tree_cut(struct tracker *t, struct at at, uint32_t off);
+/* Makes elements [off, off+len) of the record a record of their own, and returns it. */
+struct at tree_isolate(struct tracker *t, struct at at, uint32_t off, uint32_t len);
+/* Returns what that changes in the leaf's sums, which the caller passes on to tree_changed. */
+struct sums tree_set_state(struct tracker *t, struct at at, uint32_t state);
+/* The record that the element is in. */
+struct at tree_locate(const struct tracker *t, uint32_t id);
+/* Where a gap is a record: the next one, which may be in the next leaf.  NONE: the end. */
+struct at tree_record_at(const struct tracker *t, struct at gap);
+void tree_cache_first(struct tracker *t);
+/* The pos-th visible element (from 0). */
+struct spot tree_find_visible(struct tracker *t, uint32_t pos);
+/* Does element a stand before element b? */
+bool tree_stands_before(const struct tracker *t, uint32_t a, uint32_t b);
+/* The right origin of what is inserted before this record: the next element, deleted or not, that
+ * is in the prepare version.  END: none. */
+uint32_t tree_known_after(const struct tracker *t, struct at at);
+
+#endif
