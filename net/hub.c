@@ -36,6 +36,27 @@ void hub_wake(struct room *room, uint64_t at)
 /* ---- Life -------------------------------------------------------------------------------------
  */
 
+/* A restored file has a new id, but remembers which one was served from it before. */
+static syn_err find_restored(hub *h)
+{
+    uint8_t served[STORE_ID_BYTES];
+    size_t len = 0;
+    syn_str key = syn_s("served"), was = syn_s("restored");
+    store_turn *turn;
+    syn_err err = store_read_note(h->store, 0, key, served, sizeof served, &len);
+    if (err && err != SYN_ENOTFOUND) return err;
+    h->restored = store_read_note(h->store, 0, was, NULL, 0, &len) == SYN_OK;
+    if (!err && memcmp(served, h->store_id, sizeof served) == 0) return SYN_OK;
+    if (!err) h->restored = true;
+    err = store_turn_new(h->store, &turn);
+    if (err) return err;
+    err = store_turn_note(turn, 0, key, (syn_str){(const char *)h->store_id, STORE_ID_BYTES});
+    if (!err && h->restored) err = store_turn_note(turn, 0, was, syn_s("yes"));
+    if (!err) return store_commit(turn);
+    store_turn_drop(turn);
+    return err;
+}
+
 syn_err hub_new(hub **out, syn_store *store, const struct hub_port *port)
 {
     hub *h = calloc(1, sizeof *h);
@@ -48,13 +69,14 @@ syn_err hub_new(hub **out, syn_store *store, const struct hub_port *port)
     syn_err err = h->rooms != NULL ? SYN_OK : SYN_ENOMEM;
     if (!err) err = proto_arena_new(&h->arena, NULL);
     if (!err) err = proto_arena_new(&h->inner, NULL);
+    store_id(store, h->store_id);
+    if (!err) err = find_restored(h);
     if (err) {
         hub_free(h);
         return err;
     }
     h->hash_key = port->random(port->user);
     h->next_conn = port->random(port->user) & 0xffffffffffffu;
-    store_id(store, h->store_id);
     *out = h;
     return SYN_OK;
 }
@@ -677,15 +699,27 @@ uint64_t hub_next_tick(const hub *h)
     return next;
 }
 
+/* A tail that is worth it is folded first, so that the next opening is quick. */
+static bool fold_first(struct room *room)
+{
+    bool worth = room->tail_rows > FOLD_IDLE && syn_doc_heads(room->doc, NULL, 0) == 1 &&
+                 room->folded_to < room->durable + room->offset;
+    if (!worth || store_failing(room->hub->store) || turn_room(room) == NULL) return false;
+    room->fold_now = true;
+    return true;
+}
+
 static void idle_rooms(hub *h)
 {
     for (uint32_t i = 0; i < h->room_slots; i++) {
         for (struct room *room = h->rooms[i], *next; room != NULL; room = next) {
             next = room->hash_next;
-            if (room->channel_count != 0 || room->unmade_turns != 0)
+            if (room->channel_count != 0 || room->unmade_turns != 0) {
                 room->idle_since = h->now;
-            else if (h->now - room->idle_since >= ROOM_IDLE_MS)
-                room_drop(room, CODE_OK, "");
+                continue;
+            }
+            if (h->now - room->idle_since < ROOM_IDLE_MS || fold_first(room)) continue;
+            room_drop(room, CODE_OK, "");
         }
     }
 }

@@ -32,8 +32,10 @@
 /* A log up to this size is sent rather than a snapshot. */
 #define SHORT_LOG (64u * 1024u)
 /* Tail above which a document is folded when its room is idle, or at once. */
-#define FOLD_ROWS    1000u
-#define FOLD_BYTES   (256u * 1024u)
+#define FOLD_ROWS  1000u
+#define FOLD_BYTES (256u * 1024u)
+/* Rows that are worth folding before a document is forgotten. */
+#define FOLD_IDLE    32u
 #define ROOM_IDLE_MS 30000u
 #define PROBE_MS     1000u
 #define RETRY_MS     2000u
@@ -170,6 +172,7 @@ struct room {
     uint32_t unmade_turns; /* turns that name it */
     uint32_t turn_index;   /* 1 + its place in the gathering turn */
     bool give_lineage;     /* stored without one: this turn gives it */
+    bool fold_now;         /* idle: fold it before it is forgotten */
 
     struct row *rows;
     uint32_t row_count, row_cap;
@@ -243,7 +246,7 @@ struct hub {
     proto_arena *arena, *inner; /* frames; what is inside Packed */
     struct turn gathering, flying;
     bool in_flight;
-    bool read_only;
+    bool restored; /* this file was a backup once: clients may hold what it lacks */
     uint64_t probe_at, beat_at, wake; /* wake: of fan-outs and presence */
     uint64_t hash_key;
     struct hub_tuning tuning;

@@ -223,7 +223,8 @@ static bool join_by_snapshot(struct channel *ch, const struct msg_open *open)
 /* ---- A restored server ------------------------------------------------------------------------
  */
 
-/* The client holds what this server gave out once and does not know any more. */
+/* The client holds what this server gave out once and does not know any more.  Only after a
+ * restore: else naming an unknown head would be enough to write as others. */
 static void ask_back(struct channel *ch)
 {
     struct room *room = ch->room;
@@ -298,7 +299,7 @@ static void start_channel(struct channel *ch, const struct msg_open *open)
     give_lineage(room);
     if (turn_room(room) == NULL) return;
     answer(ch, open, plan, false);
-    if (ch->conn != NULL && plan == PLAN_NEED_VECTOR) {
+    if (ch->conn != NULL && plan == PLAN_NEED_VECTOR && room->hub->restored) {
         remember_own(ch, open);
         ask_back(ch);
     }

@@ -165,10 +165,12 @@ static syn_err write_peers(store_turn *out, struct room *room)
 static syn_err write_fold(store_turn *out, struct room *room)
 {
     const struct hub_tuning *tuning = &room->hub->tuning;
-    bool long_tail = room->tail_rows > tuning->fold_rows || room->tail_bytes > tuning->fold_bytes;
+    bool long_tail = room->fold_now || room->tail_rows > tuning->fold_rows ||
+                     room->tail_bytes > tuning->fold_bytes;
     uint32_t durable = room->durable + room->offset;
     uint32_t end = syn_doc_log_end(room->doc) + room->offset;
-    if (!long_tail || room->folded_to >= durable || room->create) return SYN_OK;
+    room->fold_now = false;
+    if (!long_tail || room->folded_to >= durable) return SYN_OK;
     struct fold_span span = {room->folded_to, durable, room->snapshot_at};
     syn_err err = fold_log(out, room->id, room->doc, room->offset, &span);
     if (err) return err;
@@ -203,6 +205,11 @@ static syn_err write_room(store_turn *out, struct room *room)
     return err;
 }
 
+static bool room_writes(const struct room *room)
+{
+    return !room->dead && (room->dirty || room->give_lineage || room->fold_now);
+}
+
 static syn_err fill(hub *h, store_turn *out)
 {
     struct turn *turn = &h->gathering;
@@ -212,7 +219,7 @@ static syn_err fill(hub *h, store_turn *out)
         struct room *room = at->room;
         if (at->deleted && !room->dead) {
             if (!room->create) err = store_turn_delete(out, room->id);
-        } else if (!room->dead && (room->dirty || room->give_lineage)) {
+        } else if (room_writes(room)) {
             err = room_gather(room);
             if (!err) err = write_room(out, room);
             at->wrote = true;
@@ -226,8 +233,7 @@ static bool turn_writes(const struct turn *turn)
 {
     for (uint32_t i = 0; i < turn->room_count; i++) {
         const struct turn_room *at = &turn->rooms[i];
-        if ((at->deleted && !at->room->dead) || at->room->dirty || at->room->give_lineage)
-            return true;
+        if ((at->deleted && !at->room->dead) || room_writes(at->room)) return true;
     }
     return false;
 }

@@ -454,6 +454,16 @@ static void do_wait(struct script *s)
     }
 }
 
+/* As if the store had been put back from a backup. */
+static void do_restore(struct script *s)
+{
+    store_turn *turn;
+    ck_assert_int_eq(store_turn_new(s->store, &turn), SYN_OK);
+    ck_assert_int_eq(store_turn_note(turn, 0, syn_s("served"), syn_s("another file's id")), SYN_OK);
+    ck_assert_int_eq(store_commit(turn), SYN_OK);
+    do_restart(s);
+}
+
 /* From memory to a file whose disk can be told to fail. */
 static void use_file(struct script *s)
 {
@@ -522,6 +532,8 @@ static void command(struct script *s)
         do_remove(s);
     else if (strcmp(verb, "restart") == 0)
         do_restart(s);
+    else if (strcmp(verb, "restore") == 0)
+        do_restore(s);
     else if (strcmp(verb, "wait") == 0)
         do_wait(s);
     else if (strcmp(verb, "rights") == 0)

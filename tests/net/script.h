@@ -12,7 +12,7 @@
  *     gather / commit                 between them nothing is given to the store
  *     fill notes 1000 [times]         the server's own program types; `remove notes`
  *     stored notes                    what the store holds of it
- *     restart                         a new hub on the same store
+ *     restart / restore               a new hub on the same store / on one that was a backup
  *     disk file / fails / full / well a file instead of memory; every write to it fails; no more
  *     rights ann 3                    what `authorise` answers */
 #ifndef TEST_NET_SCRIPT_H

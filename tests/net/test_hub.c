@@ -10,12 +10,26 @@
 #include <string.h>
 
 static const char *const names[] = {
-    "join_by_log",   "join_by_snapshot", "live",
-    "slow_reader",   "nack_in_flight",   "reconnect_resend",
-    "fork",          "deleted_document", "two_documents",
-    "bad_input",     "need_vector",      "presence",
-    "durable_first", "rights",           "credit",
-    "heartbeat",     "commit_failure",   "fold",
+    "join_by_log",
+    "join_by_snapshot",
+    "live",
+    "slow_reader",
+    "nack_in_flight",
+    "reconnect_resend",
+    "fork",
+    "deleted_document",
+    "two_documents",
+    "bad_input",
+    "need_vector",
+    "presence",
+    "durable_first",
+    "rights",
+    "credit",
+    "heartbeat",
+    "commit_failure",
+    "fold",
+    "restored_server",
+    "idle",
 };
 
 static char *read_file(const char *path)
