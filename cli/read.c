@@ -155,7 +155,7 @@ struct op_reader {
     const syn_changes *set;
     uint32_t op, done; /* events of the op run that were taken */
     uint32_t key, value;
-    const char *text;
+    syn_str text; /* what is left of it */
 };
 
 static json_t *container_name(const syn_changes *set, uint32_t index)
@@ -203,14 +203,15 @@ static json_t *value_json(const struct change_value *value)
     }
 }
 
-/* The UTF-8 bytes of `count` scalar values. */
-static size_t scalar_bytes(const char *text, uint32_t count)
+/* The UTF-8 bytes of the first `count` scalar values of text. */
+static size_t scalar_bytes(syn_str text, uint32_t count)
 {
-    const char *at = text;
-    for (; count > 0; count--) do
-            at++;
-        while (((unsigned char)*at & 0xC0) == 0x80);
-    return (size_t)(at - text);
+    size_t at = 0;
+    for (; count > 0 && at < text.len; count--) {
+        at++;
+        while (at < text.len && ((unsigned char)text.data[at] & 0xC0) == 0x80) at++;
+    }
+    return at;
 }
 
 static bool takes_key(uint32_t kind)
@@ -242,8 +243,8 @@ static json_t *next_op(struct op_reader *r, uint32_t max, uint32_t *taken)
     }
     if (op->kind == OP_TEXT_INSERT) {
         size_t bytes = scalar_bytes(r->text, n);
-        (void)json_object_set_new(out, "text", json_stringn(r->text, bytes));
-        r->text += bytes;
+        (void)json_object_set_new(out, "text", json_stringn(r->text.data, bytes));
+        r->text = (syn_str){r->text.data + bytes, r->text.len - bytes};
     } else {
         (void)json_object_set_new(out, "count", json_integer(n));
     }
@@ -303,7 +304,7 @@ static syn_err print_log(syn_doc *doc)
         uint32_t cut = at;
         err = syn_doc_export(doc, (syn_span){at, end}, 1u << 20, 1u << 20, &set, &cut);
         if (err != SYN_OK) break;
-        struct op_reader reader = {.set = &set, .text = set.text.data};
+        struct op_reader reader = {.set = &set, .text = set.text};
         const struct change_dep *deps = set.deps;
         for (uint32_t i = 0; i < set.run_count; i++) {
             print_run(&reader, &set.runs[i], deps);

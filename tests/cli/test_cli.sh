@@ -92,6 +92,7 @@ done_ok log "$db" notes
 python3 -c 'import json,sys
 for line in open(sys.argv[1]):
     assert json.loads(line)["events"] > 0' "$folder/stdout" || fault "log prints no JSON"
+grep -q ', wörld 🙂' "$folder/stdout" || fault "log does not show what was inserted"
 done_ok log "$db" notes --dot
 grep -q digraph "$folder/stdout" || fault "log --dot"
 done_ok log "$db" notes --dump
