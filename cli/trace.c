@@ -286,6 +286,9 @@ static syn_err read_head(struct reader *r, struct trace_record *rec, uint64_t *t
     if (*rec->name == '\0' || strlen(rec->name) > 255 || (*kind != 'S' && *kind != 'C') ||
         !number_field(r, 1u << 20, &agents) || !number_field(r, UINT32_MAX, txns))
         return bad(r, "a record begins R name S|C agents txns");
+    for (const char *c = rec->name; *c != '\0'; c++)
+        if (*c <= ' ' || *c > '~' || *c == '"' || *c == '\\')
+            return bad(r, "a record's name is printable, without quotes and backslashes");
     rec->agents = (uint32_t)agents;
     return SYN_OK;
 }
