@@ -15,16 +15,16 @@ import zlib
 import websockets
 
 from changes import (
-    CHILD, COUNTER, COUNTER_ADD, DELETE, INT, LIST, LIST_INSERT, LIST_SET, MAP, MAP_DELETE, MAP_SET,
-    MERGEABLE, ROOT_MAP, ROOT_TEXT, TEXT, TEXT_INSERT, read_changes, write_changes)
+    COUNTER_ADD, DELETE, LIST_INSERT, LIST_SET, MAP_DELETE, MAP_SET, MERGEABLE, TEXT_INSERT,
+    read_changes, write_changes)
 from document import Document, column
 from schema import Malformed, pb
 
 SUBPROTOCOL = "syncline.v1"
-DEFAULT_WINDOW = 256 * 1024
-PACKED, NAMES, DIGEST = (1 << pb.FEATURE_PACKED, 1 << pb.FEATURE_NAMES, 1 << pb.FEATURE_DIGEST)
+PACKED, DIGEST = 1 << pb.FEATURE_PACKED, 1 << pb.FEATURE_DIGEST
 EVENTS_PER_FRAME = 2000
-TIMEOUT = 60
+TIMEOUT = 60         # nothing here takes so long; whoever waits longer waits for ever
+CONNECTIONS = []     # every one, so that a failed test can end those that it left
 
 
 class Refused(Exception):
@@ -132,7 +132,6 @@ class Channel:
         self.digests = []
         self.presence = []
         self.received = []           # steps in the order in which they came
-        self.window_used = 0
 
     def version(self, ids):
         version = pb.Version()
@@ -242,7 +241,6 @@ class Channel:
     def take(self, kind, message, size):
         getattr(self, "take_" + kind, lambda *_: None)(message)
         if kind in ("changes", "packed", "snapshot"):
-            self.window_used += size
             self.connection.post(self.number, credit=pb.Credit(bytes=size))
 
     def take_opened(self, message):
@@ -323,7 +321,7 @@ class Channel:
         bare.ClearField("run_time")
         bare.ClearField("author")
         canonical = write_changes(read_changes(bare))
-        if canonical != bare:
+        if canonical.SerializeToString() != bare.SerializeToString():
             self.connection.complaints.append(
                 "Changes not canonical:\n%sshould be:\n%s" % (bare, canonical))
 
@@ -344,6 +342,7 @@ class Connection:
         self.tasks = []
 
     async def connect(self):
+        CONNECTIONS.append(self)
         self.socket = await websockets.connect(
             self.url, subprotocols=[SUBPROTOCOL], compression=None, max_size=None,
             ping_interval=None)
@@ -401,6 +400,8 @@ class Connection:
             raise
         except Exception as error:   # whatever it is, whoever waits must hear of it
             self.broken = error
+            if not isinstance(error, websockets.ConnectionClosed):
+                error.args += ("frame of the server: " + self.capture[-1][1].hex(),)
             async with self.changed:
                 self.changed.notify_all()
 
@@ -438,6 +439,15 @@ class Connection:
     def end(self):
         for task in self.tasks:
             task.cancel()
+
+
+async def end_all():
+    """Ends what a test left open."""
+    for connection in CONNECTIONS:
+        connection.end()
+    tasks = [task for connection in CONNECTIONS for task in connection.tasks]
+    await asyncio.gather(*tasks, return_exceptions=True)
+    CONNECTIONS.clear()
 
 
 def heads_of(version):

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import xxhash
 
 from changes import (
-    BYTES, CHILD, COUNTER, COUNTER_ADD, DELETE, FALSE, FIRST_UNKNOWN_CONTAINER, FIRST_UNKNOWN_OP, INT,
+    BYTES, CHILD, COUNTER, COUNTER_ADD, DELETE, FALSE, FIRST_UNKNOWN_OP, INT,
     LIST, LIST_INSERT, LIST_MOVE, LIST_SET, MAP, MAP_DELETE, MAP_SET, MARK, MERGEABLE, NOTHING, NULL,
     REAL, ROOT_MAP, STRING, Step, TEXT, TEXT_INSERT, TREE, TRUE, chain_after, read_containers,
     read_values, real_number, require, rows_of, set_column, table, write_values)
@@ -446,8 +446,9 @@ class Document:
         elif container[1] == COUNTER:
             message.counter = signed(state.sum)
         elif container[1] == MAP:
+            # Left out: a key whose only write (that no other has among its ancestors) is a delete.
             rows = [(key, write) for key in sorted(state.writes) for write in state.writes[key]
-                    if any(w.value is not None for w in state.writes[key])]
+                    if len(state.writes[key]) > 1 or write.value is not None]
             set_column(message.keys, [key for key, _ in rows], b"")
             set_values(message, [write.value or (NULL, None) for _, write in rows])
             set_registers(message, [(w.peer, w.seq, w.lamport) for _, w in rows], peers)
