@@ -138,8 +138,12 @@ uint32_t oplog_find(const struct oplog *log, lv_t lv)
 
 uint32_t oplog_text_bytes(const struct oplog *log, uint32_t at, uint32_t scalars)
 {
-    if (!log->wide) return scalars;
-    return (uint32_t)utf8_offset(log->text.at + at, log->text.n - at, scalars);
+    if (!log->wide || scalars == 0) return scalars;
+    /* To the last scalar and over it, not to the next: bytes of a value may follow that look like
+     * its continuation. */
+    size_t last = utf8_offset(log->text.at + at, log->text.n - at, scalars - 1);
+    unsigned char lead = (unsigned char)log->text.at[at + last];
+    return (uint32_t)last + (lead < 0x80 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4);
 }
 
 struct op_piece oplog_piece(const struct oplog *log, uint32_t run, lv_t from, lv_t end)

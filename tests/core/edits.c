@@ -36,7 +36,8 @@ static syn_value random_value(struct random *r, char *buf)
     case 3:
         return syn_real(PICK(r, reals));
     case 4:
-        return syn_bytes(one_in(r, 4) ? syn_s("") : random_text(r, buf, 4));
+        for (int i = 0; i < 4; i++) buf[i] = (char)(random_bits(r) >> 32);
+        return syn_bytes((syn_str){buf, below(r, 5)});
     case 5:
     case 6:
         return (syn_value){.kind = SYN_VALUE_CHILD, .child = (syn_kind)below(r, 5)};

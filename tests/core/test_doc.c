@@ -922,6 +922,19 @@ START_TEST(typing_after_a_rebuild_keeps_its_own_content)
 }
 END_TEST
 
+START_TEST(bytes_that_follow_a_text_in_the_log_are_no_part_of_it)
+{
+    syn_doc *a = new_doc(1), *b = new_doc(2);
+    insert(a, 0, "\xc3\xa9x");
+    ok(a, syn_map_set(a, root(a, "m", SYN_MAP), syn_s("k"), syn_bytes(syn_s("\x8a\x8b")), NULL));
+    ok(b, send(a, b, false));
+    shows(b, "{\"m\":{\"k\":\"ios=\"},\"t\":\"\xc3\xa9x\"}");
+    ok(b, send(a, b, false));
+    syn_doc_free(a);
+    syn_doc_free(b);
+}
+END_TEST
+
 START_TEST(every_error_has_a_name_and_a_sentence)
 {
     for (int err = 0; err < 40; err++) {
@@ -954,6 +967,7 @@ int main(void)
     tcase_add_test(changes, changes_without_their_parents_wait_for_them);
     tcase_add_test(changes, what_waits_for_parents_is_bounded);
     tcase_add_test(changes, heads_are_limited);
+    tcase_add_test(changes, bytes_that_follow_a_text_in_the_log_are_no_part_of_it);
     tcase_add_test(changes, unknown_operations_and_values_are_kept_and_passed_on);
     tcase_add_test(changes, an_unknown_operation_in_a_text_is_no_edit_of_it);
     tcase_add_loop_test(changes, a_malformed_set_leaves_the_document_untouched, 0,
