@@ -117,6 +117,32 @@ static void keep_held(const session_doc *sd, struct id_list *list, uint32_t from
     list->count = kept;
 }
 
+static void raise_acked(session_doc *sd, syn_id parent)
+{
+    struct own_peer *p = own_find(sd, parent.peer);
+    if (p != NULL && parent.seq >= p->acked) p->acked = parent.seq + 1;
+}
+
+/* What stands below an event of the server is there, too, although its ack never came or was not
+ * noted before this copy was closed: others, or a later peer of ours, went on from it.  Without
+ * this the held set would not be closed, and its heads would say less or more than it holds. From
+ * the end, as each event that turns out to be held may show others. */
+static syn_err close_held(session_doc *sd)
+{
+    syn_changes set;
+    syn_err err = export_from(sd, first_unacked(sd), &set);
+    if (err) return err;
+    for (uint32_t i = set.run_count, dep = set.dep_count; i-- > 0;) {
+        const struct change_run *run = &set.runs[i];
+        if (!run->explicit_parents) continue;
+        dep -= run->dep_count;
+        if (!held(sd, set.peers[run->peer], run->seq)) continue;
+        for (uint32_t k = dep; k < dep + run->dep_count; k++)
+            raise_acked(sd, (syn_id){set.peers[set.deps[k].peer], set.deps[k].seq});
+    }
+    return SYN_OK;
+}
+
 /* Parents, in the held set, of events outside it; and the document's own heads in it. */
 static syn_err candidates(session_doc *sd, struct id_list *out)
 {
@@ -189,7 +215,8 @@ static syn_err drop_parents(session_doc *sd, struct id_list *list)
 static syn_err held_heads(session_doc *sd, struct id_list *out)
 {
     if (doc_unacked(sd) != 0) {
-        syn_err err = candidates(sd, out);
+        syn_err err = close_held(sd);
+        if (!err) err = candidates(sd, out);
         return err || out->count == 0 ? err : drop_parents(sd, out);
     }
     uint32_t count = (uint32_t)syn_doc_heads(sd->doc, NULL, 0);
