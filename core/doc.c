@@ -117,8 +117,10 @@ static void export_free(struct export_buffers *out, const syn_mem *mem)
     array_free(mem, &out->values);
     array_free(mem, &out->ext);
     array_free(mem, &out->text);
-    array_free(mem, &out->peer_of_agent);
-    array_free(mem, &out->index_of_container);
+    array_free(mem, &out->agents.index);
+    array_free(mem, &out->agents.used);
+    array_free(mem, &out->objects.index);
+    array_free(mem, &out->objects.used);
     array_free(mem, &out->parents);
     array_free(mem, &out->states);
     array_free(mem, &out->entries);

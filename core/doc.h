@@ -65,6 +65,12 @@ struct pending_set {
     syn_id missing;
 };
 
+/* From a number to 1 + its index in an exported table; 0: not in it yet. */
+struct slots {
+    ARRAY(uint32_t) index;
+    ARRAY(uint32_t) used; /* the numbers that are not 0 */
+};
+
 /* Arrays that an exported set points into; reused by every export. */
 struct export_buffers {
     ARRAY(uint64_t) peers;
@@ -76,8 +82,7 @@ struct export_buffers {
     ARRAY(struct change_value) values;
     ARRAY(syn_str) ext;
     ARRAY(char) text;
-    ARRAY(uint32_t) peer_of_agent; /* 1 + index in peers; 0: not yet */
-    ARRAY(uint32_t) index_of_container;
+    struct slots agents, objects; /* 1 + index in peers, in containers */
     ARRAY(syn_id) parents;
     ARRAY(struct snapshot_state) states;
     ARRAY(struct snapshot_entry) entries;

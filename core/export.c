@@ -5,16 +5,38 @@
  * joined again here. */
 #include "export.h"
 
+/* Makes slots of an index `count` long, all 0: those that the last export used are taken back one
+ * by one, because a document may know 100,000 peers and an export name two. */
+static syn_err clear_slots(const syn_mem *mem, struct slots *slots, uint32_t count)
+{
+    for (uint32_t i = 0; i < slots->used.n; i++) slots->index.at[slots->used.at[i]] = 0;
+    slots->used.n = 0;
+    if (count <= slots->index.n) return SYN_OK;
+    syn_err err = array_reserve(mem, &slots->index, count - slots->index.n);
+    if (err != SYN_OK) return err;
+    memset(slots->index.at + slots->index.n, 0, (count - slots->index.n) * sizeof(uint32_t));
+    slots->index.n = count;
+    return SYN_OK;
+}
+
+/* Notes that `number` stands at 1 + index; room for the note was reserved. */
+static void use_slot(struct slots *slots, uint32_t number, uint32_t index_plus1)
+{
+    slots->index.at[number] = index_plus1;
+    *array_push(&slots->used) = number;
+}
+
 syn_err export_agent(struct exporter *ex, uint32_t agent, uint32_t *index)
 {
     struct export_buffers *out = ex->out;
-    if (out->peer_of_agent.at[agent] == 0) {
+    if (out->agents.index.at[agent] == 0) {
         syn_err err = array_reserve(&ex->doc->mem, &out->peers, 1);
+        if (err == SYN_OK) err = array_reserve(&ex->doc->mem, &out->agents.used, 1);
         if (err != SYN_OK) return err;
         *array_push(&out->peers) = graph_agent_peer(ex->doc->graph, agent);
-        out->peer_of_agent.at[agent] = out->peers.n;
+        use_slot(&out->agents, agent, out->peers.n);
     }
-    *index = out->peer_of_agent.at[agent] - 1;
+    *index = out->agents.index.at[agent] - 1;
     return SYN_OK;
 }
 
@@ -30,13 +52,14 @@ static syn_err push_container(struct exporter *ex, syn_obj obj)
         err = export_agent(ex, id->a, &entry.peer);
         entry.seq = id->b;
     } else {
-        entry.parent = ex->out->index_of_container.at[id->a] - 1;
+        entry.parent = ex->out->objects.index.at[id->a] - 1;
         entry.key = names_get(&doc->names, id->b);
     }
     if (err == SYN_OK) err = array_reserve(&doc->mem, &ex->out->containers, 1);
+    if (err == SYN_OK) err = array_reserve(&doc->mem, &ex->out->objects.used, 1);
     if (err != SYN_OK) return err;
     *array_push(&ex->out->containers) = entry;
-    ex->out->index_of_container.at[obj] = ex->out->containers.n;
+    use_slot(&ex->out->objects, obj, ex->out->containers.n);
     return SYN_OK;
 }
 
@@ -45,7 +68,7 @@ syn_err export_container(struct exporter *ex, syn_obj obj, uint32_t *index)
 {
     syn_doc *doc = ex->doc;
     doc->walk.n = 0;
-    for (syn_obj at = obj; ex->out->index_of_container.at[at] == 0;) {
+    for (syn_obj at = obj; ex->out->objects.index.at[at] == 0;) {
         syn_err err = array_reserve(&doc->mem, &doc->walk, 1);
         if (err != SYN_OK) return err;
         *array_push(&doc->walk) = at;
@@ -57,20 +80,7 @@ syn_err export_container(struct exporter *ex, syn_obj obj, uint32_t *index)
         syn_err err = push_container(ex, doc->walk.at[--doc->walk.n]);
         if (err != SYN_OK) return err;
     }
-    *index = ex->out->index_of_container.at[obj] - 1;
-    return SYN_OK;
-}
-
-static syn_err clear_slots(syn_doc *doc)
-{
-    struct export_buffers *out = &doc->out;
-    uint32_t agents = graph_agent_count(doc->graph), containers = doc->all.list.n;
-    out->peer_of_agent.n = out->index_of_container.n = 0;
-    syn_err err = array_reserve(&doc->mem, &out->peer_of_agent, agents);
-    if (err == SYN_OK) err = array_reserve(&doc->mem, &out->index_of_container, containers);
-    if (err != SYN_OK) return err;
-    if (agents > 0) memset(out->peer_of_agent.at, 0, agents * sizeof(uint32_t));
-    if (containers > 0) memset(out->index_of_container.at, 0, containers * sizeof(uint32_t));
+    *index = ex->out->objects.index.at[obj] - 1;
     return SYN_OK;
 }
 
@@ -80,7 +90,8 @@ syn_err export_begin(syn_doc *doc, struct exporter *ex)
     *ex = (struct exporter){.doc = doc, .out = out};
     out->peers.n = out->containers.n = out->runs.n = out->deps.n = out->ops.n = 0;
     out->keys.n = out->values.n = out->ext.n = out->text.n = 0;
-    return clear_slots(doc);
+    syn_err err = clear_slots(&doc->mem, &out->agents, graph_agent_count(doc->graph));
+    return err == SYN_OK ? clear_slots(&doc->mem, &out->objects, doc->all.list.n) : err;
 }
 
 /* ---- Runs
