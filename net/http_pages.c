@@ -87,7 +87,8 @@ static bool metrics(const struct http_pages *from, struct http_answer *out)
     metric(&page, "duplicates_total", "counter", "Events received again.", stats.duplicates);
     metric(&page, "nacks_total", "counter", "Frames of changes refused.", stats.nacks);
     metric(&page, "turns_total", "counter", "Turns released.", stats.turns);
-    metric(&page, "turns_failed_total", "counter", "Turns whose commit failed.", stats.failed_turns);
+    metric(&page, "turns_failed_total", "counter", "Turns whose commit failed.",
+           stats.failed_turns);
     metric(&page, "held_answers", "gauge", "Answers that wait for the disk.", stats.held);
     metric(&page, "read_only", "gauge", "1 while the disk is full or failing.", stats.read_only);
     metric(&page, "commits_total", "counter", "Transactions.", store.commits);
