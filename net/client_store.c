@@ -205,11 +205,12 @@ static void own_key(char key[32], uint64_t peer)
     snprintf(key, 32, OWN_KEY "%016" PRIx64, peer);
 }
 
-static bool listed(const struct session_own *list, uint32_t count, uint64_t peer)
+static const struct session_own *listed(const struct session_own *list, uint32_t count,
+                                        uint64_t peer)
 {
     for (uint32_t i = 0; i < count; i++)
-        if (list[i].peer == peer) return true;
-    return false;
+        if (list[i].peer == peer) return &list[i];
+    return NULL;
 }
 
 /* Peers are in the notes before, or together with, their first event. */
@@ -222,13 +223,14 @@ static syn_err write_own(store_turn *turn, syn_client_doc *cd)
     session_doc_own(cd->sd, own, count);
     syn_err err = SYN_OK;
     for (uint32_t i = 0; !err && i < count; i++) {
-        if (listed(cd->noted, cd->noted_count, own[i].peer)) continue;
+        const struct session_own *noted = listed(cd->noted, cd->noted_count, own[i].peer);
+        if (noted != NULL && noted->acked == own[i].acked) continue;
         own_key(key, own[i].peer);
         err = store_turn_note(turn, cd->id, syn_s(key),
                               (syn_str){(const char *)&own[i].acked, sizeof own[i].acked});
     }
     for (uint32_t i = 0; !err && i < cd->noted_count; i++) {
-        if (listed(own, count, cd->noted[i].peer)) continue;
+        if (listed(own, count, cd->noted[i].peer) != NULL) continue;
         own_key(key, cd->noted[i].peer);
         err = store_turn_note(turn, cd->id, syn_s(key), (syn_str){NULL, 0});
     }

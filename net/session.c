@@ -463,7 +463,7 @@ void doc_status(session_doc *sd)
     if (status == sd->told) return;
     sd->told = status;
     if (status == SYN_LIVE) {
-        sd->failures = 0;
+        if (doc_unacked(sd) == 0) sd->failures = 0; /* else when the first is acknowledged */
         sd->s->attempts = 0;
         sd->reason[0] = '\0';
     }

@@ -282,6 +282,7 @@ void own_acked(session_doc *sd, struct own_peer *p, uint32_t next)
 {
     if (next <= p->acked) return;
     p->acked = next;
+    sd->failures = 0;
     if (p->sent < next) p->sent = next;
     sd->max_events =
         sd->s->limits.frame_events != 0 ? sd->s->limits.frame_events : LIMIT_FRAME_EVENTS;

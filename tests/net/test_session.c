@@ -415,6 +415,8 @@ START_TEST(old_peers_go_on_under_their_ids)
     frame.as.opened.version.head_count = 1;
     feed(&b, &frame);
     sent(&b, "Changes 1 91:2 a1:0(after 91:2) | insert 2 \"d!\"\n");
+    nack(&b, 0x91, 2, CODE_GAP, false); /* what a1 sent is not sent again */
+    sent(&b, "Changes 1 91:2 | insert 2 \"d\"\n");
     bench_close(&b);
 }
 END_TEST
