@@ -53,15 +53,15 @@ static void edit_text(struct random *r, syn_doc *doc, syn_obj obj)
     uint32_t what = below(r, 10);
     if (len == 0 || what < 6) {
         pos = below(r, (uint32_t)len + 1);
-        ck_assert_int_eq(syn_text_insert(doc, obj, pos, random_text(r, buf, 4)), SYN_OK);
+        must(syn_text_insert(doc, obj, pos, random_text(r, buf, 4)) == SYN_OK);
     } else if (what < 8) { /* forward */
         pos = below(r, (uint32_t)len);
         uint32_t most = len - pos > 3 ? 3 : (uint32_t)(len - pos);
-        ck_assert_int_eq(syn_text_delete(doc, obj, pos, 1 + below(r, most)), SYN_OK);
+        must(syn_text_delete(doc, obj, pos, 1 + below(r, most)) == SYN_OK);
     } else { /* the backspace key */
         pos = 1 + below(r, (uint32_t)len);
         for (uint32_t n = 1 + below(r, 3); n > 0 && pos > 0; n--)
-            ck_assert_int_eq(syn_text_delete(doc, obj, --pos, 1), SYN_OK);
+            must(syn_text_delete(doc, obj, --pos, 1) == SYN_OK);
     }
 }
 
@@ -71,13 +71,13 @@ static void edit_list(struct random *r, syn_doc *doc, syn_obj obj)
     uint32_t len = (uint32_t)syn_list_len(doc, obj), what = below(r, 10);
     if (len == 0 || what < 5) {
         for (uint32_t n = 1 + below(r, 3), pos = below(r, len + 1); n > 0; n--, pos++)
-            ck_assert_int_eq(syn_list_insert(doc, obj, pos, random_value(r, buf), NULL), SYN_OK);
+            must(syn_list_insert(doc, obj, pos, random_value(r, buf), NULL) == SYN_OK);
     } else if (what < 8) {
         for (uint32_t n = 1 + below(r, 2), pos = below(r, len); n > 0 && pos < len; n--, pos++)
-            ck_assert_int_eq(syn_list_set(doc, obj, pos, random_value(r, buf), NULL), SYN_OK);
+            must(syn_list_set(doc, obj, pos, random_value(r, buf), NULL) == SYN_OK);
     } else {
         uint32_t pos = below(r, len), most = len - pos > 3 ? 3 : len - pos;
-        ck_assert_int_eq(syn_list_delete(doc, obj, pos, 1 + below(r, most)), SYN_OK);
+        must(syn_list_delete(doc, obj, pos, 1 + below(r, most)) == SYN_OK);
     }
 }
 
@@ -90,15 +90,15 @@ static void edit_map(struct random *r, syn_doc *doc, syn_obj obj)
     case 0: {
         syn_value value;
         syn_err expected = syn_map_get(doc, obj, key, &value);
-        ck_assert_int_eq(syn_map_delete(doc, obj, key), expected);
+        must(syn_map_delete(doc, obj, key) == expected);
         break;
     }
     case 1:
     case 2:
-        ck_assert_int_eq(syn_map_child(doc, obj, key, (syn_kind)below(r, 4), &child), SYN_OK);
+        must(syn_map_child(doc, obj, key, (syn_kind)below(r, 4), &child) == SYN_OK);
         break;
     default:
-        ck_assert_int_eq(syn_map_set(doc, obj, key, random_value(r, buf), &child), SYN_OK);
+        must(syn_map_set(doc, obj, key, random_value(r, buf), &child) == SYN_OK);
         break;
     }
 }
@@ -109,7 +109,7 @@ static syn_obj random_container(struct random *r, syn_doc *doc)
     syn_obj obj;
     if (doc->all.list.n > 0 && !one_in(r, 5)) return below(r, doc->all.list.n);
     syn_kind kind = one_in(r, 2) ? SYN_TEXT : (syn_kind)below(r, 4);
-    ck_assert_int_eq(syn_root(doc, syn_s(PICK(r, names)), kind, &obj), SYN_OK);
+    must(syn_root(doc, syn_s(PICK(r, names)), kind, &obj) == SYN_OK);
     return obj;
 }
 
@@ -129,7 +129,7 @@ static void edit_one(struct random *r, syn_doc *doc)
         break;
     case SYN_COUNTER: {
         int64_t delta = (int64_t)random_bits(r) >> below(r, 64);
-        ck_assert_int_eq(syn_counter_add(doc, obj, delta), SYN_OK);
+        must(syn_counter_add(doc, obj, delta) == SYN_OK);
         break;
     }
     default:
@@ -141,7 +141,7 @@ static void session(struct world *w, struct replica *replica)
 {
     if (syn_doc_peer(replica->doc) != 0 && !replica->new_session && !one_in(&w->r, 8)) return;
     uint64_t high = one_in(&w->r, 2) ? random_bits(&w->r) : below(&w->r, 3);
-    ck_assert_int_eq(syn_doc_set_peer(replica->doc, high << 16 | ++w->peers, false), SYN_OK);
+    must(syn_doc_set_peer(replica->doc, high << 16 | ++w->peers, false) == SYN_OK);
     replica->new_session = false;
 }
 
@@ -149,13 +149,13 @@ static void edit_and_take_back(struct world *w, syn_doc *doc)
 {
     char *before = json_of(doc, SYN_NO_OBJ);
     uint32_t end = syn_doc_log_end(doc);
-    ck_assert_int_eq(syn_begin(doc), SYN_OK);
+    must(syn_begin(doc) == SYN_OK);
     for (uint32_t n = 1 + below(&w->r, 5); n > 0; n--) edit_one(&w->r, doc);
-    ck_assert_uint_eq(syn_doc_event_count(doc), 0);
-    ck_assert_int_eq(syn_rollback(doc), SYN_OK);
+    must(syn_doc_event_count(doc) == 0);
+    must(syn_rollback(doc) == SYN_OK);
     char *after = json_of(doc, SYN_NO_OBJ);
     ck_assert_str_eq(before, after);
-    ck_assert_uint_eq(syn_doc_log_end(doc), end);
+    must(syn_doc_log_end(doc) == end);
     free(before);
     free(after);
 }
@@ -171,9 +171,9 @@ void world_edit(struct world *w, struct replica *replica)
     }
     uint32_t from = syn_doc_log_end(doc);
     bool transaction = one_in(&w->r, 3);
-    if (transaction) ck_assert_int_eq(syn_begin(doc), SYN_OK);
+    if (transaction) must(syn_begin(doc) == SYN_OK);
     for (uint32_t n = 1 + below(&w->r, 4); n > 0; n--) edit_one(&w->r, doc);
-    if (transaction) ck_assert_int_eq(syn_commit(doc), SYN_OK);
+    if (transaction) must(syn_commit(doc) == SYN_OK);
     world_publish(w, doc, from);
 }
 
@@ -218,6 +218,6 @@ void world_foreign_edit(struct world *w, struct replica *replica)
                        .key_count = 1,
                        .value_count = 1,
                        .ext_count = 1};
-    ck_assert_int_eq(syn_apply(replica->doc, &set, false, NULL), SYN_OK);
+    must(syn_apply(replica->doc, &set, false, NULL) == SYN_OK);
     world_publish(w, replica->doc, from);
 }

@@ -1,6 +1,7 @@
 #include "mirror.h"
 
 #include "doc.h"
+#include "random.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -27,7 +28,7 @@ static syn_err append(void *user, const void *data, size_t len)
 char *json_of(const syn_doc *doc, syn_obj obj)
 {
     struct text t = {0};
-    ck_assert_int_eq(syn_doc_json(doc, obj, append, &t), SYN_OK);
+    must(syn_doc_json(doc, obj, append, &t) == SYN_OK);
     return t.at;
 }
 
@@ -70,12 +71,12 @@ static void compare_key(const syn_doc *doc, const struct oracle *o, oracle_versi
     uint32_t i = 0;
     for (; syn_map_conflict(doc, obj, syn_s(key), i, &value, &writer, &gone) == SYN_OK; i++) {
         ck_assert_msg(i < count, "key '%s' has more than %u writes", key, count);
-        ck_assert_uint_eq(writer.peer, writes[i].writer.peer);
-        ck_assert_uint_eq(writer.seq, writes[i].writer.seq);
-        ck_assert_int_eq(gone, writes[i].gone);
+        must(writer.peer == writes[i].writer.peer);
+        must(writer.seq == writes[i].writer.seq);
+        must(gone == writes[i].gone);
         if (gone || value.kind == SYN_VALUE_CHILD || value.kind == SYN_VALUE_MERGEABLE) continue;
         struct text t = {0};
-        ck_assert_int_eq(syn_value_json(doc, &value, append, &t), SYN_OK);
+        must(syn_value_json(doc, &value, append, &t) == SYN_OK);
         ck_assert_str_eq(t.at, writes[i].json);
         free(t.at);
     }
@@ -109,10 +110,10 @@ static void compare_version(const syn_doc *doc, const struct oracle *o, oracle_v
         bool held = oracle_has(o, v, i);
         events += held;
         if (held && oracle_lamport(o, i) > lamport) lamport = oracle_lamport(o, i);
-        if (syn_doc_has_history(doc)) ck_assert_int_eq(syn_doc_has(doc, oracle_id(o, i)), held);
+        if (syn_doc_has_history(doc)) must(syn_doc_has(doc, oracle_id(o, i)) == held);
     }
-    ck_assert_uint_eq(syn_doc_events(doc), events);
-    ck_assert_uint_eq(syn_doc_lamport(doc), lamport);
+    must(syn_doc_events(doc) == events);
+    must(syn_doc_lamport(doc) == lamport);
 }
 
 void compare_with_oracle(const syn_doc *doc, const struct oracle *o, bool deep)
@@ -185,12 +186,12 @@ static struct mirror_container *at(struct mirror *m, syn_obj obj)
 /* Takes `removed` entries out and makes room for `inserted` in their place. */
 static uint64_t *splice(struct mirror_container *c, size_t pos, size_t removed, size_t inserted)
 {
-    ck_assert_msg(pos <= c->n && removed <= c->n - pos, "a splice beyond the end");
+    must(pos <= c->n && removed <= c->n - pos);
     size_t n = c->n - removed + inserted;
     if (n > c->cap) {
         c->cap = (uint32_t)(2 * n);
         c->at = realloc(c->at, c->cap * sizeof *c->at);
-        ck_assert_ptr_nonnull(c->at);
+        must(c->at != NULL);
     }
     if (c->n > pos + removed)
         memmove(c->at + pos + inserted, c->at + pos + removed,
@@ -222,13 +223,13 @@ static void replay_splice(struct mirror_container *c, syn_doc *doc, size_t index
 {
     uint64_t *to = splice(c, event->pos, event->removed, event->inserted);
     if (syn_obj_kind(doc, event->obj) == SYN_TEXT) {
-        ck_assert_uint_eq(hash_scalars(event->text, NULL), event->inserted);
+        must(hash_scalars(event->text, NULL) == event->inserted);
         hash_scalars(event->text, to);
         return;
     }
     for (size_t i = 0; i < event->inserted; i++) {
         syn_value value;
-        ck_assert(syn_event_item(doc, index, i, &value));
+        must(syn_event_item(doc, index, i, &value));
         to[i] = hash_value(&value);
     }
 }
@@ -250,7 +251,7 @@ static void replay_set(struct mirror_container *c, const syn_doc *doc, const syn
 static void replay(struct mirror *m, syn_doc *doc, size_t index)
 {
     syn_event event;
-    ck_assert(syn_doc_event(doc, index, &event));
+    must(syn_doc_event(doc, index, &event));
     struct mirror_container *c = at(m, event.obj);
     switch (event.kind) {
     case SYN_EVENT_SPLICE:
@@ -276,33 +277,33 @@ static void compare_text(const struct mirror_container *c, const syn_doc *doc, s
     size_t bytes = syn_text_bytes(doc, obj);
     char *text = malloc(bytes + 1);
     uint64_t *scalars = malloc((bytes + 1) * sizeof *scalars);
-    ck_assert_uint_eq(syn_text_len(doc, obj), c->n);
-    ck_assert_uint_eq(syn_text_read(doc, obj, 0, c->n, text, bytes), bytes);
-    ck_assert_uint_eq(hash_scalars((syn_str){text, bytes}, scalars), c->n);
-    for (uint32_t i = 0; i < c->n; i++) ck_assert_uint_eq(scalars[i], c->at[i]);
+    must(syn_text_len(doc, obj) == c->n);
+    must(syn_text_read(doc, obj, 0, c->n, text, bytes) == bytes);
+    must(hash_scalars((syn_str){text, bytes}, scalars) == c->n);
+    for (uint32_t i = 0; i < c->n; i++) must(scalars[i] == c->at[i]);
     free(text);
     free(scalars);
 }
 
 static void compare_list(const struct mirror_container *c, const syn_doc *doc, syn_obj obj)
 {
-    ck_assert_uint_eq(syn_list_len(doc, obj), c->n);
+    must(syn_list_len(doc, obj) == c->n);
     for (uint32_t i = 0; i < c->n; i++) {
         syn_value value;
-        ck_assert_int_eq(syn_list_get(doc, obj, i, &value), SYN_OK);
-        ck_assert_uint_eq(hash_value(&value), c->at[i]);
+        must(syn_list_get(doc, obj, i, &value) == SYN_OK);
+        must(hash_value(&value) == c->at[i]);
     }
 }
 
 static void compare_map(const struct mirror_container *c, const syn_doc *doc, syn_obj obj)
 {
-    ck_assert_uint_eq(syn_map_len(doc, obj) * 2, c->n);
+    must(syn_map_len(doc, obj) * 2 == c->n);
     syn_str key;
     syn_value value;
     for (uint32_t k = 0; syn_map_at(doc, obj, k, &key, &value); k++) {
         uint32_t i = find_key(c, hash(key.data, key.len));
-        ck_assert_uint_lt(i, c->n);
-        ck_assert_uint_eq(c->at[i + 1], hash_value(&value));
+        must(i < c->n);
+        must(c->at[i + 1] == hash_value(&value));
     }
 }
 
@@ -324,7 +325,7 @@ void mirror_follow(struct mirror *m, syn_doc *doc)
             compare_map(c, doc, obj);
             break;
         case SYN_COUNTER:
-            ck_assert_int_eq(syn_counter_get(doc, obj), c->counter);
+            must(syn_counter_get(doc, obj) == c->counter);
             break;
         default:
             break;
