@@ -5,6 +5,7 @@
  * and takes what comes.  SYN_SEEDS multiplies the number of histories. */
 #include "describe.h"
 #include "hub.h"
+#include "store/fault_vfs.h"
 #include "syncline_bytes.h"
 
 #include <check.h>
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { CLIENTS = 4, STEPS = 120, HISTORIES = 60, MAX_PARTS = 64 };
 
@@ -23,7 +25,8 @@ struct client {
     hub_conn *conn;
     uint32_t channel;
     bool welcome, opened, blocked, state_only, failed;
-    uint32_t owed; /* credit to give back */
+    bool failed_disk; /* the hub asked to come again */
+    uint32_t owed;    /* credit to give back */
     syn_str parts[MAX_PARTS];
     uint32_t part_count, part_end;
 };
@@ -34,6 +37,7 @@ struct world {
     hub *hub;
     struct client clients[CLIENTS];
     uint64_t written; /* events of all clients */
+    char folder[64];  /* a file whose disk fails now and then; "": in memory */
 };
 
 static uint64_t draw(struct world *w)
@@ -163,9 +167,27 @@ static void take_packed(struct client *client, const struct msg_packed *packed, 
 static void take_opened(struct client *client, const struct msg_opened *opened)
 {
     client->opened = true;
-    if (opened->peer_count == 0) return; /* it came into being */
-    ck_assert_uint_ge(opened->peer_next[0], client->acked);
-    client->sent = client->acked = opened->peer_next[0];
+    if (opened->window_bytes == 0) return; /* it came into being: not the first Opened */
+    uint32_t next = opened->peer_count != 0 ? opened->peer_next[0] : 0;
+    ck_assert_uint_ge(next, client->acked);
+    client->sent = client->acked = next;
+}
+
+/* What a failing disk makes the hub say: come again. */
+static bool refused_for_now(const struct frame *frame)
+{
+    return (frame->kind == FRAME_CLOSED && frame->as.closed.code == CODE_RESYNC) ||
+           (frame->kind == FRAME_NACK && frame->as.nack.code == CODE_STORAGE) ||
+           (frame->kind == FRAME_CLOSED && frame->as.closed.code == CODE_STORAGE);
+}
+
+static void refuse_others(const struct client *client, const struct frame *frame, syn_str body,
+                          size_t len)
+{
+    bool bad =
+        frame->kind == FRAME_NACK || frame->kind == FRAME_ERROR || frame->kind == FRAME_CLOSED;
+    if (bad) describe_frame(stderr, body.data, len);
+    ck_assert_msg(!bad, "seed %" PRIu64 ": %s", client->world->seed, proto_frame_name(frame->kind));
 }
 
 static void take(struct client *client, struct frame *frame, syn_str body, size_t len)
@@ -198,14 +220,13 @@ static void take(struct client *client, struct frame *frame, syn_str body, size_
         ck_assert_uint_le(frame->as.ack.next, client->sent);
         client->acked = frame->as.ack.next;
     }
-    bool bad = frame->kind == FRAME_NACK || frame->kind == FRAME_ERROR ||
-               (frame->kind == FRAME_CLOSED && frame->as.closed.code != CODE_RESYNC);
-    if (bad) describe_frame(stderr, body.data, len);
-    ck_assert_msg(!bad, "seed %" PRIu64 ": %s", client->world->seed, proto_frame_name(frame->kind));
+    if (client->world->folder[0] != '\0' && refused_for_now(frame))
+        client->failed_disk = true;
+    else
+        refuse_others(client, frame, body, len);
     proto_arena_free(arena);
     proto_arena_free(inner);
 }
-
 static bool deliver(void *user, void *link, syn_str head, syn_str body)
 {
     struct client *client = link;
@@ -251,6 +272,7 @@ static void settle(struct world *w)
     do {
         hub_flush(w->hub, w->now);
         store_poll(w->store);
+        if (!hub_idle(w->hub) && w->folder[0] != '\0') usleep(100);
     } while (!hub_idle(w->hub));
 }
 
@@ -364,6 +386,25 @@ static void restart(struct world *w)
     start_hub(w);
 }
 
+static void disk_trouble_ends(struct world *w)
+{
+    if (w->folder[0] == '\0') return;
+    fault_disarm();
+    store_probe(w->store);
+    while (store_failing(w->store)) usleep(100);
+}
+
+/* Once in a while the next writes fail for some time. */
+static void disk_trouble(struct world *w)
+{
+    if (w->folder[0] == '\0') return;
+    if (below(w, 2) != 0) {
+        disk_trouble_ends(w);
+        return;
+    }
+    fault_arm(FAULT_CHANGES, below(w, 2) == 0 ? FAULT_EIO : FAULT_ENOSPC, 1 + below(w, 6), true);
+}
+
 static void become_reader(struct client *client)
 {
     if (client->acked != syn_doc_next(client->doc, client->peer) || !may_edit(client)) return;
@@ -386,7 +427,12 @@ static void become_reader(struct client *client)
 static void step(struct world *w)
 {
     struct client *client = &w->clients[below(w, CLIENTS)];
-    switch (below(w, 14)) {
+    if (client->failed_disk) disconnect(client);
+    client->failed_disk = false;
+    switch (below(w, 15)) {
+    case 14:
+        disk_trouble(w);
+        break;
     case 0:
         disconnect(client);
         break;
@@ -431,7 +477,8 @@ static void bring_together(struct world *w)
     for (int round = 0; round < 400; round++) {
         for (int i = 0; i < CLIENTS; i++) {
             struct client *client = &w->clients[i];
-            if (client->failed || client->state_only) disconnect(client);
+            if (client->failed || client->state_only || client->failed_disk) disconnect(client);
+            client->failed_disk = false;
             client->state_only = false;
             connect_client(client);
             send_edits(client);
@@ -475,15 +522,39 @@ static void check_equal(struct world *w)
     free(server.text);
 }
 
+static void open_store(struct world *w)
+{
+    static const uint8_t id[16] = {1};
+    char path[96], detail[256];
+    if (w->seed % 4 == 0) {
+        snprintf(w->folder, sizeof w->folder, "/tmp/syncline-random-XXXXXX");
+        ck_assert_ptr_nonnull(mkdtemp(w->folder));
+        fault_disarm();
+    }
+    bool file = w->folder[0] != '\0';
+    snprintf(path, sizeof path, "%s/data.db", w->folder);
+    store_options options = {.path = file ? path : NULL,
+                             .vfs = file ? fault_vfs() : NULL,
+                             .create = true,
+                             .random_id = id};
+    ck_assert_int_eq(store_open(&w->store, &options, detail), SYN_OK);
+}
+
+static void close_store(struct world *w)
+{
+    char command[96];
+    store_close(w->store);
+    if (w->folder[0] == '\0') return;
+    snprintf(command, sizeof command, "rm -r %s", w->folder);
+    ck_assert_int_eq(system(command), 0);
+}
+
 static void run_history(uint64_t seed)
 {
     struct world *w = calloc(1, sizeof *w);
-    static const uint8_t id[16] = {1};
-    store_options options = {.create = true, .random_id = id};
-    char detail[256];
     w->seed = w->random = seed;
     w->now = 1000;
-    ck_assert_int_eq(store_open(&w->store, &options, detail), SYN_OK);
+    open_store(w);
     start_hub(w);
     for (int i = 0; i < CLIENTS; i++) {
         w->clients[i].world = w;
@@ -492,6 +563,7 @@ static void run_history(uint64_t seed)
         fresh_doc(&w->clients[i]);
     }
     for (int i = 0; i < STEPS; i++) step(w);
+    disk_trouble_ends(w);
     bring_together(w);
     check_equal(w);
     restart(w); /* what was stored is the same */
@@ -502,7 +574,7 @@ static void run_history(uint64_t seed)
     }
     settle(w);
     hub_free(w->hub);
-    store_close(w->store);
+    close_store(w);
     free(w);
 }
 

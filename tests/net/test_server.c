@@ -3,6 +3,7 @@
 #include "syncline_server.h"
 
 #include <check.h>
+#include <ev.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -345,6 +346,52 @@ START_TEST(embedded)
 }
 END_TEST
 
+static void *other_thread(void *user)
+{
+    int fd = joined(user, "notes", 0xa1);
+    raw_insert(fd, 1, 0xa1, 0, 0, "hello");
+    ck_assert(raw_until(fd, FRAME_ACK));
+    close(fd);
+    return NULL;
+}
+
+struct leaving {
+    syn_server *server;
+    atomic_int ready;
+};
+
+static void *leave_late(void *user)
+{
+    struct leaving *leaving = user;
+    int fd = joined(leaving->server, "notes", 0xb1);
+    atomic_store(&leaving->ready, 1);
+    ck_assert(raw_until(fd, FRAME_ERROR)); /* GOING_AWAY */
+    close(fd);
+    return NULL;
+}
+
+/* On the host's own loop, which is the host's before and after. */
+START_TEST(on_the_hosts_loop)
+{
+    struct ev_loop *loop = ev_loop_new(EVFLAG_AUTO);
+    syn_server_config config = SYN_SERVER_CONFIG_INIT;
+    pthread_t thread;
+    config.loop = loop;
+    config.log = no_log;
+    for (int round = 0; round < 2; round++) {
+        syn_server *server = start_with(config);
+        struct leaving leaving = {.server = server};
+        ck_assert_int_eq(pthread_create(&thread, NULL, other_thread, server), 0);
+        while (pthread_tryjoin_np(thread, NULL) != 0) ev_run(loop, EVRUN_NOWAIT);
+        ck_assert_int_eq(pthread_create(&thread, NULL, leave_late, &leaving), 0);
+        while (atomic_load(&leaving.ready) == 0) ev_run(loop, EVRUN_NOWAIT);
+        syn_server_stop(server, 2000);
+        pthread_join(thread, NULL);
+    }
+    ev_loop_destroy(loop);
+}
+END_TEST
+
 /* ---- Restarts ---------------------------------------------------------------------------------
  */
 
@@ -384,6 +431,7 @@ int main(void)
     tcase_add_test(tests, secret);
     tcase_add_test(tests, beyond_loopback_needs_a_secret);
     tcase_add_test(tests, embedded);
+    tcase_add_test(tests, on_the_hosts_loop);
     tcase_add_test(tests, what_was_acked_is_there_after_a_restart);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
