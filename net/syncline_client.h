@@ -8,7 +8,12 @@
  * Threads: a client without config.loop runs a thread of its own; all functions may then be called
  * from any thread, documents are touched only between syn_client_lock and syn_client_unlock,
  * callbacks run on the client's thread with the lock held.  With config.loop everything happens on
- * that libev loop. */
+ * that libev loop.
+ *
+ * What survives: with a file, an edit is on the disk some milliseconds after syn_client_edited
+ * (syn_client_wait says when), and sent without waiting for that.  A crash in between may take from
+ * the file what the server has; it comes back from there, and no id is used twice, for every open
+ * of a document writes under a new peer. */
 #ifndef SYNCLINE_CLIENT_H
 #define SYNCLINE_CLIENT_H
 
@@ -67,18 +72,23 @@ SYN_EXPORT void syn_client_lock(syn_client *client);
 SYN_EXPORT void syn_client_unlock(syn_client *client);
 
 /* Opens (or finds, when open already) a document by name.  Usable at once: with what the local file
- * has. */
+ * has.  SYN_ELIMIT: name empty or above 255 bytes.  SYN_EDAMAGED, SYN_EIO: the local file. */
 SYN_EXPORT syn_err syn_client_open(syn_client *client, syn_str name, syn_client_doc **out);
-/* Read only, without presence and without intent to create. */
+/* Stores what is not yet in the local file, leaves the document and frees it: cd and its syn_doc
+ * are gone.  Without a file, edits that are not saved yet are lost. */
 SYN_EXPORT syn_err syn_client_close_doc(syn_client *client, syn_client_doc *doc);
 
-/* The document.  Read it and edit it (syn_text_insert ...) under the lock; after edits call
- * syn_client_edited. A peer is drawn before the first edit by syn_client_edit, which must be called
- * before editing. */
+/* The document, from which everything is read and in which everything is edited (syn_text_insert
+ * ...), under the lock.  A transaction must be ended before the lock is given back: others' changes
+ * come in between. */
 SYN_EXPORT syn_doc *syn_client_doc_state(syn_client_doc *doc);
-SYN_EXPORT syn_err syn_client_edit(syn_client_doc *doc); /* SYN_EDENIED: refused for good */
-SYN_EXPORT syn_err
-syn_client_edited(syn_client_doc *doc); /* stores and sends what was committed since */
+/* Before edits: may they be made?  SYN_EDENIED: the server gave no right to write.  When the
+ * document is refused for good: SYN_EDENIED, SYN_ENOTFOUND, SYN_EDELETED, SYN_EVERSION ...; edits
+ * can be made all the same, but go nowhere. */
+SYN_EXPORT syn_err syn_client_edit(syn_client_doc *doc);
+/* After edits: stores and sends what was committed since, at the end of this round of the loop, all
+ * of it in one frame.  The event records of local edits are cleared here. */
+SYN_EXPORT syn_err syn_client_edited(syn_client_doc *doc);
 SYN_EXPORT syn_str syn_client_doc_name(const syn_client_doc *doc);
 
 SYN_EXPORT syn_status syn_client_doc_status(const syn_client_doc *doc);
@@ -90,12 +100,14 @@ typedef struct {
 } syn_unsaved;
 SYN_EXPORT syn_unsaved syn_client_unsaved(const syn_client_doc *doc);
 
-/* Without own loop thread: waits until the document is caught up with the server and nothing is
- * unsaved, or timeout_ms passed (SYN_EBUSY), or refused for good (SYN_EDENIED, SYN_ENOTFOUND,
- * SYN_EDELETED...).  Not under the lock.  With config.loop: SYN_EMISUSE. */
+/* Waits until the document is caught up with the server and everything is saved, there and in the
+ * local file.  SYN_EBUSY: timeout_ms passed (syn_client_doc_reason may say why).  SYN_EDENIED:
+ * edits were refused for good since the last syn_client_edit().  Refused as a whole: as
+ * syn_client_edit. SYN_ECLOSED: a client without URL.  Not under the lock.  With config.loop:
+ * SYN_EMISUSE. */
 SYN_EXPORT syn_err syn_client_wait(syn_client_doc *doc, uint32_t timeout_ms);
-/* Waits only until caught up once (nothing said about saving). SYN_ENOTFOUND: the server does not
- * have it. */
+/* Waits only until caught up once (nothing said about saving).  SYN_ENOTFOUND: the server does not
+ * have it (the first edit makes it).  Others as above. */
 SYN_EXPORT syn_err syn_client_wait_live(syn_client_doc *doc, uint32_t timeout_ms);
 
 /* Cut the connection and stay offline / try again now. */

@@ -5,6 +5,7 @@
 #include "syncline_server.h"
 
 #include <check.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -384,7 +385,7 @@ static syn_err make_locked(void *user, syn_doc *doc)
 
 static void mark_done(void *user, syn_err err)
 {
-    *(volatile int *)user = 1 + (int)err;
+    atomic_store((atomic_int *)user, 1 + (int)err);
 }
 
 static syn_err count_branch(void *user, syn_str branch)
@@ -397,7 +398,7 @@ START_TEST(refused_edits_become_a_branch)
 {
     struct world w;
     char branch[64] = "";
-    volatile int done = 0;
+    atomic_int done = 0;
     syn_buf bytes = {0};
     world_open(&w);
     server_stop(&w);
@@ -407,9 +408,8 @@ START_TEST(refused_edits_become_a_branch)
     config.log = no_log;
     config.authorise = read_only;
     ck_assert_int_eq(syn_server_start(&w.server, &config, w.detail), SYN_OK);
-    ck_assert_int_eq(syn_server_edit(w.server, syn_s("locked"), true, make_locked, mark_done,
-                                     (void *)(uintptr_t)&done),
-                     SYN_OK);
+    ck_assert_int_eq(
+        syn_server_edit(w.server, syn_s("locked"), true, make_locked, mark_done, &done), SYN_OK);
     for (int i = 0; i < WAIT_MS && done == 0; i++) usleep(1000);
     ck_assert_int_eq(done, 1);
     syn_client *a = client_of(&w, "a.db");
@@ -452,18 +452,19 @@ static void see_presence(void *user, syn_client_doc *doc, uint32_t session, syn_
     (void)doc;
     (void)session;
     (void)who;
-    if (!gone && state.len == 5 && memcmp(state.data, "here!", 5) == 0) *(volatile int *)user = 1;
+    if (!gone && state.len == 5 && memcmp(state.data, "here!", 5) == 0)
+        atomic_store((atomic_int *)user, 1);
 }
 
 START_TEST(presence_reaches_the_other)
 {
     struct world w;
-    volatile int seen = 0;
+    atomic_int seen = 0;
     world_open(&w);
     syn_client_config config = SYN_CLIENT_CONFIG_INIT;
     syn_client *a = client_of(&w, NULL), *b;
     config.url = w.url;
-    config.user = (void *)(uintptr_t)&seen;
+    config.user = &seen;
     config.presence = see_presence;
     ck_assert_int_eq(syn_client_new(&b, &config, NULL), SYN_OK);
     syn_client_doc *da = open_doc(a, "doc");
