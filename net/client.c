@@ -4,6 +4,7 @@
  * that has gathered leaves: own events in as few frames as possible, one turn of the local file;
  * and where those who wait are told to look again. */
 #include "client_impl.h"
+#include "utf8.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -493,6 +494,7 @@ static syn_err open_new(syn_client *client, syn_str name, syn_client_doc **out)
 syn_err syn_client_open(syn_client *client, syn_str name, syn_client_doc **out)
 {
     if (name.len == 0 || name.len > LIMIT_NAME_BYTES) return SYN_ELIMIT;
+    if (!utf8_valid(name.data, name.len, NULL)) return SYN_EUTF8;
     syn_client_lock(client);
     syn_client_doc *cd = client->docs;
     while (cd != NULL && (cd->name_len != name.len || memcmp(cd->name, name.data, name.len) != 0))

@@ -85,6 +85,11 @@ done_ok set "$db" notes /big 9223372036854775807
 prints '9223372036854775807' get "$db" notes /big
 done_ok set "$db" "second one" /x 1
 
+refused 1 "UTF-8" set "$db" "$(printf '\377')" /x 1
+refused 1 "UTF-8" insert "$db" notes body 0 "$(printf '\377')"
+refused 1 "255 bytes" set "$db" "$(printf '%0300d' 0)" /x 1
+refused 1 "255 bytes" get "$db" ""
+
 # Looking.
 checks=$((checks + 1))
 [ "$(syncline docs "$db" | cut -f1 | tr '\n' ,)" = "notes,second one," ] || fault "docs"
