@@ -42,6 +42,13 @@ lv_t agent_find_seq(const struct agents *s, uint32_t agent, uint32_t seq);
 syn_err agent_reserve(struct agents *s, const syn_mem *mem, uint32_t agent);
 /* Appending to the agent's last run needs no room: can it? */
 bool agent_continues(const struct agents *s, uint32_t agent, uint32_t seq, lv_t lv);
+/* More events right behind those of its last run, which are the last of all. */
+static inline void agent_extend(struct agents *s, uint32_t agent, uint32_t len)
+{
+    struct agent *a = &s->list.at[agent];
+    assert(a->runs.n > 0);
+    a->runs.at[a->runs.n - 1].len += len;
+}
 void agent_append(struct agents *s, uint32_t agent, uint32_t seq, uint32_t len, lv_t lv);
 /* Forgets the agent's events from `len` on. */
 void agent_truncate(struct agents *s, uint32_t agent, lv_t len);

@@ -110,6 +110,7 @@ struct syn_doc {
     lv_set parents;             /* scratch */
     lv_ranges spare_a, spare_b; /* scratch of graph_diff */
     ARRAY(uint32_t) resolved;   /* containers of the set being applied */
+    syn_obj last_root;          /* a hint: the root that a set named last */
     ARRAY(uint32_t) walk;       /* scratch of containers' parents */
 
     bool keep_records;
@@ -141,9 +142,23 @@ struct doc_mark doc_mark(const syn_doc *doc);
 void doc_undo_append(syn_doc *doc, struct doc_mark mark);
 
 /* Room for one op with so much content, appended by doc_append. */
-syn_err doc_reserve_append(syn_doc *doc, syn_obj container, size_t text, uint32_t args);
+static inline syn_err doc_reserve_append(syn_doc *doc, syn_obj container, size_t text,
+                                         uint32_t args)
+{
+    syn_err err = oplog_reserve(&doc->log, &doc->mem, 1, text, args);
+    if (err != SYN_OK || container == SYN_NO_OBJ) return err;
+    struct container *c = container_at(&doc->all, container);
+    return kind_is_sequence(c->id.kind) ? array_reserve(&doc->mem, &c->runs, 1) : SYN_OK;
+}
 /* Appends `len` events that graph_push has just added from lv on. */
-void doc_append(syn_doc *doc, const struct op_run *run, uint32_t len, bool joins);
+void doc_append_run(syn_doc *doc, const struct op_run *run, uint32_t len, bool joins);
+static inline void doc_append(syn_doc *doc, const struct op_run *run, uint32_t len, bool joins)
+{
+    if (joins && oplog_goes_on(&doc->log, run, len))
+        doc->log.end += len;
+    else
+        doc_append_run(doc, run, len, joins);
+}
 /* Plans the effects of the events [from, from + len) of one op, just appended.  fast: its parents
  * are all that was here.  SYN_ERANGE, SYN_ENOMEM. */
 syn_err doc_plan(syn_doc *doc, const struct op_piece *piece, bool fast);
@@ -152,9 +167,17 @@ syn_err doc_carry_out(syn_doc *doc, bool local);
 void drop_merge(syn_doc *doc, struct container *c);
 
 /* ---- record.c */
-syn_err records_reserve(syn_doc *doc, uint32_t more);
-void records_text(syn_doc *doc, syn_obj obj, bool local, uint32_t pos, uint32_t removed,
-                  uint32_t inserted, uint32_t at, uint32_t bytes);
+static inline syn_err records_reserve(syn_doc *doc, uint32_t more)
+{
+    return doc->keep_records ? array_reserve(&doc->mem, &doc->records, more) : SYN_OK;
+}
+void records_add_text(syn_doc *doc, syn_obj obj, bool local, uint32_t pos, uint32_t removed,
+                      uint32_t inserted, uint32_t at, uint32_t bytes);
+static inline void records_text(syn_doc *doc, syn_obj obj, bool local, uint32_t pos,
+                                uint32_t removed, uint32_t inserted, uint32_t at, uint32_t bytes)
+{
+    if (doc->keep_records) records_add_text(doc, obj, local, pos, removed, inserted, at, bytes);
+}
 void records_list(syn_doc *doc, syn_obj obj, bool local, uint32_t pos, uint32_t removed,
                   uint32_t inserted, uint32_t at);
 void records_push(syn_doc *doc, struct record record);

@@ -7,12 +7,11 @@
 
 #include "utf8.h"
 
-/* What the caller edits: the container, the event it will be, its parents. */
+/* What the caller edits: the container, and the event it will be. */
 struct edit {
     struct container *c;
     syn_obj obj;
     lv_t lv;
-    uint32_t seq;
 };
 
 static syn_err begin_edit(syn_doc *doc, syn_obj obj, uint32_t kind, struct edit *edit)
@@ -21,7 +20,7 @@ static syn_err begin_edit(syn_doc *doc, syn_obj obj, uint32_t kind, struct edit 
     edit->c = container_at(&doc->all, obj);
     if (edit->c->id.kind != kind)
         return doc_refuse(doc, SYN_EKIND, "the container is of another kind");
-    if (!doc_container_exists(doc, obj))
+    if (edit->c->id.form != CONTAINER_ROOT && !doc_container_exists(doc, obj))
         return doc_refuse(doc, SYN_ENOTFOUND, "the event that made the container is not here");
     if (doc->peer == 0) return doc_refuse(doc, SYN_EMISUSE, "set a peer before editing");
     if (doc->agent == AGENT_NONE) {
@@ -29,17 +28,18 @@ static syn_err begin_edit(syn_doc *doc, syn_obj obj, uint32_t kind, struct edit 
         if (err != SYN_OK) return err;
     }
     edit->obj = obj;
-    edit->lv = graph_len(doc->graph);
-    edit->seq = graph_agent_next(doc->graph, doc->agent);
+    edit->lv = doc->log.end;
+    assert(edit->lv == graph_len(doc->graph));
     return SYN_OK;
 }
 
-/* Adds the events to the graph, with everything here as their parents. */
-static syn_err push_events(syn_doc *doc, const struct edit *edit, uint32_t len, bool *joins)
+/* A new run of the graph: the agent is another, or there are several heads. */
+static syn_err push_run(syn_doc *doc, uint32_t len, bool *joins)
 {
-    if (len > doc->max_events - edit->lv || len > SEQ_MAX - edit->seq)
-        return doc_refuse(doc, SYN_ELIMIT, "more than %u events in one document", doc->max_events);
     uint32_t count, runs = graph_run_count(doc->graph);
+    uint32_t seq = graph_agent_next(doc->graph, doc->agent);
+    if (len > SEQ_MAX - seq)
+        return doc_refuse(doc, SYN_ELIMIT, "more than %u events of one peer", SEQ_MAX);
     const lv_t *frontier = graph_frontier(doc->graph, &count);
     lv_t one = count > 0 ? frontier[0] : 0;
     if (count > 1) { /* copied: pushing changes the frontier */
@@ -48,10 +48,20 @@ static syn_err push_events(syn_doc *doc, const struct edit *edit, uint32_t len, 
         if (err != SYN_OK) return err;
         memcpy(doc->parents.at, frontier, count * sizeof *frontier);
     }
-    syn_err err = graph_push(doc->graph, doc->agent, edit->seq, len,
-                             count > 1 ? doc->parents.at : &one, count);
+    syn_err err =
+        graph_push(doc->graph, doc->agent, seq, len, count > 1 ? doc->parents.at : &one, count);
     *joins = err == SYN_OK && graph_run_count(doc->graph) == runs;
     return err;
+}
+
+/* Adds the events to the graph, with everything here as their parents.  joins: they go on where the
+ * last event stands. */
+static inline syn_err push_events(syn_doc *doc, const struct edit *edit, uint32_t len, bool *joins)
+{
+    if (len > doc->max_events - edit->lv)
+        return doc_refuse(doc, SYN_ELIMIT, "more than %u events in one document", doc->max_events);
+    *joins = graph_extend(doc->graph, doc->agent, len);
+    return *joins ? SYN_OK : push_run(doc, len, joins);
 }
 
 /* ---- Taking back
@@ -74,6 +84,16 @@ static void note_edit(syn_doc *doc, struct undo undo)
     undo.touched = c->touched;
     c->touched = true;
     if (doc->txn.open) *array_push(&doc->txn.undo) = undo;
+}
+
+/* The same of text, which has nothing to note outside a transaction. */
+static inline void note_text(syn_doc *doc, struct container *c, syn_obj obj, uint32_t kind,
+                             uint32_t pos, uint32_t len)
+{
+    if (doc->txn.open)
+        note_edit(doc, (struct undo){.container = obj, .kind = kind, .pos = pos, .len = len});
+    else
+        c->touched = true;
 }
 
 static void save_text(void *user, const char *utf8, size_t bytes)
@@ -210,13 +230,13 @@ syn_err syn_rollback(syn_doc *doc)
 
 syn_err syn_text_insert(syn_doc *doc, syn_obj text, size_t pos, syn_str utf8)
 {
-    struct edit edit;
+    struct edit edit = {0};
     size_t len;
     syn_err err = begin_edit(doc, text, SYN_TEXT, &edit);
     if (err != SYN_OK) return err;
     struct container *c = edit.c;
     if (pos > c->len) return doc_refuse(doc, SYN_ERANGE, "insert at %zu of %u", pos, c->len);
-    if (!utf8_valid(utf8.data, utf8.len, &len))
+    if (!utf8_check(utf8.data, utf8.len, &len))
         return doc_refuse(doc, SYN_EUTF8, "the text is not valid UTF-8");
     if (len == 0) return SYN_OK;
     if (len > SEQ_MAX - c->len) return doc_refuse(doc, SYN_ELIMIT, "the text would be too long");
@@ -229,19 +249,15 @@ syn_err syn_text_insert(syn_doc *doc, syn_obj text, size_t pos, syn_str utf8)
     if (err == SYN_OK) err = push_events(doc, &edit, (uint32_t)len, &joins);
     if (err != SYN_OK) return err;
 
-    uint32_t at = doc->log.text.n, count = (uint32_t)len, bytes = (uint32_t)utf8.len;
-    memcpy(doc->log.text.at + at, utf8.data, utf8.len);
-    doc->log.text.n += bytes;
+    uint32_t at = oplog_push_text(&doc->log, utf8), count = (uint32_t)len;
     doc->log.wide |= len != utf8.len;
     doc_append(doc, &(struct op_run){edit.lv, (uint32_t)pos, at, c->len, text, OP_TEXT_INSERT},
                count, joins);
     rope_insert(c->as.text, pos, utf8.data, utf8.len, len);
     c->len += count;
     if (c->merge != NULL && merge_is_stale(c->merge, edit.lv)) drop_merge(doc, c);
-    note_edit(doc,
-              (struct undo){
-                  .container = text, .kind = OP_TEXT_INSERT, .pos = (uint32_t)pos, .len = count});
-    records_text(doc, text, true, (uint32_t)pos, 0, count, at, bytes);
+    note_text(doc, c, text, OP_TEXT_INSERT, (uint32_t)pos, count);
+    records_text(doc, text, true, (uint32_t)pos, 0, count, at, (uint32_t)utf8.len);
     return SYN_OK;
 }
 
@@ -252,7 +268,7 @@ static size_t range_bytes(const struct rope *rope, size_t pos, size_t len)
 
 syn_err syn_text_delete(syn_doc *doc, syn_obj text, size_t pos, size_t len)
 {
-    struct edit edit;
+    struct edit edit = {0};
     syn_err err = begin_edit(doc, text, SYN_TEXT, &edit);
     if (err != SYN_OK) return err;
     struct container *c = edit.c;
@@ -353,7 +369,8 @@ static syn_err edit_with_arg(syn_doc *doc, struct edit *edit, uint32_t op, uint3
     syn_obj obj = edit->obj, child = SYN_NO_OBJ;
     syn_err err = doc_reserve_append(doc, obj, bytes, 1);
     if (err == SYN_OK && value != NULL && value->kind == SYN_VALUE_CHILD)
-        err = doc_add_child(doc, doc->agent, edit->seq, value->child, &child);
+        err = doc_add_child(doc, doc->agent, graph_agent_next(doc->graph, doc->agent), value->child,
+                            &child);
     if (err == SYN_OK && value != NULL && value->kind == SYN_VALUE_MERGEABLE)
         err = doc_add_mergeable(doc, obj, key, value->child, &child);
     edit->c = container_at(&doc->all, obj); /* the table may have moved */
@@ -383,7 +400,7 @@ static syn_err edit_with_arg(syn_doc *doc, struct edit *edit, uint32_t op, uint3
 static syn_err map_edit(syn_doc *doc, syn_obj map, syn_str key, uint32_t op, const syn_value *value,
                         syn_obj *made)
 {
-    struct edit edit;
+    struct edit edit = {0};
     size_t bytes = 0;
     uint32_t name, saved = 0;
     syn_err err = begin_edit(doc, map, SYN_MAP, &edit);
@@ -450,7 +467,7 @@ syn_err syn_map_child(syn_doc *doc, syn_obj map, syn_str key, syn_kind kind, syn
 static syn_err list_edit(syn_doc *doc, syn_obj list, size_t pos, uint32_t op, syn_value value,
                          syn_obj *made)
 {
-    struct edit edit;
+    struct edit edit = {0};
     size_t bytes;
     syn_err err = begin_edit(doc, list, SYN_LIST, &edit);
     if (err == SYN_OK) err = check_value(doc, &value, &bytes);
@@ -486,7 +503,7 @@ syn_err syn_list_set(syn_doc *doc, syn_obj list, size_t pos, syn_value value, sy
 
 syn_err syn_list_delete(syn_doc *doc, syn_obj list, size_t pos, size_t count)
 {
-    struct edit edit;
+    struct edit edit = {0};
     syn_err err = begin_edit(doc, list, SYN_LIST, &edit);
     if (err != SYN_OK) return err;
     struct container *c = edit.c;
@@ -514,7 +531,7 @@ syn_err syn_list_delete(syn_doc *doc, syn_obj list, size_t pos, size_t count)
 
 syn_err syn_counter_add(syn_doc *doc, syn_obj counter, int64_t delta)
 {
-    struct edit edit;
+    struct edit edit = {0};
     syn_value value = syn_int(delta);
     syn_err err = begin_edit(doc, counter, SYN_COUNTER, &edit);
     if (err == SYN_OK) err = undo_reserve(doc, 0, 0, 0);

@@ -367,15 +367,32 @@ static bool continues_last(const struct graph *g, uint32_t agent, uint32_t seq, 
            seq == last->seq + (last->end - last->lv);
 }
 
-static void continue_last(struct graph *g, uint32_t seq, uint32_t len)
+static inline void continue_last(struct graph *g, uint32_t len)
 {
     struct graph_run *last = &g->runs.at[g->runs.n - 1];
     lv_t lv = last->end;
     assert(g->heads.at[g->heads.n - 1] == lv - 1);
     g->heads.at[g->heads.n - 1] = lv + len - 1;
     if (g->heads.n == 1) critical_append(g, lv, lv + len);
-    agent_append(&g->agents, last->agent, seq, len, lv);
+    agent_extend(&g->agents, last->agent, len);
     last->end += len;
+}
+
+/* Room in the counters for so many events at the end of the run? */
+static inline bool run_has_room(const struct graph_run *run, uint32_t len)
+{
+    uint32_t have = run->end - run->lv;
+    return len <= LV_MAX - run->end && len <= LV_MAX + 1 - (run->seq + have) &&
+           len - 1 <= UINT32_MAX - run->lamport - have;
+}
+
+bool graph_extend(struct graph *g, uint32_t agent, uint32_t len)
+{
+    if (g->heads.n != 1 || g->runs.n == (g->has_base ? 1u : 0u)) return false;
+    const struct graph_run *last = &g->runs.at[g->runs.n - 1];
+    if (last->agent != agent || !run_has_room(last, len)) return false;
+    continue_last(g, len);
+    return true;
 }
 
 /* What the caller promised; nothing in a build without asserts. */
@@ -397,14 +414,15 @@ syn_err graph_push(struct graph *g, uint32_t agent, uint32_t seq, uint32_t len, 
 {
     assert(len > 0);
     assert_push(g, agent, seq, parents, parent_count);
+    if (continues_last(g, agent, seq, parents, parent_count) &&
+        run_has_room(&g->runs.at[g->runs.n - 1], len)) {
+        continue_last(g, len);
+        return SYN_OK;
+    }
     lv_t lv = graph_len(g);
     if (len > LV_MAX - lv || (uint64_t)seq + len > (uint64_t)LV_MAX + 1) return SYN_ELIMIT;
     uint64_t lamport = lamport_after(g, parents, parent_count);
     if (lamport + len - 1 > UINT32_MAX) return SYN_ELIMIT;
-    if (continues_last(g, agent, seq, parents, parent_count)) {
-        continue_last(g, seq, len);
-        return SYN_OK;
-    }
     syn_err err = reserve_run(g, agent, parents, parent_count);
     if (err != SYN_OK) return err;
     struct graph_run run = {.lv = lv,

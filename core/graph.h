@@ -78,6 +78,10 @@ bool graph_has_base(const struct graph *g);
  * SYN_ENOMEM, SYN_ELIMIT (more than LV_MAX events): nothing changed. */
 syn_err graph_push(struct graph *g, uint32_t agent, uint32_t seq, uint32_t len, const lv_t *parents,
                    uint32_t parent_count);
+/* What a keystroke does, without memory, searches or a list of parents: appends the events if the
+ * frontier is one head and its run is this agent's.  false: nothing changed; graph_push knows the
+ * other cases, and why not. */
+bool graph_extend(struct graph *g, uint32_t agent, uint32_t len);
 /* Takes events back: afterwards graph_len(g) == len, and frontier, agents' next and critical
  * versions are what they were at that point.  Agents stay known.  Cannot fail (see graph.c how). */
 void graph_truncate(struct graph *g, lv_t len);

@@ -9,15 +9,6 @@ void oplog_free(struct oplog *log, const syn_mem *mem)
     array_free(mem, &log->args);
 }
 
-syn_err oplog_reserve(struct oplog *log, const syn_mem *mem, uint32_t runs, size_t text,
-                      uint32_t args)
-{
-    syn_err err = array_reserve(mem, &log->runs, runs);
-    if (err == SYN_OK) err = array_reserve(mem, &log->text, text);
-    if (err == SYN_OK) err = array_reserve(mem, &log->args, args);
-    return err;
-}
-
 bool op_takes_args(uint32_t kind)
 {
     switch (kind) {
@@ -85,24 +76,27 @@ static uint32_t join_last(struct oplog *log, const struct op_run *run, uint32_t 
     return continues(last, last_len, run) ? len : 0;
 }
 
+/* A run of what the last run did not take. */
+static void append_rest(struct oplog *log, const struct op_run *run, uint32_t joined, uint32_t len)
+{
+    struct op_run rest = *run;
+    rest.lv += joined;
+    if (joined > 0) { /* one event of a delete went to the run before: the rest begins after it */
+        rest.pos -= run->kind == OP_DELETE_BACK ? 1 : 0;
+        rest.before -= 1;
+    }
+    *array_push(&log->runs) = rest;
+    log->end += len - joined;
+}
+
 uint32_t oplog_append(struct oplog *log, const struct op_run *run, uint32_t len, bool joins)
 {
     assert(run->lv == log->end);
     assert(len > 0);
-    uint32_t joined =
-        joins && log->runs.n > 0 && run->lv != log->seal ? join_last(log, run, len) : 0;
+    uint32_t joined = 0;
+    if (joins && log->runs.n > 0 && run->lv != log->seal) joined = join_last(log, run, len);
     log->end += joined;
-    if (joined < len) {
-        struct op_run rest = *run;
-        rest.lv += joined;
-        if (joined >
-            0) { /* one event of a delete went to the run before: the rest begins after it */
-            rest.pos -= run->kind == OP_DELETE_BACK ? 1 : 0;
-            rest.before -= 1;
-        }
-        *array_push(&log->runs) = rest;
-        log->end += len - joined;
-    }
+    if (joined < len) append_rest(log, run, joined, len);
     return log->runs.n - 1;
 }
 

@@ -61,13 +61,45 @@ struct oplog_mark {
 
 void oplog_free(struct oplog *log, const syn_mem *mem);
 /* Room for `runs` runs, `text` bytes and `args` args; after that the appends below cannot fail. */
-syn_err oplog_reserve(struct oplog *log, const syn_mem *mem, uint32_t runs, size_t text,
-                      uint32_t args);
+static inline syn_err oplog_reserve(struct oplog *log, const syn_mem *mem, uint32_t runs,
+                                    size_t text, uint32_t args)
+{
+    syn_err err = array_reserve(mem, &log->runs, runs);
+    if (err == SYN_OK && text > 0) err = array_reserve(mem, &log->text, text);
+    if (err == SYN_OK && args > 0) err = array_reserve(mem, &log->args, args);
+    return err;
+}
+
+/* Content, for which room was reserved; returns where it begins. */
+static inline uint32_t oplog_push_text(struct oplog *log, syn_str bytes)
+{
+    uint32_t at = log->text.n;
+    if (bytes.len == 1) /* a keystroke; not worth a call */
+        log->text.at[at] = bytes.data[0];
+    else if (bytes.len > 0)
+        memcpy(log->text.at + at, bytes.data, bytes.len);
+    log->text.n += (uint32_t)bytes.len;
+    return at;
+}
 
 /* Appends `len` events.  joins: the first event continues the graph run of the event before it.
  * Text and args were pushed by the caller just before, in order.  Returns the index of the run that
  * now holds the last of the events. */
 uint32_t oplog_append(struct oplog *log, const struct op_run *run, uint32_t len, bool joins);
+
+/* Does the edit, whose event follows the last one, only lengthen the last run: typing on, or one
+ * more backspace?  (oplog_append knows all other ways, too.) */
+static inline bool oplog_goes_on(const struct oplog *log, const struct op_run *run, uint32_t len)
+{
+    if (log->runs.n == 0 || run->lv == log->seal) return false;
+    const struct op_run *last = &log->runs.at[log->runs.n - 1];
+    if (last->container != run->container) return false;
+    uint32_t have = log->end - last->lv;
+    if (run->kind == OP_TEXT_INSERT)
+        return last->kind == OP_TEXT_INSERT && run->pos == last->pos + have;
+    return run->kind == OP_DELETE && last->kind == OP_DELETE_BACK && len == 1 &&
+           run->pos + have == last->pos;
+}
 
 struct oplog_mark oplog_mark(const struct oplog *log);
 void oplog_truncate(struct oplog *log, struct oplog_mark mark);

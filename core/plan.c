@@ -51,17 +51,7 @@ void doc_undo_append(syn_doc *doc, struct doc_mark mark)
         doc->agent = graph_agent_find(doc->graph, doc->peer);
 }
 
-syn_err doc_reserve_append(syn_doc *doc, syn_obj container, size_t text, uint32_t args)
-{
-    syn_err err = oplog_reserve(&doc->log, &doc->mem, 1, text, args);
-    if (err == SYN_OK && container != SYN_NO_OBJ) {
-        struct container *c = container_at(&doc->all, container);
-        if (kind_is_sequence(c->id.kind)) err = array_reserve(&doc->mem, &c->runs, 1);
-    }
-    return err;
-}
-
-void doc_append(syn_doc *doc, const struct op_run *run, uint32_t len, bool joins)
+void doc_append_run(syn_doc *doc, const struct op_run *run, uint32_t len, bool joins)
 {
     uint32_t index = oplog_append(&doc->log, run, len, joins);
     if (run->container == SYN_NO_OBJ || run->kind == OP_FIRST_UNKNOWN) return;

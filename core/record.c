@@ -4,11 +4,6 @@
  * with records on costs one record per caret jump, not one per character. */
 #include "doc.h"
 
-syn_err records_reserve(syn_doc *doc, uint32_t more)
-{
-    return doc->keep_records ? array_reserve(&doc->mem, &doc->records, more) : SYN_OK;
-}
-
 void records_push(syn_doc *doc, struct record record)
 {
     if (!doc->keep_records) return;
@@ -27,10 +22,9 @@ static struct record *growing(syn_doc *doc, syn_obj obj, bool local)
     return same ? last : NULL;
 }
 
-void records_text(syn_doc *doc, syn_obj obj, bool local, uint32_t pos, uint32_t removed,
-                  uint32_t inserted, uint32_t at, uint32_t bytes)
+void records_add_text(syn_doc *doc, syn_obj obj, bool local, uint32_t pos, uint32_t removed,
+                      uint32_t inserted, uint32_t at, uint32_t bytes)
 {
-    if (!doc->keep_records) return;
     struct record *last = growing(doc, obj, local);
     if (last != NULL && inserted > 0 && last->inserted > 0 && pos == last->pos + last->inserted &&
         at == last->at + last->bytes) {

@@ -31,8 +31,9 @@ enum {
     LEAF_STEP = 64,
     FANOUT = 32,
 #endif
-    LEAF_FILL = LEAF_CAP - 3, /* what a leaf surely takes of text cut between scalars */
-    POOL_SLACK = 16           /* spare nodes that are not worth giving back */
+    LEAF_FILL = LEAF_CAP - 3,            /* what a leaf surely takes of text cut between scalars */
+    ONE_LEAF = 2 * LEAF_FILL - LEAF_CAP, /* what an insert that splits one leaf in two can bring */
+    POOL_SLACK = 16                      /* spare nodes that are not worth giving back */
 };
 
 struct inner;

@@ -100,9 +100,9 @@ static size_t inners_needed(const struct rope *rope, size_t edits, size_t leaves
     return paths * (rope->height + 1) + leaves / (FANOUT / 2 - 1) + (leaves > 2 ? 4 : 0);
 }
 
-syn_err rope_reserve(struct rope *rope, size_t edits, size_t bytes)
+static __attribute__((noinline)) syn_err reserve_nodes(struct rope *rope, size_t edits,
+                                                       size_t bytes)
 {
-    if (bytes > UINT32_MAX - rope->bytes) return SYN_ELIMIT;
     if (rope->height == 0) {
         if (bytes <= as_leaf(rope->root)->cap - rope->bytes) return SYN_OK;
         if (widen_root(rope, bytes) != SYN_OK) return SYN_ENOMEM;
@@ -123,6 +123,21 @@ syn_err rope_reserve(struct rope *rope, size_t edits, size_t bytes)
     if (err != SYN_OK) return err;
     return fill_pool(rope->mem, &rope->spare_inners, &rope->n_spare_inners, inners,
                      sizeof(struct inner));
+}
+
+/* Is it one edit that needs a leaf at most, and is that in the pool, which is not too full either?
+ * So it is at nearly every keystroke. */
+static inline bool keystroke_fits(const struct rope *rope, size_t edits, size_t bytes)
+{
+    return edits <= 1 && bytes <= ONE_LEAF && rope->height > 0 && rope->n_spare_leaves >= 1 &&
+           rope->n_spare_leaves <= POOL_SLACK && rope->n_spare_inners <= POOL_SLACK &&
+           rope->n_spare_inners >= rope->height + 1 + 1 / (FANOUT / 2 - 1);
+}
+
+syn_err rope_reserve(struct rope *rope, size_t edits, size_t bytes)
+{
+    if (bytes > UINT32_MAX - rope->bytes) return SYN_ELIMIT;
+    return keystroke_fits(rope, edits, bytes) ? SYN_OK : reserve_nodes(rope, edits, bytes);
 }
 
 struct rope *rope_new(const syn_mem *mem)

@@ -13,6 +13,14 @@
  * many scalars it holds (scalars may be NULL); else *scalars is left alone. */
 bool utf8_valid(const char *utf8, size_t bytes, size_t *scalars);
 
+/* The same; one ASCII character, which is what people type, is not worth a call. */
+static inline bool utf8_check(const char *utf8, size_t bytes, size_t *scalars)
+{
+    if (bytes != 1) return utf8_valid(utf8, bytes, scalars);
+    *scalars = 1;
+    return ((unsigned char)*utf8 & 0x80) == 0;
+}
+
 /* Scalars in valid text. */
 size_t utf8_count(const char *utf8, size_t bytes);
 /* Four-byte scalars in valid text. */
