@@ -397,7 +397,7 @@ static syn_err wanted_spans(struct channel *ch, const struct msg_want *want, syn
     if (err) return err;
     syn_span *have = malloc((have_count + 1) * sizeof *have);
     if (have == NULL) return SYN_ENOMEM;
-    memcpy(have, spans, have_count * sizeof *have);
+    if (have_count != 0) memcpy(have, spans, have_count * sizeof *have);
     err = spans_since(ch->room, &want->upto, &spans, &upto_count);
     *out = err ? NULL : malloc((have_count + upto_count + 1) * sizeof **out);
     if (!err && *out == NULL) err = SYN_ENOMEM;
