@@ -421,6 +421,44 @@ START_TEST(old_peers_go_on_under_their_ids)
 }
 END_TEST
 
+/* More edit sessions offline than one Open can name: the rest is asked about afterwards. */
+START_TEST(very_many_old_peers)
+{
+    enum { PEERS = LIMIT_OLD_PEERS + 6 };
+    struct bench b;
+    static struct session_own own[PEERS];
+    static syn_id acked[LIMIT_OLD_PEERS];
+    bench_open(&b);
+    for (uint32_t i = 0; i < PEERS; i++) {
+        own[i] = (struct session_own){.peer = 0x1000 + i};
+        ck_assert_int_eq(syn_doc_set_peer(b.doc, own[i].peer, false), SYN_OK);
+        insert(b.doc, 0, "x");
+        if (i < LIMIT_OLD_PEERS) acked[i] = (syn_id){0x1000 + i, 1};
+    }
+    struct session_options options = {.own = own, .own_count = PEERS};
+    attach(&b, &options);
+    session_connected(b.s, b.now);
+    welcome(&b, 0);
+    forget_sent(&b);
+    opened(&b, 1, 0, 0);
+    ck_assert_uint_eq(session_doc_unsaved(b.sd, b.now).events, PEERS);
+    struct frame frame = {.channel = 1, .kind = FRAME_ACK};
+    frame.as.ack.peers = acked;
+    frame.as.ack.peer_count = LIMIT_OLD_PEERS;
+    forget_sent(&b);
+    feed(&b, &frame);
+    sent(&b, "Close 1\n");
+    b.now += 1000;
+    session_tick(b.s, b.now);
+    forget_sent(&b);
+    opened(&b, 2, 0, 0);
+    sent(&b, "Changes 2 1400:0(after 13ff:0) 1401:0(after 1400:0) 1402:0(after 1401:0) "
+             "1403:0(after 1402:0) 1404:0(after 1403:0) 1405:0(after 1404:0) | insert 0 \"x\" "
+             "insert 0 \"x\" insert 0 \"x\" insert 0 \"x\" insert 0 \"x\" insert 0 \"x\"\n");
+    bench_close(&b);
+}
+END_TEST
+
 START_TEST(nacks_that_only_ask_again)
 {
     struct bench b;
@@ -914,6 +952,7 @@ int main(void)
     tcase_add_test(tc, others_come_in_and_versions_go_out);
     tcase_add_test(tc, lost_acks_do_not_repeat_anything);
     tcase_add_test(tc, old_peers_go_on_under_their_ids);
+    tcase_add_test(tc, very_many_old_peers);
     tcase_add_test(tc, nacks_that_only_ask_again);
     tcase_add_test(tc, refused_for_good_is_taken_out);
     tcase_add_test(tc, a_foreign_peer_is_renamed);
