@@ -477,7 +477,7 @@ static void handle_digest(struct channel *ch, const struct msg_digest *theirs)
     struct msg_digest *ours = &frame.as.digest;
     syn_snapshot snapshot;
     if (!(ch->conn->features & FEATURE_DIGEST) || syn_doc_snapshot(doc, &snapshot)) return;
-    if (snapshot.head_count != theirs->version.head_count ||
+    if (snapshot.head_count == 0 || snapshot.head_count != theirs->version.head_count ||
         memcmp(snapshot.heads, theirs->version.heads, snapshot.head_count * sizeof(syn_id)) != 0)
         return; /* only equal versions can be compared */
     uint64_t *hashes = calloc(snapshot.state_count + 1u, sizeof *hashes);
