@@ -107,6 +107,7 @@ static void on_rejected(void *user, session_doc *sd, const char *code, syn_str d
     (void)sd;
     snprintf(b->rejected, sizeof b->rejected, "%s: %.*s", code, (int)detail.len,
              detail.len != 0 ? detail.data : "");
+    syn_changes_free(NULL, b->branch);
     ck_assert_int_eq(syn_changes_copy(NULL, removed, &b->branch), SYN_OK);
 }
 
@@ -943,6 +944,79 @@ START_TEST(presence_both_ways)
 }
 END_TEST
 
+/* Frames of every kind with bytes changed at random: whatever comes of it, the document is whole.
+ */
+static size_t some_frame(struct bench *b, uint32_t which, char *out, size_t cap)
+{
+    struct frame frame = {.channel = b->sd != NULL ? 1 + which / 8 % 3 : 1};
+    static const enum frame_kind kinds[] = {FRAME_CHANGES, FRAME_ACK,    FRAME_NACK,
+                                            FRAME_OPENED,  FRAME_WANT,   FRAME_CLOSED,
+                                            FRAME_CREDIT,  FRAME_CHANGES};
+    syn_id ids[2] = {{0xa1, 3}, {0xb1, 2}};
+    uint32_t cut;
+    syn_buf buf = {0};
+    syn_span span = {0, syn_doc_log_end(b->server)};
+    frame.kind = kinds[which % 8];
+    if (frame.kind == FRAME_CHANGES)
+        ck_assert_int_eq(
+            syn_doc_export(b->server, span, 1 + which % 40, SIZE_MAX, &frame.as.changes, &cut),
+            SYN_OK);
+    else if (frame.kind == FRAME_ACK)
+        frame.as.ack.next = which % 5;
+    else if (frame.kind == FRAME_NACK)
+        frame.as.nack =
+            (struct msg_nack){.code = which % 22, .first_seq = which % 4, .permanent = which & 64};
+    else if (frame.kind == FRAME_OPENED)
+        frame.as.opened.version = (struct msg_version){.heads = ids, .head_count = 2};
+    else if (frame.kind == FRAME_WANT)
+        frame.as.want.have = (struct msg_version){.vector = ids, .vector_count = 2};
+    else if (frame.kind == FRAME_CLOSED)
+        frame.as.closed.code = CODE_RESYNC;
+    else
+        frame.as.credit.bytes = which;
+    ck_assert_int_eq(proto_encode(&buf, &frame), SYN_OK);
+    size_t len = buf.len < cap ? buf.len : cap;
+    memcpy(out, buf.data, len);
+    syn_buf_free(&buf);
+    return len;
+}
+
+START_TEST(hostile_bytes)
+{
+    const char *times = getenv("SYN_SEEDS");
+    uint32_t rounds = 3000 * (uint32_t)(times != NULL ? strtoul(times, NULL, 10) : 1);
+    struct bench b;
+    static char bytes[4096];
+    bench_open(&b);
+    fill_server(&b);
+    attach(&b, NULL);
+    connect_live(&b);
+    for (uint32_t i = 0; i < rounds; i++) {
+        uint64_t r = (i + 1) * 0x9e3779b97f4a7c15u;
+        r ^= r >> 29;
+        size_t len = some_frame(&b, (uint32_t)(r >> 40), bytes, sizeof bytes);
+        for (uint32_t k = 0; k < r % 3; k++)
+            bytes[(r >> (8 + k)) % len] ^= (char)(1u << (r >> k) % 8);
+        session_receive(b.s, bytes, len, b.now);
+        if (i % 5 == 0) type_and_send(&b, 0, "x");
+        b.now += 50;
+        session_tick(b.s, b.now);
+        if (i % 50 != 49 && b.closed[0] == '\0') continue;
+        syn_doc_check(b.doc);
+        b.closed[0] = '\0';
+        session_disconnected(b.s, b.now);
+        session_retry_now(b.s, b.now);
+        session_connected(b.s, b.now);
+        welcome(&b, 0);
+        opened(&b, 1, 0, 0);
+        forget_sent(&b);
+        syn_changes_free(NULL, b.branch);
+        b.branch = NULL;
+    }
+    bench_close(&b);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("session");
@@ -968,6 +1042,7 @@ int main(void)
     tcase_add_test(tc, closed_documents);
     tcase_add_test(tc, a_server_that_errs);
     tcase_add_test(tc, presence_both_ways);
+    tcase_add_test(tc, hostile_bytes);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
