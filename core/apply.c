@@ -14,6 +14,7 @@ struct reader {
     uint32_t op, op_done; /* events taken of ops[op] */
     uint32_t dep, key, value, ext;
     size_t text;
+    bool ascii; /* the text is: bytes are scalars */
 };
 
 /* Some events of one op, with what they take. */
@@ -88,7 +89,7 @@ static syn_err check_ops(syn_doc *doc, const syn_changes *set, struct totals *su
     return SYN_OK;
 }
 
-static syn_err check_shape(syn_doc *doc, const syn_changes *set)
+static syn_err check_shape(syn_doc *doc, const syn_changes *set, bool *ascii)
 {
     struct totals sum = {0};
     uint64_t run_events = 0, deps = 0;
@@ -110,8 +111,9 @@ static syn_err check_shape(syn_doc *doc, const syn_changes *set)
         if (set->peers[i] == 0) return doc_refuse(doc, SYN_EMALFORMED, "peer 0");
     if (run_events != sum.events || deps != set->dep_count)
         return doc_refuse(doc, SYN_EMALFORMED, "runs and operations do not cover the same events");
-    if (!utf8_valid(set->text.data, set->text.len, &scalars))
+    if (!utf8_check(set->text.data, set->text.len, &scalars))
         return doc_refuse(doc, SYN_EUTF8, "the text is not valid UTF-8");
+    *ascii = scalars == set->text.len;
     if (scalars != sum.text || sum.keys != set->key_count || sum.values != set->value_count ||
         sum.ext != set->ext_count || set->node_count != 0)
         return doc_refuse(doc, SYN_EMALFORMED, "operations take more or less than is there");
@@ -139,7 +141,9 @@ static struct taken take(struct reader *reader, uint32_t most)
     if (op->kind == OP_TEXT_INSERT) {
         taken.text.data = reader->set->text.data + reader->text;
         taken.text.len =
-            utf8_offset(taken.text.data, reader->set->text.len - reader->text, taken.len);
+            reader->ascii
+                ? taken.len
+                : utf8_offset(taken.text.data, reader->set->text.len - reader->text, taken.len);
         reader->text += taken.text.len;
     }
     if (takes_key(op->kind)) reader->key += taken.len;
@@ -190,6 +194,27 @@ static syn_err resolve_by_event(syn_doc *doc, const syn_changes *set,
     return SYN_OK;
 }
 
+/* A root, which mostly is the one that the last set named. */
+static syn_err resolve_root(syn_doc *doc, const struct change_container *entry, syn_obj *obj)
+{
+    uint32_t name;
+    if (doc->last_root < doc->all.list.n) {
+        const struct container_id *id = &container_at(&doc->all, doc->last_root)->id;
+        if (id->form == CONTAINER_ROOT && id->kind == entry->kind &&
+            str_equal(names_get(&doc->names, id->a), entry->name)) {
+            *obj = doc->last_root;
+            return SYN_OK;
+        }
+    }
+    syn_err err = check_root_name(doc, entry->name);
+    if (err == SYN_OK) err = names_add(&doc->names, &doc->mem, entry->name, &name);
+    if (err != SYN_OK) return err;
+    struct container_id id = {CONTAINER_ROOT, entry->kind, name, 0};
+    err = containers_add(&doc->all, &doc->mem, id, obj);
+    if (err == SYN_OK) doc->last_root = *obj;
+    return err;
+}
+
 /* Makes entry `index` of the set's table known; the entries of its parents are. */
 static syn_err resolve_entry(syn_doc *doc, const syn_changes *set, uint32_t index)
 {
@@ -199,13 +224,8 @@ static syn_err resolve_entry(syn_doc *doc, const syn_changes *set, uint32_t inde
     if (entry->kind > SYN_TREE && entry->kind < 16)
         return doc_refuse(doc, SYN_EMALFORMED, "container kind %u is reserved", entry->kind);
     switch (entry->form) {
-    case CONTAINER_ROOT: {
-        syn_err err = check_root_name(doc, entry->name);
-        if (err == SYN_OK) err = names_add(&doc->names, &doc->mem, entry->name, &name);
-        if (err != SYN_OK) return err;
-        struct container_id id = {CONTAINER_ROOT, entry->kind, name, 0};
-        return containers_add(&doc->all, &doc->mem, id, obj);
-    }
+    case CONTAINER_ROOT:
+        return resolve_root(doc, entry, obj);
     case CONTAINER_BY_EVENT:
         return resolve_by_event(doc, set, entry, obj);
     default: {
@@ -360,8 +380,7 @@ static syn_err push_content(syn_doc *doc, const syn_changes *set, const struct t
     uint32_t kind = taken->op->kind;
     if (kind >= OP_FIRST_UNKNOWN) return push_unknown(doc, set, taken);
     if (kind == OP_TEXT_INSERT) {
-        uint32_t off;
-        push_bytes(doc, taken->text, &off);
+        oplog_push_text(&doc->log, taken->text);
         doc->log.wide |= taken->text.len != taken->len;
     }
     return op_takes_args(kind) ? push_args(doc, set, taken, obj, agent, seq) : SYN_OK;
@@ -372,9 +391,9 @@ static syn_err add_events(syn_doc *doc, const syn_changes *set, const struct tak
                           const struct incoming *in, lv_t lv, bool joins)
 {
     syn_obj obj = SYN_NO_OBJ;
-    uint32_t kind = taken->op->kind, agent, seq;
+    uint32_t kind = taken->op->kind;
+    uint32_t seq = in->run->seq + in->run->len - (graph_len(doc->graph) - lv);
     doc->fault.op_run = taken->index + 1;
-    graph_id(doc->graph, lv, &agent, &seq);
     syn_err err = SYN_OK;
     if (kind != OP_NOTHING) {
         err = resolve(doc, set, taken->op->container, &obj);
@@ -387,7 +406,7 @@ static syn_err add_events(syn_doc *doc, const syn_changes *set, const struct tak
     bool args = kind < OP_FIRST_UNKNOWN && op_takes_args(kind);
     if (err == SYN_OK) err = doc_reserve_append(doc, obj, taken->text.len, args ? taken->len : 1);
     uint32_t at = kind == OP_TEXT_INSERT ? doc->log.text.n : doc->log.args.n;
-    if (err == SYN_OK) err = push_content(doc, set, taken, obj, agent, seq);
+    if (err == SYN_OK) err = push_content(doc, set, taken, obj, in->agent, seq);
     if (err != SYN_OK) return err;
     uint32_t stored = kind >= OP_FIRST_UNKNOWN ? OP_FIRST_UNKNOWN : kind;
     uint32_t pos =
@@ -465,11 +484,24 @@ static bool parents_are_all(const syn_doc *doc)
            (count == 0 || memcmp(frontier, doc->parents.at, count * sizeof *frontier) == 0);
 }
 
+/* The usual run: its peer goes on, and nobody else has written since. */
+static inline bool extends_last(syn_doc *doc, const struct incoming *in)
+{
+    const struct change_run *run = in->run;
+    return in->known == 0 && !run->explicit_parents && in->agent != AGENT_NONE && run->seq > 0 &&
+           run->seq == graph_agent_next(doc->graph, in->agent) &&
+           graph_extend(doc->graph, in->agent, run->len);
+}
+
 /* Puts the new events of the run into the graph. */
 static syn_err push_run(syn_doc *doc, const struct reader *reader, struct incoming *in, bool *joins)
 {
     syn_err err = SYN_OK;
     uint32_t len = in->run->len - in->known, seq = in->run->seq + in->known, heads;
+    if (len <= doc->max_events - graph_len(doc->graph) && extends_last(doc, in)) {
+        in->fast = *joins = true;
+        return SYN_OK;
+    }
     if (in->known > 0) {
         doc->parents.n = 0;
         err = array_reserve(&doc->mem, &doc->parents, 1);
@@ -676,7 +708,7 @@ syn_err apply_set(syn_doc *doc, const syn_changes *set, syn_applied *out)
     struct reader reader = {.set = set};
     doc->fault = (syn_fault){0};
     *out = (syn_applied){0};
-    syn_err err = check_shape(doc, set);
+    syn_err err = check_shape(doc, set, &reader.ascii);
     if (err != SYN_OK) return err;
     doc->resolved.n = 0;
     err = array_reserve(&doc->mem, &doc->resolved, set->container_count);
