@@ -47,8 +47,8 @@ syn_err mem_reserve(const syn_mem *mem, void **at, uint32_t *cap, uint64_t need,
         uint32_t n, cap;                                                                           \
     }
 
-/* Makes room for `more` entries beyond n.  After SYN_OK that many pushes cannot fail.  The usual case, room
- * is there, is decided in place: every keystroke asks several times. */
+/* Makes room for `more` entries beyond n.  After SYN_OK that many pushes cannot fail.  The usual
+ * case, room is there, is decided in place: every keystroke asks several times. */
 #define array_reserve(mem, a, more)                                                                \
     ((uint64_t)(a)->n + (more) <= (a)->cap                                                         \
          ? SYN_OK                                                                                  \

@@ -38,7 +38,8 @@ typedef struct {
     /* Sign-in: who is it?  Answer with syn_auth_accept or syn_auth_refuse, now or later, from any
      * thread. NULL: the shared secret decides, or everyone is "anonymous". */
     void (*authenticate)(void *user, syn_auth_request *request, syn_str token);
-    /* Rights of a user on a document: bits SYN_MAY_*.  NULL: everyone may read, write and create. */
+    /* Rights of a user on a document: bits SYN_MAY_*.  NULL: everyone may read, write and create.
+     */
     uint32_t (*authorise)(void *user, syn_str who, syn_str document);
     /* A document got new events, all on disk: look at `doc` (read only) during the call. */
     void (*changed)(void *user, syn_str document, const syn_doc *doc);
