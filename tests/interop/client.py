@@ -329,6 +329,7 @@ class Channel:
 class Connection:
     def __init__(self, url, features=PACKED | DIGEST):
         self.url, self.features = url, features
+        self.socket = None
         self.welcome = None
         self.error = None
         self.channels = {}
@@ -445,6 +446,8 @@ async def end_all():
     """Ends what a test left open."""
     for connection in CONNECTIONS:
         connection.end()
+        if connection.socket:
+            connection.tasks.append(asyncio.ensure_future(connection.socket.close()))
     tasks = [task for connection in CONNECTIONS for task in connection.tasks]
     await asyncio.gather(*tasks, return_exceptions=True)
     CONNECTIONS.clear()

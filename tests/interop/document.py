@@ -509,10 +509,10 @@ class Document:
                         reg_lamport=(entry.reg_lamport, 0), reg_gone=(entry.reg_gone, False))
         values = read_values(entry.values, rows)
         keys = column(entry.keys, rows, b"")
-        elements = []
+        elements, was_set = [], set(entry.set_slot)
         for row, (index, seq, lamport, gone) in enumerate(zip(*columns)):
             ident = (peers[index], seq)
-            if values[row][0] == CHILD:
+            if values[row][0] == CHILD and entry.offset + row not in was_set:
                 self.children[ident] = values[row][1]
             if container[1] == MAP:
                 write = Write(lamport, ident[0], seq, 0, None if gone else values[row])
