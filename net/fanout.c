@@ -114,17 +114,23 @@ static void send_body(struct channel *ch, syn_str body)
     conn_send(ch->conn, (syn_str){h->prefix.data, h->prefix.len}, body);
 }
 
-/* Who answers for each peer of the set, for readers that asked (Open.authors). */
+/* Who answers for each peer of the set, for readers that asked (Open.authors).  Reading a peer may
+ * add its user to the room's and move them all, so names are borrowed only when all are read. */
 static syn_err name_authors(struct room *room, syn_changes *set, syn_str **out)
 {
-    *out = calloc(set->peer_count != 0 ? set->peer_count : 1, sizeof **out);
-    if (*out == NULL) return SYN_ENOMEM;
-    for (uint32_t i = 0; i < set->peer_count; i++) {
+    uint32_t count = set->peer_count;
+    uint32_t *users = calloc(count + 1u, sizeof *users);
+    *out = calloc(count + 1u, sizeof **out);
+    syn_err err = users != NULL && *out != NULL ? SYN_OK : SYN_ENOMEM;
+    for (uint32_t i = 0; !err && i < count; i++) {
         struct room_peer peer;
-        syn_err err = room_peer_read(room, set->peers[i], &peer);
-        if (err) return err;
-        if (peer.user != 0) (*out)[i] = syn_s(room->users[peer.user].name);
+        err = room_peer_read(room, set->peers[i], &peer);
+        users[i] = peer.user;
     }
+    for (uint32_t i = 0; !err && i < count; i++)
+        if (users[i] != 0) (*out)[i] = syn_s(room->users[users[i]].name);
+    free(users);
+    if (err) return err;
     set->author = *out;
     return SYN_OK;
 }

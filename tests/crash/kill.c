@@ -59,7 +59,7 @@ static const char *doc_name(int d)
 static void path_in(const char *folder, const char *name, char *out, size_t cap)
 {
     int len = snprintf(out, cap, "%s/%s", folder, name);
-    if (len < 0 || (size_t)len >= cap) fail("%s/%s: too long", folder, name);
+    if (len < 0 || (size_t)len >= cap) give_up("%s/%s: too long", folder, name);
 }
 
 static void writer_file(const struct world *w, int writer, char *out, size_t cap)
@@ -79,11 +79,11 @@ static void start_server(struct world *w)
         (char *)(uintptr_t)w->program, "serve", "--listen", w->listen, "--data", w->data, NULL};
     w->server = process_start(argv, w->log);
     while (line.len == 0 || memchr(line.data, '\n', line.len) == NULL)
-        if (!process_read(&w->server, &line, 1000)) fail("serve does not start; see %s", w->log);
-    if (syn_buf_append(&line, "", 1) != SYN_OK) fail("no memory");
+        if (!process_read(&w->server, &line, 1000)) give_up("serve does not start; see %s", w->log);
+    if (syn_buf_append(&line, "", 1) != SYN_OK) give_up("no memory");
     unsigned port = 0;
     if (sscanf((const char *)line.data, "syncline: ready ws://127.0.0.1:%u", &port) != 1)
-        fail("serve says %s", (const char *)line.data);
+        give_up("serve says %s", (const char *)line.data);
     (void)snprintf(w->listen, sizeof w->listen, "127.0.0.1:%u", port);
     (void)snprintf(w->url, sizeof w->url, "ws://127.0.0.1:%u", port);
     syn_buf_free(&line);
@@ -95,7 +95,8 @@ static void check_file(const struct world *w, const char *file)
     syn_buf out = {0};
     char *argv[] = {(char *)(uintptr_t)w->program, "fsck", (char *)(uintptr_t)file, NULL};
     int status = process_run(argv, w->log, &out);
-    if (status != 0) fail("fsck %s: status %d: %.*s", file, status, (int)out.len, (char *)out.data);
+    if (status != 0)
+        give_up("fsck %s: status %d: %.*s", file, status, (int)out.len, (char *)out.data);
     syn_buf_free(&out);
 }
 
@@ -103,11 +104,12 @@ static void check_file(const struct world *w, const char *file)
 static char *get_json(const struct world *w, const char *target, int d)
 {
     syn_buf out = {0};
-    char *argv[] = {(char *)(uintptr_t)w->program, "get", (char *)(uintptr_t)target,
-                    (char *)(uintptr_t)doc_name(d), NULL};
+    char *argv[] = {
+        (char *)(uintptr_t)w->program,  "get", "--timeout", "120", (char *)(uintptr_t)target,
+        (char *)(uintptr_t)doc_name(d), NULL};
     int status = process_run(argv, w->log, &out);
-    if (status > 1) fail("get %s: status %d", target, status);
-    if (syn_buf_append(&out, "", 1) != SYN_OK) fail("no memory");
+    if (status > 1) give_up("get %s: status %d", target, status);
+    if (syn_buf_append(&out, "", 1) != SYN_OK) give_up("no memory");
     if (status == 1) out.data[0] = '\0';
     return (char *)out.data;
 }
@@ -125,7 +127,7 @@ static syn_client *open_client(const char *url, const char *file)
     config.backoff_min_ms = 5;
     config.backoff_max_ms = 40;
     syn_err err = syn_client_new(&client, &config, detail);
-    if (err != SYN_OK) fail("client %s: %s: %s", file, syn_strerror(err), detail);
+    if (err != SYN_OK) give_up("client %s: %s: %s", file, syn_strerror(err), detail);
     return client;
 }
 
@@ -133,7 +135,7 @@ static void open_docs(struct writer *writer)
 {
     for (int d = 0; d < DOCS; d++) {
         syn_err err = syn_client_open(writer->client, syn_s(doc_name(d)), &writer->docs[d]);
-        if (err != SYN_OK) fail("open: %s", syn_strerror(err));
+        if (err != SYN_OK) give_up("open: %s", syn_strerror(err));
     }
 }
 
@@ -148,7 +150,7 @@ static void start_writers(struct world *w)
         open_docs(writer);
         for (int d = 0; d < DOCS; d++) {
             writer->tracks[d].upto = calloc(EDITS_MAX, sizeof(uint32_t));
-            if (writer->tracks[d].upto == NULL) fail("no memory");
+            if (writer->tracks[d].upto == NULL) give_up("no memory");
         }
     }
 }
@@ -169,7 +171,7 @@ static uint32_t promised(struct writer *writer, int d)
     struct track *track = &writer->tracks[d];
     syn_unsaved unsaved = syn_client_unsaved(writer->docs[d]);
     if (unsaved.events > track->events)
-        fail("%u events unsaved of %u", unsaved.events, track->events);
+        give_up("%u events unsaved of %u", unsaved.events, track->events);
     uint32_t saved = track->events - unsaved.events;
     while (track->promised < track->made && track->upto[track->promised] <= saved)
         track->promised++;
@@ -245,7 +247,7 @@ static int be_last(const char *url, const char *file)
     open_docs(&writer);
     for (int d = 0; d < DOCS; d++) {
         syn_err err = syn_client_wait(writer.docs[d], WAIT_MS);
-        if (err != SYN_OK) fail("the last writer: %s", syn_strerror(err));
+        if (err != SYN_OK) give_up("the last writer: %s", syn_strerror(err));
     }
     syn_client_free(writer.client);
     return 0;
@@ -275,7 +277,7 @@ static void hear_child(struct world *w)
         const char *end = memchr(line, '\n', w->child_said.len - w->child_read);
         if (end == NULL) return;
         if (sscanf(line, "%15s %d %u", what, &d, &edits) != 3 || d < 0 || d >= DOCS)
-            fail("the writer says %.40s", line);
+            give_up("the writer says %.40s", line);
         if (strcmp(what, "rest") == 0)
             w->child_rest[writer][d] = edits;
         else
@@ -297,8 +299,8 @@ static void kill_child(struct world *w)
         char *json = get_json(w, w->child_file, d);
         seen_read(json, w->child_file, &seen);
         if (seen.edits[writer] < w->child_rest[writer][d])
-            fail("%s: writer %u had %u edits of %s in its file, and %u are there", w->child_file,
-                 writer, w->child_rest[writer][d], doc_name(d), seen.edits[writer]);
+            give_up("%s: writer %u had %u edits of %s in its file, and %u are there", w->child_file,
+                    writer, w->child_rest[writer][d], doc_name(d), seen.edits[writer]);
         free(json);
     }
     if (w->child_kills % 5 == 0) check_file(w, w->child_file);
@@ -314,15 +316,15 @@ static void check_promises(struct world *w, const char *json, const char *where,
     seen_read(json, where, &seen);
     for (uint32_t i = 0; i < LOCAL; i++) {
         if (seen.edits[i] < least[i])
-            fail("%s, %s: writer %u saw %u edits acknowledged, %u are there", where, doc_name(d), i,
-                 least[i], seen.edits[i]);
+            give_up("%s, %s: writer %u saw %u edits acknowledged, %u are there", where, doc_name(d),
+                    i, least[i], seen.edits[i]);
         if (seen.edits[i] > w->writers[i].tracks[d].made)
-            fail("%s: more of writer %u than he made", where, i);
+            give_up("%s: more of writer %u than he made", where, i);
     }
     for (uint32_t i = FIRST_CHILD; i < FIRST_CHILD + w->children; i++)
         if (seen.edits[i] < w->child_saved[i][d])
-            fail("%s, %s: writer %u saw %u edits acknowledged, %u are there", where, doc_name(d), i,
-                 w->child_saved[i][d], seen.edits[i]);
+            give_up("%s, %s: writer %u saw %u edits acknowledged, %u are there", where, doc_name(d),
+                    i, w->child_saved[i][d], seen.edits[i]);
 }
 
 static void note_promises(struct world *w, uint32_t least[DOCS][LOCAL])
@@ -358,7 +360,7 @@ static void write_for_a_while(struct world *w)
         write_one(&w->writers[number], number, (int)below(&w->random, DOCS), &w->random);
         (void)usleep(below(&w->random, 1500));
         if (w->child.pid != 0 && !process_read(&w->child, &w->child_said, 0))
-            fail("the writer process ended by itself");
+            give_up("the writer process ended by itself");
     }
 }
 
@@ -367,9 +369,12 @@ static void one_round(struct world *w)
     bool wait = !one_in(&w->random, 4); /* else: while the clients still come back */
     uint64_t before = promised_all(w);
     if (w->child.pid == 0) start_child(w);
-    do {
-        write_for_a_while(w);
-    } while (wait && promised_all(w) == before);
+    write_for_a_while(w);
+    for (int ms = 0; wait && promised_all(w) == before; ms++) {
+        if (ms > WAIT_MS) give_up("nothing was acknowledged for %d s", WAIT_MS / 1000);
+        (void)usleep(1000);
+    }
+    if (wait) write_for_a_while(w);
     if (one_in(&w->random, 3)) kill_child(w);
     process_kill(&w->server, NULL);
     w->server_kills++;
@@ -413,7 +418,7 @@ static void read_version(struct writer *writer, int d, struct version *out)
     }
     if (!err) err = syn_buf_append(&out->json, "", 1);
     if (!err) err = syn_buf_append(&out->heads, "", 1);
-    if (err) fail("reading a document: %s", syn_strerror(err));
+    if (err) give_up("reading a document: %s", syn_strerror(err));
 }
 
 static bool same_version(const struct version *a, const struct version *b)
@@ -430,10 +435,10 @@ static void wait_equal(struct world *w, struct writer *writer, int d, struct ver
         read_version(writer, d, &have);
         bool same = same_version(want, &have);
         if (same && strcmp((char *)want->json.data, (char *)have.json.data) != 0)
-            fail("%s: equal versions, different contents", doc_name(d));
+            give_up("%s: equal versions, different contents", doc_name(d));
         if (!same && ms * 20 > WAIT_MS)
-            fail("%s: heads %s and %s", doc_name(d), (char *)want->heads.data,
-                 (char *)have.heads.data);
+            give_up("%s: heads %s and %s", doc_name(d), (char *)want->heads.data,
+                    (char *)have.heads.data);
         syn_buf_free(&have.json);
         syn_buf_free(&have.heads);
         if (same) return;
@@ -448,7 +453,8 @@ static void must_equal(const struct world *w, const char *target, int d, const c
 {
     char *json = get_json(w, target, d);
     json[strcspn(json, "\n")] = '\0';
-    if (strcmp(json, want) != 0) fail("%s: %s is not what the clients have", target, doc_name(d));
+    if (strcmp(json, want) != 0)
+        give_up("%s: %s is not what the clients have", target, doc_name(d));
     free(json);
 }
 
@@ -458,14 +464,14 @@ static void check_all_there(struct world *w, const char *json, int d)
     struct seen seen;
     for (int i = 0; i < LOCAL; i++) {
         all[i] = w->writers[i].tracks[d].made;
-        if (promised(&w->writers[i], d) != all[i]) fail("writer %d has unsaved edits", i);
+        if (promised(&w->writers[i], d) != all[i]) give_up("writer %d has unsaved edits", i);
     }
     check_promises(w, json, "in the end", d, all);
     seen_read(json, "in the end", &seen);
     for (uint32_t i = FIRST_CHILD; i < FIRST_CHILD + w->children; i++)
         if (seen.edits[i] < w->child_rest[i][d])
-            fail("writer %u, killed, had %u edits of %s in its file; %u reached the server", i,
-                 w->child_rest[i][d], doc_name(d), seen.edits[i]);
+            give_up("writer %u, killed, had %u edits of %s in its file; %u reached the server", i,
+                    w->child_rest[i][d], doc_name(d), seen.edits[i]);
 }
 
 static void settle(struct world *w)
@@ -476,9 +482,9 @@ static void settle(struct world *w)
     for (int i = 0; i < LOCAL; i++)
         for (int d = 0; d < DOCS; d++) {
             syn_err err = syn_client_wait(w->writers[i].docs[d], WAIT_MS);
-            if (err != SYN_OK) fail("writer %d: %s", i, syn_strerror(err));
+            if (err != SYN_OK) give_up("writer %d: %s", i, syn_strerror(err));
         }
-    if (process_run(argv, NULL, &out) != 0) fail("the last writer failed");
+    if (process_run(argv, NULL, &out) != 0) give_up("the last writer failed");
     syn_buf_free(&out);
 }
 
@@ -515,7 +521,7 @@ static void run(const char *self, const char *program, uint32_t kills, uint32_t 
     struct world *w = &world;
     *w = (struct world){.random = random_seeded(seed), .program = program, .self = self};
     (void)snprintf(w->folder, sizeof w->folder, "/tmp/syn-kill-XXXXXX");
-    if (mkdtemp(w->folder) == NULL) fail("%s: %s", w->folder, strerror(errno));
+    if (mkdtemp(w->folder) == NULL) give_up("%s: %s", w->folder, strerror(errno));
     process_context(w->folder, seed);
     path_in(w->folder, "server.db", w->data, sizeof w->data);
     path_in(w->folder, "log", w->log, sizeof w->log);
@@ -528,12 +534,12 @@ static void run(const char *self, const char *program, uint32_t kills, uint32_t 
     while (w->server_kills < kills) one_round(w);
     uint64_t at_kills = w->acked_at_kills;
     finish(w);
-    if (w->seen_rounds < kills / 2) fail("only %u rounds under load", w->seen_rounds);
+    if (w->seen_rounds < kills / 2) give_up("only %u rounds under load", w->seen_rounds);
     for (int i = 0; i < LOCAL; i++)
         for (int d = 0; d < DOCS; d++) free(w->writers[i].tracks[d].upto);
     syn_buf_free(&w->child_said);
     char *argv[] = {"/bin/rm", "-rf", w->folder, NULL};
-    if (process_run(argv, NULL, NULL) != 0) fail("cannot remove %s", w->folder);
+    if (process_run(argv, NULL, NULL) != 0) give_up("cannot remove %s", w->folder);
     printf("passed: %u kills of the server, %u of a client, %" PRIu64 " edits checked\n",
            w->server_kills, w->child_kills, at_kills);
 }

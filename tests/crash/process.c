@@ -22,7 +22,7 @@ void process_context(const char *folder, uint32_t seed)
     context_seed = seed;
 }
 
-void fail(const char *format, ...)
+void give_up(const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -51,9 +51,9 @@ struct process process_start(char *const *argv, const char *log)
 {
     int ends[2];
     struct process p = {0};
-    if (pipe2(ends, O_CLOEXEC) != 0) fail("pipe: %s", strerror(errno));
+    if (pipe2(ends, O_CLOEXEC) != 0) give_up("pipe: %s", strerror(errno));
     p.pid = fork();
-    if (p.pid < 0) fail("fork: %s", strerror(errno));
+    if (p.pid < 0) give_up("fork: %s", strerror(errno));
     if (p.pid == 0) become(argv, log, ends[1]);
     (void)close(ends[1]);
     p.out = ends[0];
@@ -65,7 +65,7 @@ int process_wait(struct process *p)
 {
     int status = 0;
     while (waitpid(p->pid, &status, 0) < 0)
-        if (errno != EINTR) fail("waitpid: %s", strerror(errno));
+        if (errno != EINTR) give_up("waitpid: %s", strerror(errno));
     (void)close(p->out);
     memset(p, 0, sizeof *p);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
@@ -78,7 +78,8 @@ void process_kill(struct process *p, syn_buf *last_words)
     while (last_words != NULL && process_read(p, last_words, 1000)) {
     }
     int status = process_wait(p);
-    if (status != 128 + SIGKILL) fail("a process ended by itself before it was killed: %d", status);
+    if (status != 128 + SIGKILL)
+        give_up("a process ended by itself before it was killed: %d", status);
 }
 
 bool process_read(struct process *p, syn_buf *out, int ms)
@@ -90,7 +91,7 @@ bool process_read(struct process *p, syn_buf *out, int ms)
         ssize_t n = read(p->out, bytes, sizeof bytes);
         if (n == 0) return false;
         if (n < 0) return errno == EAGAIN || errno == EINTR;
-        if (syn_buf_append(out, bytes, (size_t)n) != SYN_OK) fail("no memory");
+        if (syn_buf_append(out, bytes, (size_t)n) != SYN_OK) give_up("no memory");
     }
 }
 

@@ -10,7 +10,7 @@
 
 /* Says what is wrong (and, once set, with which seed and where the files lie) and exits with 1. */
 void process_context(const char *folder, uint32_t seed);
-void fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
+void give_up(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
 struct process {
     pid_t pid; /* 0: none */

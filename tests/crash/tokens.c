@@ -9,7 +9,7 @@
 
 static void need(syn_err err, const char *what)
 {
-    if (err != SYN_OK) fail("%s: %s", what, syn_strerror(err));
+    if (err != SYN_OK) give_up("%s: %s", what, syn_strerror(err));
 }
 
 /* ---- Making -----------------------------------------------------------------------------------
@@ -95,8 +95,8 @@ static void count_pairs(struct pair *pairs, size_t count, const char *where, str
     qsort(pairs, count, sizeof *pairs, by_value);
     for (size_t i = 0; i < count; i++) {
         uint32_t w = pairs[i].writer, n = pairs[i].n;
-        if (n < out->edits[w]) fail("%s: %u.%u is there twice", where, w, n);
-        if (n > out->edits[w]) fail("%s: %u.%u is there, %u is not", where, w, n, out->edits[w]);
+        if (n < out->edits[w]) give_up("%s: %u.%u is there twice", where, w, n);
+        if (n > out->edits[w]) give_up("%s: %u.%u is there, %u is not", where, w, n, out->edits[w]);
         out->edits[w]++;
     }
     out->total = count;
@@ -106,10 +106,10 @@ static void read_text(const char *text, const char *where, struct seen *out)
 {
     size_t count = 0, cap = strlen(text) / 4 + 1;
     struct pair *pairs = calloc(cap, sizeof *pairs);
-    if (pairs == NULL) fail("no memory");
+    if (pairs == NULL) give_up("no memory");
     while (*text != '\0') {
         const char *end = read_pair(text, &pairs[count++]);
-        if (end == NULL || *end != ';') fail("%s: a broken token: %.40s", where, text);
+        if (end == NULL || *end != ';') give_up("%s: a broken token: %.40s", where, text);
         text = end + 1;
     }
     count_pairs(pairs, count, where, out);
@@ -120,11 +120,11 @@ static void read_items(const json_t *items, const char *where, struct seen *out)
 {
     size_t count = json_array_size(items);
     struct pair *pairs = calloc(count + 1, sizeof *pairs);
-    if (pairs == NULL) fail("no memory");
+    if (pairs == NULL) give_up("no memory");
     for (size_t i = 0; i < count; i++) {
         const char *item = json_string_value(json_array_get(items, i));
         const char *end = item != NULL ? read_pair(item, &pairs[i]) : NULL;
-        if (end == NULL || *end != '\0') fail("%s: a broken item", where);
+        if (end == NULL || *end != '\0') give_up("%s: a broken item", where);
     }
     count_pairs(pairs, count, where, out);
     free(pairs);
@@ -137,7 +137,7 @@ void seen_read(const char *json, const char *where, struct seen *out)
     json_error_t error;
     uint32_t writers = 0;
     json_t *root = json_loads(json[0] != '\0' ? json : "{}", 0, &error);
-    if (root == NULL) fail("%s: not JSON: %s: %.80s", where, error.text, json);
+    if (root == NULL) give_up("%s: not JSON: %s: %.80s", where, error.text, json);
     const char *text = json_string_value(json_object_get(root, ""));
     read_text(text != NULL ? text : "", where, out);
     read_items(json_object_get(root, "items"), where, &items);
@@ -145,10 +145,10 @@ void seen_read(const char *json, const char *where, struct seen *out)
     for (uint32_t w = 0; w < WRITERS_MAX; w++) {
         uint32_t have = out->edits[w];
         if (items.edits[w] > have || items.edits[w] + 1 < have)
-            fail("%s: writer %u has %u tokens and %u items", where, w, have, items.edits[w]);
+            give_up("%s: writer %u has %u tokens and %u items", where, w, have, items.edits[w]);
         writers += have != 0;
     }
     if (count > items.total || count + writers < items.total)
-        fail("%s: %u items but a count of %u", where, (unsigned)items.total, (unsigned)count);
+        give_up("%s: %u items but a count of %u", where, (unsigned)items.total, (unsigned)count);
     json_decref(root);
 }

@@ -123,7 +123,7 @@ static void on_authenticate(void *user, uint64_t conn, syn_str token)
     if (token.len == 3)
         hub_refused(w->hub, conn, syn_s("no"), w->now);
     else if (token.len != 2) /* 2: answered never */
-        hub_signed_in(w->hub, conn, token.len != 0 ? token : syn_s("anonymous"), 0, w->now);
+        hub_signed_in(w->hub, conn, syn_s(token.len == 1 ? "a" : "anonymous"), 0, w->now);
 }
 
 /* ---- Frames -----------------------------------------------------------------------------------
