@@ -109,21 +109,24 @@ const struct graph_run *graph_run_at(const struct graph *g, uint32_t index)
     return &g->runs.at[index];
 }
 
+/* Galloping from the last hit, for questions come close to one another. */
 uint32_t graph_run_of(const struct graph *g, lv_t lv)
 {
     assert(lv < graph_len(g));
-    uint32_t low = 0, high = g->runs.n, hit = g->scratch->run;
-    if (hit < high) {
-        const struct graph_run *run = &g->runs.at[hit];
-        if (lv >= run->lv && lv < run->end) return hit;
-        if (lv < run->lv)
-            high = hit;
-        else
-            low = hit + 1;
+    const struct graph_run *runs = g->runs.at;
+    uint32_t n = g->runs.n, hit = g->scratch->run < n ? g->scratch->run : n - 1;
+    uint32_t low = hit, high = hit + 1; /* in the end one of [low, high) is it */
+    for (uint32_t step = 1; lv < runs[low].lv; step *= 2) {
+        high = low;
+        low = low > step ? low - step : 0;
+    }
+    for (uint32_t step = 1; high < n && lv >= runs[high].lv; step *= 2) {
+        low = high;
+        high = n - high > step ? high + step : n;
     }
     while (high - low > 1) {
         uint32_t mid = low + (high - low) / 2;
-        if (g->runs.at[mid].lv <= lv)
+        if (runs[mid].lv <= lv)
             low = mid;
         else
             high = mid;

@@ -227,7 +227,8 @@ syn_err merge_prepare(struct sequence_merge *merge, const struct merge_source *s
     lv_t previous;
     uint32_t count = graph_parents(source->graph, piece->from, &parents, &previous);
     syn_err err = choose_window(merge, source, parents, count);
-    uint32_t index = first_run_above(source, merge->fed);
+    bool all_fed = merge->fed == piece->from; /* as it is within one change: no search */
+    uint32_t index = all_fed ? source->run_count : first_run_above(source, merge->fed);
     for (; err == SYN_OK && index < source->run_count; index++) {
         const struct op_run *run = &source->log->runs.at[source->runs[index]];
         lv_t from = run->lv > merge->fed ? run->lv : merge->fed;

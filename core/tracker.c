@@ -197,25 +197,50 @@ static void pending_add(struct tracker *t, struct pending *p, uint32_t leaf, str
     sums_add(&p->diff, diff);
 }
 
-/* Elements [id, id+len) count one step up or down. */
+/* `len` elements of the record, from its element `off` on, count one step up or down. */
+static syn_err shift_record(struct tracker *t, struct pending *p, struct at at, uint32_t off,
+                            uint32_t len, bool up)
+{
+    if (len < t->leaves.at[at.leaf].len[at.idx]) {
+        syn_err err = tree_reserve(t);
+        if (err != SYN_OK) return err;
+        at = tree_isolate(t, at, off, len);
+    }
+    uint32_t state = t->leaves.at[at.leaf].state[at.idx];
+    assert(up || (state & COUNT) != NYI);
+    pending_add(t, p, at.leaf, tree_set_state(t, at, up ? state + 1 : state - 1));
+    return SYN_OK;
+}
+
+/* The same of elements [id, id+len), which deletes took from any records. */
 static syn_err shift_elements(struct tracker *t, struct pending *p, uint32_t id, uint32_t len,
                               bool up)
 {
-    while (len > 0) {
-        syn_err err = tree_reserve(t);
-        if (err != SYN_OK) return err;
+    syn_err err = SYN_OK;
+    while (err == SYN_OK && len > 0) {
         struct at at = tree_locate(t, id);
         const struct leaf *leaf = &t->leaves.at[at.leaf];
         uint32_t off = id - leaf->id[at.idx], room = leaf->len[at.idx] - off;
         uint32_t n = len < room ? len : room;
-        at = tree_isolate(t, at, off, n);
-        uint32_t state = t->leaves.at[at.leaf].state[at.idx];
-        assert(up || (state & COUNT) != NYI);
-        pending_add(t, p, at.leaf, tree_set_state(t, at, up ? state + 1 : state - 1));
+        err = shift_record(t, p, at, off, n, up);
         id += n;
         len -= n;
     }
-    return SYN_OK;
+    return err;
+}
+
+/* Events [id, next), all of what starts at or before id and nothing else. */
+static syn_err shift_started(struct tracker *t, struct pending *p, uint32_t id, uint32_t next,
+                             bool up)
+{
+    uint32_t start, n = next - id;
+    const struct page *page = ids_start_before(t, id, &start);
+    uint32_t slot = start % PAGE, target = page->target[slot];
+    if ((page->deletes[slot / 64] & bit(slot)) == 0)
+        return shift_record(t, p, tree_find_start(t, target, start), id - start, n, up);
+    if (target == NONE) return SYN_OK; /* a set */
+    bool back = (page->back[slot / 64] & bit(slot)) != 0;
+    return shift_elements(t, p, back ? target - (next - 1 - start) : target + (id - start), n, up);
 }
 
 static syn_err shift_events(struct tracker *t, uint32_t id, uint32_t len, bool up)
@@ -227,15 +252,8 @@ static syn_err shift_events(struct tracker *t, uint32_t id, uint32_t len, bool u
     struct pending pending = {.leaf = NONE};
     syn_err err = SYN_OK;
     while (err == SYN_OK && id < end) {
-        uint32_t start, next = ids_start_after(t, id, end), n = next - id;
-        const struct page *page = ids_start_before(t, id, &start);
-        uint32_t slot = start % PAGE, target = page->target[slot];
-        if ((page->deletes[slot / 64] & bit(slot)) == 0)
-            err = shift_elements(t, &pending, id, n, up);
-        else if (target != NONE && (page->back[slot / 64] & bit(slot)) != 0)
-            err = shift_elements(t, &pending, target - (next - 1 - start), n, up);
-        else if (target != NONE)
-            err = shift_elements(t, &pending, target + (id - start), n, up);
+        uint32_t next = ids_start_after(t, id, end);
+        err = shift_started(t, &pending, id, next, up);
         id = next;
     }
     pending_add(t, &pending, NONE, (struct sums){0});

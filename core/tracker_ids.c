@@ -39,8 +39,7 @@ static const struct page *page_before(const struct tracker *t, uint32_t p)
     return &t->pages.at[t->table.at[w * 64 + highest(word)] - 1];
 }
 
-/* The last start at or before id, and its page.  There is one: id 0 starts something. */
-const struct page *ids_start_before(const struct tracker *t, uint32_t id, uint32_t *start)
+const struct page *ids_start_below(const struct tracker *t, uint32_t id, uint32_t *start)
 {
     assert(id < t->next_id);
     uint32_t known = t->table.at[id / PAGE], s = NONE;

@@ -145,8 +145,18 @@ static inline struct sums node_sums(const struct node *node)
 
 /* Room in the id space for `more` ids from next_id on. */
 syn_err ids_reserve(struct tracker *t, uint32_t more);
-/* The last start at or before id, and its page.  There is one: id 0 starts something. */
-const struct page *ids_start_before(const struct tracker *t, uint32_t id, uint32_t *start);
+/* The last start before id, and its page.  There is one: id 0 starts something. */
+const struct page *ids_start_below(const struct tracker *t, uint32_t id, uint32_t *start);
+/* The last start at or before id: mostly the id itself. */
+static inline const struct page *ids_start_before(const struct tracker *t, uint32_t id,
+                                                  uint32_t *start)
+{
+    uint32_t known = t->table.at[id / PAGE], i = id % PAGE;
+    if (known == 0 || (t->pages.at[known - 1].start[i / 64] & bit(i)) == 0)
+        return ids_start_below(t, id, start);
+    *start = id;
+    return &t->pages.at[known - 1];
+}
 /* The first start after id, but at most limit. */
 uint32_t ids_start_after(const struct tracker *t, uint32_t id, uint32_t limit);
 void ids_put_record(struct tracker *t, uint32_t id, uint32_t leaf);
@@ -181,7 +191,22 @@ struct at tree_cut(struct tracker *t, struct at at, uint32_t off);
 /* Makes elements [off, off+len) of the record a record of their own, and returns it. */
 struct at tree_isolate(struct tracker *t, struct at at, uint32_t off, uint32_t len);
 /* Returns what that changes in the leaf's sums, which the caller passes on to tree_changed. */
-struct sums tree_set_state(struct tracker *t, struct at at, uint32_t state);
+static inline struct sums tree_set_state(struct tracker *t, struct at at, uint32_t state)
+{
+    struct leaf *leaf = &t->leaves.at[at.leaf];
+    uint32_t len = leaf->len[at.idx];
+    struct sums before = record_sums(len, leaf->state[at.idx]);
+    leaf->state[at.idx] = state;
+    return sums_minus(record_sums(len, state), before);
+}
+/* The record that starts with that id and is in that leaf. */
+static inline struct at tree_find_start(const struct tracker *t, uint32_t leaf, uint32_t id)
+{
+    uint32_t i = 0;
+    while (t->leaves.at[leaf].id[i] != id) i++;
+    assert(i < t->leaves.at[leaf].n);
+    return (struct at){leaf, i};
+}
 /* The record that the element is in. */
 struct at tree_locate(const struct tracker *t, uint32_t id);
 /* Where a gap is a record: the next one, which may be in the next leaf.  NONE: the end. */

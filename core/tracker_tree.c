@@ -220,16 +220,6 @@ struct at tree_isolate(struct tracker *t, struct at at, uint32_t off, uint32_t l
     return tree_cut(t, at, len);
 }
 
-/* Returns what that changes in the leaf's sums, which the caller passes on to tree_changed. */
-struct sums tree_set_state(struct tracker *t, struct at at, uint32_t state)
-{
-    struct leaf *leaf = &t->leaves.at[at.leaf];
-    uint32_t len = leaf->len[at.idx];
-    struct sums before = record_sums(len, leaf->state[at.idx]);
-    leaf->state[at.idx] = state;
-    return sums_minus(record_sums(len, state), before);
-}
-
 /* ---- Searching */
 
 /* The record that the element is in. */
@@ -237,12 +227,9 @@ struct at tree_locate(const struct tracker *t, uint32_t id)
 {
     uint32_t start;
     const struct page *page = ids_start_before(t, id, &start);
-    uint32_t i = 0, at = page->target[start % PAGE];
-    const struct leaf *leaf = &t->leaves.at[at];
-    while (leaf->id[i] != start) i++;
-    assert(i < leaf->n);
-    assert(id - start < leaf->len[i]);
-    return (struct at){at, i};
+    struct at at = tree_find_start(t, page->target[start % PAGE], start);
+    assert(id - start < t->leaves.at[at.leaf].len[at.idx]);
+    return at;
 }
 
 /* Where a gap is a record: the next one, which may be in the next leaf.  NONE: the end. */
