@@ -262,6 +262,7 @@ END_TEST
 struct waiting {
     atomic_int done, err;
     atomic_int changes;
+    _Atomic(syn_auth_request *) kept; /* a request that is answered when its connection has gone */
 };
 
 static syn_err type_hello(void *user, syn_doc *doc)
@@ -293,13 +294,16 @@ static void count_change(void *user, syn_str document, const syn_doc *doc)
     atomic_fetch_add(&waiting->changes, 1);
 }
 
-static void answer_later(void *user, syn_auth_request *request, syn_str token)
+/* ann comes in, bob does not, eve waits. */
+static void answer(void *user, syn_auth_request *request, syn_str token)
 {
-    (void)user;
+    struct waiting *waiting = user;
     if (token.len == 3 && memcmp(token.data, "ann", 3) == 0)
         syn_auth_accept(request, token, 60000);
-    else
+    else if (token.len == 3 && memcmp(token.data, "bob", 3) == 0)
         syn_auth_refuse(request, syn_s("who are you?"));
+    else
+        atomic_store(&waiting->kept, request);
 }
 
 static uint32_t rights(void *user, syn_str who, syn_str document)
@@ -315,7 +319,7 @@ START_TEST(embedded)
     syn_server_config config = SYN_SERVER_CONFIG_INIT;
     config.user = &waiting;
     config.changed = count_change;
-    config.authenticate = answer_later;
+    config.authenticate = answer;
     config.authorise = rights;
     config.log = no_log;
     syn_server *server = start_with(config);
@@ -331,6 +335,11 @@ START_TEST(embedded)
     raw_hello(fd, "eve");
     raw_hello(fd, "eve");
     expect_end(fd, CODE_MALFORMED, 1002);
+    ck_assert_ptr_nonnull(atomic_load(&waiting.kept));
+    syn_auth_accept(atomic_load(&waiting.kept), syn_s("eve"), 0);
+    fd = raw_websocket(syn_server_port(server));
+    raw_hello(fd, "bob");
+    expect_end(fd, CODE_UNAUTHENTICATED, 1008);
     fd = raw_websocket(syn_server_port(server));
     raw_hello(fd, "ann");
     ck_assert(raw_until(fd, FRAME_WELCOME));
