@@ -322,8 +322,11 @@ class Channel:
         bare.ClearField("author")
         canonical = write_changes(read_changes(bare))
         if canonical.SerializeToString() != bare.SerializeToString():
-            self.connection.complaints.append(
-                "Changes not canonical:\n%sshould be:\n%s" % (bare, canonical))
+            fields = [field.name for field in pb.Changes.DESCRIPTOR.fields
+                      if getattr(bare, field.name) != getattr(canonical, field.name)]
+            self.connection.complaints.append("Changes not canonical: " + "; ".join(
+                "%s %s instead of %s" % (name, list(getattr(bare, name)),
+                                         list(getattr(canonical, name))) for name in fields))
 
 
 class Connection:

@@ -509,7 +509,10 @@ class Document:
                         reg_lamport=(entry.reg_lamport, 0), reg_gone=(entry.reg_gone, False))
         values = read_values(entry.values, rows)
         keys = column(entry.keys, rows, b"")
-        elements, was_set = [], set(entry.set_slot)
+        sets = list(zip(*table(
+            len(entry.set_lamport), set_slot=(entry.set_slot, 0), set_peer=(entry.set_peer, 0),
+            set_seq=(entry.set_seq, 0), set_lamport=(entry.set_lamport, 0))))
+        elements, was_set = [], {slot for slot, _, _, _ in sets}
         for row, (index, seq, lamport, gone) in enumerate(zip(*columns)):
             ident = (peers[index], seq)
             if values[row][0] == CHILD and entry.offset + row not in was_set:
@@ -521,9 +524,7 @@ class Document:
                 require(not gone, "nothing moves in version 1")
                 elements.append(Element(ident, 0, values[row], lamport))
         if container[1] == LIST:
-            sets = table(len(entry.set_slot), set_peer=(entry.set_peer, 0),
-                         set_seq=(entry.set_seq, 0), set_lamport=(entry.set_lamport, 0))
-            for slot, index, seq, lamport in zip(entry.set_slot, *sets):
+            for slot, index, seq, lamport in sets:
                 element = elements[slot - entry.offset]
                 element.sets.append((lamport, peers[index], seq, element.value))
                 if element.value[0] == CHILD:

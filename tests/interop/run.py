@@ -18,7 +18,7 @@ import traceback
 import bad_input
 import changes as c
 import vectors
-from client import Replica, connect, end_all
+from client import Replica, connect, end_all, heads_of
 from document import Document
 from edits import Editor
 from schema import pb
@@ -110,6 +110,9 @@ class Room:
     async def compare_newcomer(self, what, first):
         reader = await self.enter(history=True)
         document = reader.replica.document
+        self.check(what + ": Opened has the heads, ordered",
+                   heads_of(reader.opened.version) == sorted(first.heads),
+                   (heads_of(reader.opened.version), sorted(first.heads)))
         ids = [step.id for step in reader.received]
         self.check(what + ": a newcomer gets every event once",
                    len(set(ids)) == len(ids) and set(document.numbers) == set(first.numbers),
@@ -323,8 +326,11 @@ async def snapshot_reader(check, room, number):
     what = "snapshot %d" % number
     check(what + ": plan", reader.opened.plan == pb.Opened.SNAPSHOT, reader.opened.plan)
     same = author.replica.document
+    different = [(key, value, reader.replica.document.plain().get(key))
+                 for key, value in same.plain().items()
+                 if value != reader.replica.document.plain().get(key)]
     check(what + ": the same document", reader.replica.document.json() == same.json(),
-          same.json() + "\n    " + reader.replica.document.json())
+          repr(different) + "\n    " + same.json() + "\n    " + reader.replica.document.json())
     editors = [Editor(channel.replica, room.rng.random()) for channel in room.channels]
     for _ in range(60):
         room.rng.choice(editors).step()
