@@ -16,9 +16,8 @@ syn_err tree_reserve(struct tracker *t)
 
 static uint32_t slot_of(const struct node *node, uint32_t child)
 {
-    uint32_t i = 0;
-    while (node->child[i] != child) i++;
-    assert(i < node->n);
+    uint32_t i = index_in(node->child, FAN, child);
+    assert(i < node->n && node->child[i] == child);
     return i;
 }
 
@@ -47,6 +46,7 @@ static uint32_t node_new(struct tracker *t, uint32_t level, uint32_t parent)
 {
     struct node *node = array_push(&t->nodes);
     node->n = 0;
+    memset(node->child, 0xff, sizeof node->child); /* NONE: see index_in */
     node->level = level;
     node->parent = parent;
     return t->nodes.n - 1;
@@ -132,6 +132,7 @@ static uint32_t leaf_split(struct tracker *t, uint32_t at, uint32_t keep)
 {
     struct leaf *b = array_push(&t->leaves), *a = &t->leaves.at[at];
     uint32_t right = t->leaves.n - 1, n = a->n - keep;
+    memset(b->id, 0xff, sizeof b->id); /* NONE: see index_in */
     memcpy(b->id, &a->id[keep], n * sizeof a->id[0]);
     memcpy(b->len, &a->len[keep], n * sizeof a->len[0]);
     memcpy(b->state, &a->state[keep], n * sizeof a->state[0]);
@@ -349,6 +350,7 @@ void tree_init(struct tracker *t)
 {
     struct leaf *leaf = array_push(&t->leaves);
     leaf->n = 0;
+    memset(leaf->id, 0xff, sizeof leaf->id);
     leaf->next = NONE;
     t->root = node_new(t, 0, NONE);
     node_put(t, t->root, 0, 0, (struct sums){0});

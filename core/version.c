@@ -27,21 +27,26 @@ static unsigned entry_flags(uint64_t e)
     return (unsigned)(e & 3);
 }
 
-static syn_err heap_push(const struct graph *g, uint64_t e)
+static syn_err heap_reserve(const struct graph *g, uint32_t more)
 {
-    struct graph_scratch *s = g->scratch;
-    syn_err err = array_reserve(g->mem, &s->heap, 1);
-    if (err != SYN_OK) return err;
-    uint32_t at = s->heap.n++;
-    while (at > 0 && s->heap.at[(at - 1) / 2] < e) {
-        s->heap.at[at] = s->heap.at[(at - 1) / 2];
-        at = (at - 1) / 2;
-    }
-    s->heap.at[at] = e;
-    return SYN_OK;
+    return array_reserve(g->mem, &g->scratch->heap, more);
 }
 
-static uint64_t heap_pop(const struct graph *g)
+/* Room is there. */
+static inline void heap_push(const struct graph *g, uint64_t e)
+{
+    struct graph_scratch *s = g->scratch;
+    assert(s->heap.n < s->heap.cap);
+    uint64_t *heap = s->heap.at;
+    uint32_t at = s->heap.n++;
+    while (at > 0 && heap[(at - 1) / 2] < e) {
+        heap[at] = heap[(at - 1) / 2];
+        at = (at - 1) / 2;
+    }
+    heap[at] = e;
+}
+
+static inline uint64_t heap_pop(const struct graph *g)
 {
     struct graph_scratch *s = g->scratch;
     assert(s->heap.n > 0);
@@ -74,14 +79,14 @@ static const struct graph_run *run_of(const struct graph *g, lv_t lv)
 static syn_err queue_above(const struct graph *g, const lv_t *at, uint32_t count, lv_t target,
                            bool *found)
 {
-    for (uint32_t i = 0; i < count; i++) {
+    syn_err err = heap_reserve(g, count);
+    for (uint32_t i = 0; err == SYN_OK && i < count; i++) {
         if (at[i] < target) continue;
         *found = at[i] == target || run_of(g, at[i])->shadow <= target;
         if (*found) return SYN_OK;
-        syn_err err = heap_push(g, entry(at[i], 0));
-        if (err != SYN_OK) return err;
+        heap_push(g, entry(at[i], 0));
     }
-    return SYN_OK;
+    return err;
 }
 
 static syn_err contains_walk(const struct graph *g, const lv_t *version, uint32_t count,
@@ -145,11 +150,10 @@ struct diff {
 
 static syn_err diff_queue(struct diff *d, const lv_t *at, uint32_t count, unsigned flags)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        syn_err err = heap_push(d->g, entry(at[i], flags));
-        if (err != SYN_OK) return err;
-        if (flags != FROM_BOTH) d->open++;
-    }
+    syn_err err = heap_reserve(d->g, count);
+    if (err != SYN_OK) return err;
+    for (uint32_t i = 0; i < count; i++) heap_push(d->g, entry(at[i], flags));
+    d->open += flags == FROM_BOTH ? 0 : count;
     return SYN_OK;
 }
 
@@ -243,18 +247,19 @@ static const struct graph_run *dominators_step(const struct graph *g, uint32_t *
 static syn_err dominators_walk(const struct graph *g, const lv_t *set, uint32_t n)
 {
     lv_t least = LV_NONE;
+    syn_err err = heap_reserve(g, n);
+    if (err != SYN_OK) return err;
     for (uint32_t i = 0; i < n; i++) {
         if (set[i] < least) least = set[i];
-        syn_err err = heap_push(g, entry(set[i], MEMBER));
-        if (err != SYN_OK) return err;
+        heap_push(g, entry(set[i], MEMBER));
     }
     for (uint32_t left = n; left > 0;) {
         const struct graph_run *run = dominators_step(g, &left);
         const lv_t *parents = graph_run_parents(g, run);
-        for (uint32_t i = run->parent_count; i-- > 0 && parents[i] >= least;) {
-            syn_err err = heap_push(g, entry(parents[i], COVERED));
-            if (err != SYN_OK) return err;
-        }
+        err = heap_reserve(g, run->parent_count);
+        if (err != SYN_OK) return err;
+        for (uint32_t i = run->parent_count; i-- > 0 && parents[i] >= least;)
+            heap_push(g, entry(parents[i], COVERED));
     }
     return SYN_OK;
 }
