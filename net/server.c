@@ -461,10 +461,22 @@ static syn_err open_sockets(syn_server *server, const char *host, uint16_t port,
     return ws_server_new(&server->ws, server->loop, &options, &events, detail);
 }
 
+/* A slow disk outlives the time to drain, and its answer must still find the hub. */
+static void finish_turns(syn_server *server)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+    while (server->hub != NULL && !hub_idle(server->hub)) {
+        hub_flush(server->hub, now_ms());
+        store_poll(server->store);
+        if (!hub_idle(server->hub)) nanosleep(&pause, NULL);
+    }
+}
+
 static void free_server(syn_server *server)
 {
     ws_server_free(server->ws); /* its connections tell the hub that they are gone */
-    if (server->hub != NULL) hub_free(server->hub);
+    finish_turns(server);
+    hub_free(server->hub);
     store_close(server->store);
     if (server->own_loop && server->loop != NULL) ev_loop_destroy(server->loop);
     for (struct job *next; server->jobs != NULL; server->jobs = next) {

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 static syn_server *start_with(syn_server_config config)
@@ -427,6 +428,29 @@ START_TEST(what_was_acked_is_there_after_a_restart)
 }
 END_TEST
 
+/* No time to drain: what is being committed then ends while there still is somebody to tell. */
+START_TEST(stopped_at_once_while_the_disk_works)
+{
+    char path[] = "/tmp/syncline-test-XXXXXX", file[64], command[96];
+    ck_assert_ptr_nonnull(mkdtemp(path));
+    snprintf(file, sizeof file, "%s/data.db", path);
+    syn_server_config config = SYN_SERVER_CONFIG_INIT;
+    config.data = file;
+    config.log = no_log;
+    for (uint32_t round = 0; round < 30; round++) {
+        syn_server *server = start_with(config);
+        int a = joined(server, "notes", 0xa100 + round);
+        struct timespec pause = {.tv_nsec = (long)round * 100000};
+        raw_insert(a, 1, 0xa100 + round, 0, 0, "hello");
+        nanosleep(&pause, NULL);
+        syn_server_stop(server, 0);
+        close(a);
+    }
+    snprintf(command, sizeof command, "rm -r %s", path);
+    ck_assert_int_eq(system(command), 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("server");
@@ -442,6 +466,7 @@ int main(void)
     tcase_add_test(tests, embedded);
     tcase_add_test(tests, on_the_hosts_loop);
     tcase_add_test(tests, what_was_acked_is_there_after_a_restart);
+    tcase_add_test(tests, stopped_at_once_while_the_disk_works);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
