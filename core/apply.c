@@ -281,65 +281,6 @@ static syn_err check_made_before(syn_doc *doc, syn_obj obj, lv_t lv)
 /* ---- New events
  * -------------------------------------------------------------------------------------- */
 
-static syn_err check_value(syn_doc *doc, const struct change_value *value, uint32_t op_kind)
-{
-    size_t scalars;
-    if (value->kind >= 9 && value->kind < 16)
-        return doc_refuse(doc, SYN_EMALFORMED, "value kind %u is reserved", value->kind);
-    if (op_kind == OP_COUNTER_ADD && value->kind != SYN_VALUE_INT)
-        return doc_refuse(doc, SYN_EMALFORMED, "a counter takes integers");
-    if (value->kind == SYN_VALUE_MERGEABLE && op_kind != OP_MAP_SET)
-        return doc_refuse(doc, SYN_EMALFORMED, "a mergeable child outside a map");
-    if (value->kind == SYN_VALUE_STRING && !utf8_valid(value->blob.data, value->blob.len, &scalars))
-        return doc_refuse(doc, SYN_EUTF8, "a string is not valid UTF-8");
-    if (value->kind == SYN_VALUE_CHILD || value->kind == SYN_VALUE_MERGEABLE) {
-        if (value->i < 0 || value->i > UINT32_MAX || (value->i > SYN_TREE && value->i < 16))
-            return doc_refuse(doc, SYN_EMALFORMED, "no such kind of container");
-    }
-    if (value->blob.len > doc->max_value)
-        return doc_refuse(doc, SYN_ELIMIT, "a value of %zu bytes; at most %u", value->blob.len,
-                          doc->max_value);
-    return SYN_OK;
-}
-
-static void push_bytes(syn_doc *doc, syn_str bytes, uint32_t *off)
-{
-    *off = doc->log.text.n;
-    if (bytes.len > 0) memcpy(doc->log.text.at + *off, bytes.data, bytes.len);
-    doc->log.text.n += (uint32_t)bytes.len;
-}
-
-static syn_err push_value(syn_doc *doc, struct op_arg *arg, const struct change_value *value,
-                          syn_obj map, uint32_t agent, uint32_t seq)
-{
-    arg->kind = value->kind;
-    switch (value->kind) {
-    case SYN_VALUE_NULL:
-    case SYN_VALUE_FALSE:
-    case SYN_VALUE_TRUE:
-        return SYN_OK;
-    case SYN_VALUE_INT:
-        arg->as.i = value->i;
-        return SYN_OK;
-    case SYN_VALUE_REAL:
-        arg->as.real = syn_real(value->real).as.real;
-        return SYN_OK;
-    case SYN_VALUE_CHILD:
-        arg->as.child.kind = (uint32_t)value->i;
-        return doc_add_child(doc, agent, seq, arg->as.child.kind, &arg->as.child.obj);
-    case SYN_VALUE_MERGEABLE:
-        arg->as.child.kind = (uint32_t)value->i;
-        return doc_add_mergeable(doc, map, arg->key, arg->as.child.kind, &arg->as.child.obj);
-    default: {
-        syn_err err = oplog_reserve(&doc->log, &doc->mem, 0, value->blob.len, 0);
-        if (err != SYN_OK) return err;
-        arg->as.blob.len = (uint32_t)value->blob.len;
-        push_bytes(doc, value->blob, &arg->as.blob.off);
-        return SYN_OK;
-    }
-    }
-}
-
 /* Args of the events, pushed behind those of the log. */
 static syn_err push_args(syn_doc *doc, const syn_changes *set, const struct taken *taken,
                          syn_obj obj, uint32_t agent, uint32_t seq)
@@ -354,8 +295,10 @@ static syn_err push_args(syn_doc *doc, const syn_changes *set, const struct take
         }
         if (err == SYN_OK && takes_value(taken->op->kind)) {
             const struct change_value *value = &set->values[taken->value + i];
-            err = check_value(doc, value, taken->op->kind);
-            if (err == SYN_OK) err = push_value(doc, &arg, value, obj, agent, seq + i);
+            err = value_check(doc, value, taken->op->kind == OP_MAP_SET);
+            if (err == SYN_OK && taken->op->kind == OP_COUNTER_ADD && value->kind != SYN_VALUE_INT)
+                err = doc_refuse(doc, SYN_EMALFORMED, "a counter takes integers");
+            if (err == SYN_OK) err = value_keep(doc, value, obj, agent, seq + i, &arg);
         }
         if (err == SYN_OK) *array_push(&doc->log.args) = arg;
     }
@@ -369,7 +312,7 @@ static syn_err push_unknown(syn_doc *doc, const syn_changes *set, const struct t
     syn_err err = oplog_reserve(&doc->log, &doc->mem, 0, ext.len, 1);
     if (err != SYN_OK) return err;
     arg.as.blob.len = (uint32_t)ext.len;
-    push_bytes(doc, ext, &arg.as.blob.off);
+    value_push_bytes(doc, ext, &arg.as.blob.off);
     *array_push(&doc->log.args) = arg;
     return SYN_OK;
 }
@@ -536,29 +479,6 @@ static syn_err forked(syn_doc *doc, const struct incoming *in, uint32_t seq)
                       (unsigned long long)in->peer, seq);
 }
 
-static bool same_value(const syn_doc *doc, const struct op_arg *arg,
-                       const struct change_value *value)
-{
-    if (arg->kind != value->kind) return false;
-    switch (arg->kind) {
-    case SYN_VALUE_NULL:
-    case SYN_VALUE_FALSE:
-    case SYN_VALUE_TRUE:
-        return true;
-    case SYN_VALUE_INT:
-        return arg->as.i == value->i;
-    case SYN_VALUE_REAL: {
-        double real = syn_real(value->real).as.real; /* bits, so that -0.0 is not 0.0 */
-        return memcmp(&arg->as.real, &real, sizeof real) == 0;
-    }
-    case SYN_VALUE_CHILD:
-    case SYN_VALUE_MERGEABLE:
-        return arg->as.child.kind == (uint64_t)value->i;
-    default:
-        return str_equal(doc_blob(doc, arg), value->blob);
-    }
-}
-
 static bool same_args(const syn_doc *doc, const syn_changes *set, const struct taken *taken,
                       uint32_t at)
 {
@@ -567,7 +487,7 @@ static bool same_args(const syn_doc *doc, const syn_changes *set, const struct t
         if (takes_key(taken->op->kind) &&
             !str_equal(names_get(&doc->names, arg->key), set->keys[taken->key + i]))
             return false;
-        if (takes_value(taken->op->kind) && !same_value(doc, arg, &set->values[taken->value + i]))
+        if (takes_value(taken->op->kind) && !value_is(doc, arg, &set->values[taken->value + i]))
             return false;
     }
     return true;

@@ -37,22 +37,9 @@ static bool same_writer(const syn_doc *a, struct writer x, const syn_doc *b, str
 static bool same_arg(const syn_doc *a, const struct op_arg *x, const syn_doc *b,
                      const struct op_arg *y)
 {
-    if (x->kind != y->kind) return false;
-    switch (x->kind) {
-    case SYN_VALUE_NULL:
-    case SYN_VALUE_FALSE:
-    case SYN_VALUE_TRUE:
-        return true;
-    case SYN_VALUE_INT:
-        return x->as.i == y->as.i;
-    case SYN_VALUE_REAL:
-        return memcmp(&x->as.real, &y->as.real, sizeof x->as.real) == 0;
-    case SYN_VALUE_CHILD:
-    case SYN_VALUE_MERGEABLE:
-        return x->as.child.kind == y->as.child.kind && x->as.child.obj == y->as.child.obj;
-    default:
-        return str_equal(doc_blob(a, x), doc_blob(b, y));
-    }
+    const struct change_value value = value_give(b, y);
+    bool child = x->kind == SYN_VALUE_CHILD || x->kind == SYN_VALUE_MERGEABLE;
+    return value_is(a, x, &value) && (!child || x->as.child.obj == y->as.child.obj);
 }
 
 static bool same_slot(const syn_doc *a, const struct list_slot *x, const syn_doc *b,

@@ -166,6 +166,17 @@ syn_err doc_plan(syn_doc *doc, const struct op_piece *piece, bool fast);
 syn_err doc_carry_out(syn_doc *doc, bool local);
 void drop_merge(syn_doc *doc, struct container *c);
 
+/* ---- value.c */
+/* SYN_EMALFORMED, SYN_EUTF8, SYN_ELIMIT.  in_map: mergeable children may stand there. */
+syn_err value_check(syn_doc *doc, const struct change_value *value, bool in_map);
+/* Fills *arg (its key is set), its bytes pushed behind the log's text, its child made known;
+ * written by event (agent, seq) under arg->key of `map`. */
+syn_err value_keep(syn_doc *doc, const struct change_value *value, syn_obj map, uint32_t agent,
+                   uint32_t seq, struct op_arg *arg);
+void value_push_bytes(syn_doc *doc, syn_str bytes, uint32_t *off); /* room was reserved */
+struct change_value value_give(const syn_doc *doc, const struct op_arg *arg); /* borrowed */
+bool value_is(const syn_doc *doc, const struct op_arg *arg, const struct change_value *value);
+
 /* ---- record.c */
 static inline syn_err records_reserve(syn_doc *doc, uint32_t more)
 {

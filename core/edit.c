@@ -301,88 +301,63 @@ syn_err syn_text_delete(syn_doc *doc, syn_obj text, size_t pos, size_t len)
 /* ---- Map, list, counter
  * ---------------------------------------------------------------------------- */
 
-/* The value as an arg, its bytes appended to the log's text (room was reserved). */
-static struct op_arg push_value(syn_doc *doc, uint32_t key, const syn_value *value, syn_obj child)
+/* A caller's value in the form in which values travel; of a child only the kind. */
+static struct change_value travelling(const syn_value *value)
 {
-    struct op_arg arg = {.key = key, .kind = value->kind};
+    struct change_value out = {.kind = value->kind};
     switch (value->kind) {
     case SYN_VALUE_INT:
-        arg.as.i = value->as.i;
+        out.i = value->as.i;
         break;
     case SYN_VALUE_REAL:
-        arg.as.real = value->as.real;
+        out.real = value->as.real;
         break;
     case SYN_VALUE_CHILD:
     case SYN_VALUE_MERGEABLE:
-        arg.as.child.kind = value->child;
-        arg.as.child.obj = child;
+        out.i = value->child;
         break;
     case SYN_VALUE_STRING:
     case SYN_VALUE_BYTES:
-        arg.as.blob.off = doc->log.text.n;
-        arg.as.blob.len = (uint32_t)value->as.str.len;
-        if (value->as.str.len > 0)
-            memcpy(doc->log.text.at + doc->log.text.n, value->as.str.data, value->as.str.len);
-        doc->log.text.n += arg.as.blob.len;
+        out.blob = value->as.str;
         break;
     default:
         break;
     }
-    return arg;
+    return out;
 }
 
-static syn_err check_value(syn_doc *doc, const syn_value *value, size_t *bytes)
+static syn_err check_value(syn_doc *doc, const struct change_value *value, bool in_map)
 {
-    size_t scalars;
-    *bytes = 0;
-    switch (value->kind) {
-    case SYN_VALUE_STRING:
-        if (!utf8_valid(value->as.str.data, value->as.str.len, &scalars))
-            return doc_refuse(doc, SYN_EUTF8, "the string is not valid UTF-8");
-        *bytes = value->as.str.len;
-        break;
-    case SYN_VALUE_BYTES:
-        *bytes = value->as.str.len;
-        break;
-    case SYN_VALUE_CHILD:
-    case SYN_VALUE_MERGEABLE:
-        if ((uint32_t)value->child > SYN_TREE)
-            return doc_refuse(doc, SYN_EKIND, "no such kind of container");
-        break;
-    default:
-        if (value->kind > SYN_VALUE_MERGEABLE)
-            return doc_refuse(doc, SYN_EKIND, "no such kind of value");
-        break;
-    }
-    if (*bytes > doc->max_value)
-        return doc_refuse(doc, SYN_ELIMIT, "a value of %zu bytes; at most %u", *bytes,
-                          doc->max_value);
-    return SYN_OK;
+    bool child = value->kind == SYN_VALUE_CHILD || value->kind == SYN_VALUE_MERGEABLE;
+    if (value->kind > SYN_VALUE_MERGEABLE)
+        return doc_refuse(doc, SYN_EKIND, "no such kind of value");
+    if (child && (value->i < 0 || value->i > SYN_TREE))
+        return doc_refuse(doc, SYN_EKIND, "no such kind of container");
+    if (value->kind == SYN_VALUE_MERGEABLE && !in_map)
+        return doc_refuse(doc, SYN_EKIND, "mergeable children live in maps only");
+    return value_check(doc, value, in_map);
 }
 
 /* One event with an arg: reserved, appended, planned and carried out.  `value` NULL: no value. */
 static syn_err edit_with_arg(syn_doc *doc, struct edit *edit, uint32_t op, uint32_t pos,
-                             uint32_t key, const syn_value *value, size_t bytes, syn_obj *made)
+                             uint32_t key, const struct change_value *value, syn_obj *made)
 {
     struct doc_mark mark = {oplog_mark(&doc->log), doc->all.list.n, doc->names.list.n,
                             doc->records.n};
-    syn_obj obj = edit->obj, child = SYN_NO_OBJ;
-    syn_err err = doc_reserve_append(doc, obj, bytes, 1);
-    if (err == SYN_OK && value != NULL && value->kind == SYN_VALUE_CHILD)
-        err = doc_add_child(doc, doc->agent, graph_agent_next(doc->graph, doc->agent), value->child,
-                            &child);
-    if (err == SYN_OK && value != NULL && value->kind == SYN_VALUE_MERGEABLE)
-        err = doc_add_mergeable(doc, obj, key, value->child, &child);
-    edit->c = container_at(&doc->all, obj); /* the table may have moved */
+    syn_obj obj = edit->obj;
+    struct op_arg arg = {.key = key, .kind = SYN_VALUE_NULL};
     bool joins = false;
+    syn_err err = doc_reserve_append(doc, obj, value == NULL ? 0 : value->blob.len, 1);
+    if (err == SYN_OK && value != NULL)
+        err =
+            value_keep(doc, value, obj, doc->agent, graph_agent_next(doc->graph, doc->agent), &arg);
+    edit->c = container_at(&doc->all, obj); /* the table may have moved */
     if (err == SYN_OK) err = push_events(doc, edit, 1, &joins);
     if (err != SYN_OK) {
-        containers_truncate(&doc->all, &doc->mem, mark.containers);
+        doc_undo_append(doc, mark);
         return err;
     }
     uint32_t at = doc->log.args.n;
-    struct op_arg arg = value == NULL ? (struct op_arg){.key = key, .kind = SYN_VALUE_NULL}
-                                      : push_value(doc, key, value, child);
     *array_push(&doc->log.args) = arg;
     const struct op_run run = {edit->lv, pos, at, edit->c->len, obj, op};
     doc_append(doc, &run, 1, joins);
@@ -393,19 +368,18 @@ static syn_err edit_with_arg(syn_doc *doc, struct edit *edit, uint32_t op, uint3
         doc_undo_append(doc, mark);
         return err;
     }
-    if (made != NULL) *made = child;
+    if (made != NULL) *made = arg.kind == SYN_VALUE_CHILD ? arg.as.child.obj : SYN_NO_OBJ;
     return SYN_OK;
 }
 
-static syn_err map_edit(syn_doc *doc, syn_obj map, syn_str key, uint32_t op, const syn_value *value,
-                        syn_obj *made)
+static syn_err map_edit(syn_doc *doc, syn_obj map, syn_str key, uint32_t op,
+                        const struct change_value *value, syn_obj *made)
 {
     struct edit edit = {0};
-    size_t bytes = 0;
     uint32_t name, saved = 0;
     syn_err err = begin_edit(doc, map, SYN_MAP, &edit);
     if (err == SYN_OK) err = check_key(doc, key);
-    if (err == SYN_OK && value != NULL) err = check_value(doc, value, &bytes);
+    if (err == SYN_OK && value != NULL) err = check_value(doc, value, true);
     if (err == SYN_OK) err = names_add(&doc->names, &doc->mem, key, &name);
     if (err != SYN_OK) return err;
     if (doc->txn.open) {
@@ -418,7 +392,7 @@ static syn_err map_edit(syn_doc *doc, syn_obj map, syn_str key, uint32_t op, con
         const struct map_write *writes = register_writes(map_find(&edit.c->as.map, name));
         for (uint32_t i = 0; i < saved; i++) doc->txn.writes.at[doc->txn.writes.n + i] = writes[i];
     }
-    err = edit_with_arg(doc, &edit, op, 0, name, value, bytes, made);
+    err = edit_with_arg(doc, &edit, op, 0, name, value, made);
     if (err != SYN_OK) return err;
     note_edit(doc, (struct undo){.container = map,
                                  .kind = op,
@@ -431,7 +405,8 @@ static syn_err map_edit(syn_doc *doc, syn_obj map, syn_str key, uint32_t op, con
 
 syn_err syn_map_set(syn_doc *doc, syn_obj map, syn_str key, syn_value value, syn_obj *made)
 {
-    return map_edit(doc, map, key, OP_MAP_SET, &value, made);
+    const struct change_value out = travelling(&value);
+    return map_edit(doc, map, key, OP_MAP_SET, &out, made);
 }
 
 syn_err syn_map_delete(syn_doc *doc, syn_obj map, syn_str key)
@@ -460,7 +435,7 @@ syn_err syn_map_child(syn_doc *doc, syn_obj map, syn_str key, syn_kind kind, syn
     if (syn_map_get(doc, map, key, &now) == SYN_OK && now.kind == SYN_VALUE_MERGEABLE &&
         now.as.obj == *out)
         return SYN_OK;
-    syn_value marker = {.kind = SYN_VALUE_MERGEABLE, .child = kind};
+    const struct change_value marker = {.kind = SYN_VALUE_MERGEABLE, .i = kind};
     return map_edit(doc, map, key, OP_MAP_SET, &marker, NULL);
 }
 
@@ -468,12 +443,10 @@ static syn_err list_edit(syn_doc *doc, syn_obj list, size_t pos, uint32_t op, sy
                          syn_obj *made)
 {
     struct edit edit = {0};
-    size_t bytes;
+    const struct change_value out = travelling(&value);
     syn_err err = begin_edit(doc, list, SYN_LIST, &edit);
-    if (err == SYN_OK) err = check_value(doc, &value, &bytes);
+    if (err == SYN_OK) err = check_value(doc, &out, false);
     if (err != SYN_OK) return err;
-    if (value.kind == SYN_VALUE_MERGEABLE)
-        return doc_refuse(doc, SYN_EKIND, "mergeable children live in maps only");
     bool set = op == OP_LIST_SET;
     if (pos >= (size_t)edit.c->len + (set ? 0 : 1))
         return doc_refuse(doc, SYN_ERANGE, "position %zu of %u", pos, edit.c->len);
@@ -482,7 +455,7 @@ static syn_err list_edit(syn_doc *doc, syn_obj list, size_t pos, uint32_t op, sy
     uint32_t saved = doc->txn.slots.n;
     if (doc->txn.open && set)
         doc->txn.slots.at[saved] = *list_slot_at(&edit.c->as.list, (uint32_t)pos);
-    err = edit_with_arg(doc, &edit, op, (uint32_t)pos, NAME_NONE, &value, bytes, made);
+    err = edit_with_arg(doc, &edit, op, (uint32_t)pos, NAME_NONE, &out, made);
     if (err != SYN_OK) return err;
     if (doc->txn.open && set) doc->txn.slots.n++;
     note_edit(doc,
@@ -532,11 +505,10 @@ syn_err syn_list_delete(syn_doc *doc, syn_obj list, size_t pos, size_t count)
 syn_err syn_counter_add(syn_doc *doc, syn_obj counter, int64_t delta)
 {
     struct edit edit = {0};
-    syn_value value = syn_int(delta);
+    const struct change_value out = {.kind = SYN_VALUE_INT, .i = delta};
     syn_err err = begin_edit(doc, counter, SYN_COUNTER, &edit);
     if (err == SYN_OK) err = undo_reserve(doc, 0, 0, 0);
-    if (err == SYN_OK)
-        err = edit_with_arg(doc, &edit, OP_COUNTER_ADD, 0, NAME_NONE, &value, 0, NULL);
+    if (err == SYN_OK) err = edit_with_arg(doc, &edit, OP_COUNTER_ADD, 0, NAME_NONE, &out, NULL);
     if (err == SYN_OK)
         note_edit(doc, (struct undo){.container = counter, .kind = OP_COUNTER_ADD, .delta = delta});
     return err;

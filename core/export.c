@@ -169,24 +169,23 @@ static syn_err export_runs(struct exporter *ex, lv_t from, lv_t end)
 /* ---- Operations
  * ----------------------------------------------------------------------------------------- */
 
-/* The caret that an op leaves (syncline.proto, op_pos). */
-static void move_caret(struct exporter *ex, const struct change_op *op)
+/* Where an op leaves the caret; false: it has no position and leaves the caret as it was. */
+static bool caret_after(const struct change_op *op, uint32_t *caret)
 {
     switch (op->kind) {
     case OP_TEXT_INSERT:
     case OP_LIST_INSERT:
-        ex->caret = op->pos + op->len;
-        break;
+        *caret = op->pos + op->len;
+        return true;
     case OP_DELETE:
     case OP_LIST_SET:
-        ex->caret = op->pos;
-        break;
+        *caret = op->pos;
+        return true;
     case OP_DELETE_BACK:
-        ex->caret = op->pos - op->len + 1;
-        break;
+        *caret = op->pos - op->len + 1;
+        return true;
     default:
-        if (op->kind >= OP_FIRST_UNKNOWN) ex->caret = op->pos;
-        break;
+        return false;
     }
 }
 
@@ -195,11 +194,11 @@ static void close_op(struct exporter *ex)
 {
     if (ex->out->ops.n == 0) return;
     struct change_op *op = &ex->out->ops.at[ex->out->ops.n - 1];
-    if (ex->caret_container != op->container + 1) ex->caret = 0;
-    ex->caret_container = op->container + 1;
-    if (op->len == 1 && op_is_delete(op->kind))
-        op->kind = op->pos + 1 == ex->caret ? OP_DELETE_BACK : OP_DELETE;
-    move_caret(ex, op);
+    if (op->len == 1 && op_is_delete(op->kind)) {
+        bool left_of_caret = ex->caret_container == op->container + 1 && op->pos + 1 == ex->caret;
+        op->kind = left_of_caret ? OP_DELETE_BACK : OP_DELETE;
+    }
+    if (caret_after(op, &ex->caret)) ex->caret_container = op->container + 1;
 }
 
 /* How many events of the piece continue the last op. */
@@ -220,31 +219,6 @@ static uint32_t join_last(struct exporter *ex, const struct op_piece *piece, uin
     return !positioned || piece->pos == last->pos + last->len ? len : 0;
 }
 
-struct change_value export_value(const syn_doc *doc, const struct op_arg *arg)
-{
-    struct change_value value = {.kind = arg->kind};
-    switch (arg->kind) {
-    case SYN_VALUE_NULL:
-    case SYN_VALUE_FALSE:
-    case SYN_VALUE_TRUE:
-        break;
-    case SYN_VALUE_INT:
-        value.i = arg->as.i;
-        break;
-    case SYN_VALUE_REAL:
-        value.real = arg->as.real;
-        break;
-    case SYN_VALUE_CHILD:
-    case SYN_VALUE_MERGEABLE:
-        value.i = arg->as.child.kind;
-        break;
-    default:
-        value.blob = doc_blob(doc, arg);
-        break;
-    }
-    return value;
-}
-
 static syn_err export_args(struct exporter *ex, const struct op_piece *piece)
 {
     syn_doc *doc = ex->doc;
@@ -256,7 +230,7 @@ static syn_err export_args(struct exporter *ex, const struct op_piece *piece)
         const struct op_arg *arg = &doc->log.args.at[piece->at + i];
         if (piece->kind == OP_MAP_SET || piece->kind == OP_MAP_DELETE)
             *array_push(&ex->out->keys) = names_get(&doc->names, arg->key);
-        if (piece->kind != OP_MAP_DELETE) *array_push(&ex->out->values) = export_value(doc, arg);
+        if (piece->kind != OP_MAP_DELETE) *array_push(&ex->out->values) = value_give(doc, arg);
     }
     return SYN_OK;
 }

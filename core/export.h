@@ -8,7 +8,7 @@
 struct exporter {
     syn_doc *doc;
     struct export_buffers *out;
-    uint32_t caret, caret_container; /* 1 + index; 0: no op yet */
+    uint32_t caret, caret_container; /* position; 1 + index, 0: there is none yet */
 };
 
 /* Empties the buffers.  What was exported before is gone. */
@@ -16,6 +16,5 @@ syn_err export_begin(syn_doc *doc, struct exporter *ex);
 /* Index in the exported table; added at the first use.  A container's parents come before it. */
 syn_err export_agent(struct exporter *ex, uint32_t agent, uint32_t *index);
 syn_err export_container(struct exporter *ex, syn_obj obj, uint32_t *index);
-struct change_value export_value(const syn_doc *doc, const struct op_arg *arg);
 
 #endif

@@ -98,7 +98,7 @@ static syn_err map_entry(struct exporter *ex, uint32_t key, const struct map_wri
                                    .seq = write->seq,
                                    .lamport = write->lamport,
                                    .gone = write->gone};
-    if (!write->gone) entry.value = export_value(ex->doc, &write->value);
+    if (!write->gone) entry.value = value_give(ex->doc, &write->value);
     syn_err err = export_agent(ex, write->agent, &entry.peer);
     if (err == SYN_OK) err = array_reserve(&ex->doc->mem, &ex->out->entries, 1);
     if (err == SYN_OK) *array_push(&ex->out->entries) = entry;
@@ -134,7 +134,7 @@ static syn_err list_state(struct exporter *ex, const struct container *c,
     syn_err err = array_reserve(&ex->doc->mem, &ex->out->entries, list->n);
     for (uint32_t i = 0; err == SYN_OK && i < list->n; i++) {
         const struct list_slot *slot = list_slot_at(list, i);
-        struct snapshot_entry entry = {.value = export_value(ex->doc, &slot->value),
+        struct snapshot_entry entry = {.value = value_give(ex->doc, &slot->value),
                                        .seq = slot->made.seq,
                                        .lamport = slot->made.lamport};
         err = export_agent(ex, slot->made.agent, &entry.peer);
@@ -294,43 +294,12 @@ static syn_err load_value(const struct loader *loader, const struct change_value
                           syn_obj map, uint32_t key, struct writer by, struct op_arg *arg)
 {
     syn_doc *doc = loader->doc;
-    size_t scalars;
-    *arg = (struct op_arg){.key = key, .kind = value->kind};
-    switch (value->kind) {
-    case SYN_VALUE_NULL:
-    case SYN_VALUE_FALSE:
-    case SYN_VALUE_TRUE:
-        return SYN_OK;
-    case SYN_VALUE_INT:
-        arg->as.i = value->i;
-        return SYN_OK;
-    case SYN_VALUE_REAL:
-        arg->as.real = syn_real(value->real).as.real;
-        return SYN_OK;
-    case SYN_VALUE_CHILD:
-    case SYN_VALUE_MERGEABLE:
-        if (value->i < 0 || value->i > UINT32_MAX) return bad(doc, "no such kind of container");
-        if (value->kind == SYN_VALUE_MERGEABLE && map == SYN_NO_OBJ)
-            return bad(doc, "a mergeable child outside a map");
-        arg->as.child.kind = (uint32_t)value->i;
-        return value->kind == SYN_VALUE_CHILD
-                   ? load_child(doc, by.agent, by.seq, arg->as.child.kind, &arg->as.child.obj)
-                   : doc_add_mergeable(doc, map, key, arg->as.child.kind, &arg->as.child.obj);
-    default:
-        break;
-    }
-    if (value->kind < 16 && value->kind > SYN_VALUE_MERGEABLE)
-        return bad(doc, "reserved value kind");
-    if (value->kind == SYN_VALUE_STRING && !utf8_valid(value->blob.data, value->blob.len, &scalars))
-        return doc_refuse(doc, SYN_EUTF8, "snapshot: a string is not valid UTF-8");
-    syn_err err = oplog_reserve(&doc->log, &doc->mem, 0, value->blob.len, 0);
-    if (err != SYN_OK) return err;
-    arg->as.blob.off = doc->log.text.n;
-    arg->as.blob.len = (uint32_t)value->blob.len;
-    if (value->blob.len > 0)
-        memcpy(doc->log.text.at + doc->log.text.n, value->blob.data, value->blob.len);
-    doc->log.text.n += (uint32_t)value->blob.len;
-    return SYN_OK;
+    *arg = (struct op_arg){.key = key};
+    syn_err err = value_check(doc, value, map != SYN_NO_OBJ);
+    if (err == SYN_OK) err = value_keep(doc, value, map, by.agent, by.seq, arg);
+    if (err == SYN_OK && value->kind == SYN_VALUE_CHILD)
+        container_at(&doc->all, arg->as.child.obj)->loaded = true;
+    return err;
 }
 
 static syn_err load_text(const struct loader *loader, const struct snapshot_state *state,
