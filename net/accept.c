@@ -71,17 +71,21 @@ static void nack_part(const struct offer *offer, const struct part *part, const 
     nack->retry_ms = why->retry_ms;
     nack->detail = syn_s(why->detail);
     nack->op_run = why->op_run;
-    channel_ignore(ch, part->peer, nack->first_seq);
-    hold_frame(ch, &frame);
+    if (channel_ignore(ch, part->peer, nack->first_seq)) {
+        hold_frame(ch, &frame);
+    } else { /* it starts anew, rather than that every frame is held against a long list */
+        ch->closing = true;
+        hold_closed(ch, CODE_RESYNC, false, "too many peers were refused");
+    }
 }
 
 static void refuse(struct offer *offer, const struct refusal *why)
 {
     struct channel *ch = offer->ch;
     offer->room->hub->stats.nacks++;
-    for (uint32_t i = 0; i < offer->set->peer_count && ch->conn != NULL; i++)
+    for (uint32_t i = 0; i < offer->set->peer_count && ch->conn != NULL && !ch->closing; i++)
         if (offer->parts[i].peer != 0) nack_part(offer, &offer->parts[i], why);
-    if (ch->conn != NULL) hold_touch(ch, offer->bytes, NULL, 0);
+    if (ch->conn != NULL && !ch->closing) hold_touch(ch, offer->bytes, NULL, 0);
 }
 
 static struct refusal refusal_of(syn_err err, const syn_doc *doc)

@@ -121,15 +121,17 @@ bool channel_ignored(struct channel *ch, const syn_changes *set)
     return false;
 }
 
-void channel_ignore(struct channel *ch, uint64_t peer, uint32_t from)
+bool channel_ignore(struct channel *ch, uint64_t peer, uint32_t from)
 {
     for (uint32_t i = 0; i < ch->ignored_count; i++) {
         if (ch->ignored[i].peer != peer) continue;
         ch->ignored[i].seq = from;
-        return;
+        return true;
     }
+    if (ch->ignored_count == MAX_IGNORED) return false;
     syn_id *grown = realloc(ch->ignored, (ch->ignored_count + 1) * sizeof *grown);
-    if (grown == NULL) return; /* then what follows is refused one by one */
+    if (grown == NULL) return true; /* then what follows is refused one by one */
     ch->ignored = grown;
     grown[ch->ignored_count++] = (syn_id){.peer = peer, .seq = from};
+    return true;
 }

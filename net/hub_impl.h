@@ -29,6 +29,8 @@
 /* Control frames that a connection which does not read may have waiting. */
 #define MAX_QUEUE  (1024u * 1024u)
 #define MAX_BODIES 16u
+/* Refused peers that a channel remembers: each is looked for in every frame that follows. */
+#define MAX_IGNORED 256u
 /* A log up to this size is sent rather than a snapshot. */
 #define SHORT_LOG (64u * 1024u)
 /* Tail above which a document is folded when its room is idle, or at once. */
@@ -277,7 +279,8 @@ void channel_remove(struct channel *ch);
 void channel_closed(struct channel *ch, enum code code, bool permanent, uint32_t retry_ms,
                     const char *detail);
 bool channel_ignored(struct channel *ch, const syn_changes *set);
-void channel_ignore(struct channel *ch, uint64_t peer, uint32_t from);
+/* false: it remembers as many refused peers as it may. */
+bool channel_ignore(struct channel *ch, uint64_t peer, uint32_t from);
 
 /* ---- room.c: open documents */
 struct room *room_find(hub *h, syn_str name);

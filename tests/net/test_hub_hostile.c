@@ -1,0 +1,210 @@
+/* test_hub_hostile.c -- what one client may cost the others: bounded, however it asks.
+ *
+ * The hub alone over a store in memory.  No transcripts, for what comes out would be long: the
+ * tests count frames and look at sizes. */
+#include "hub_impl.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { KINDS = 32 };
+
+struct world {
+    syn_store *store;
+    hub *hub;
+    uint64_t now, random;
+    uint32_t rights;
+    bool stopped;          /* the link takes nothing */
+    uint32_t count[KINDS]; /* frames that came, by kind */
+    size_t largest;
+    uint32_t code; /* of the last Nack or Closed */
+    bool closed;
+};
+
+static uint64_t next_random(void *user)
+{
+    struct world *w = user;
+    return ++w->random * 0x9e3779b97f4a7c15u;
+}
+
+static void look_at(struct world *w, const void *bytes, size_t len)
+{
+    proto_arena *arena;
+    struct proto_fault fault;
+    struct frame frame = {0};
+    ck_assert_int_eq(proto_arena_new(&arena, NULL), SYN_OK);
+    ck_assert_int_eq(proto_decode(arena, bytes, len, NULL, NULL, NULL, &frame, &fault), SYN_OK);
+    w->count[frame.kind]++;
+    if (frame.kind == FRAME_NACK) w->code = frame.as.nack.code;
+    if (frame.kind == FRAME_CLOSED) w->code = frame.as.closed.code;
+    proto_arena_free(arena);
+}
+
+static bool take(void *user, void *link, syn_str head, syn_str body)
+{
+    struct world *w = user;
+    size_t len = head.len + body.len;
+    char *bytes = malloc(len);
+    (void)link;
+    memcpy(bytes, head.data, head.len);
+    if (body.len != 0) memcpy(bytes + head.len, body.data, body.len);
+    if (len > w->largest) w->largest = len;
+    look_at(w, bytes, len);
+    free(bytes);
+    return !w->stopped;
+}
+
+static void cut(void *user, void *link, unsigned status, const char *reason)
+{
+    struct world *w = user;
+    (void)link;
+    (void)status;
+    (void)reason;
+    w->closed = true;
+}
+
+static uint32_t authorise(void *user, syn_str who, syn_str document)
+{
+    const struct world *w = user;
+    (void)who;
+    (void)document;
+    return w->rights;
+}
+
+static void settle(struct world *w)
+{
+    while (!hub_idle(w->hub)) {
+        hub_flush(w->hub, w->now);
+        store_poll(w->store);
+    }
+}
+
+static void start(struct world *w)
+{
+    store_options options = {.create = true};
+    char detail[256];
+    *w = (struct world){.now = 1000, .rights = RIGHT_READ | RIGHT_WRITE | RIGHT_CREATE};
+    struct hub_port port = {
+        .user = w, .random = next_random, .send = take, .close = cut, .authorise = authorise};
+    ck_assert_int_eq(store_open(&w->store, &options, detail), SYN_OK);
+    ck_assert_int_eq(hub_new(&w->hub, w->store, &port), SYN_OK);
+}
+
+static void stop(struct world *w)
+{
+    settle(w);
+    hub_free(w->hub);
+    store_close(w->store);
+}
+
+static void give_bytes(struct world *w, hub_conn *conn, syn_buf *buf)
+{
+    hub_receive(w->hub, conn, buf->data, buf->len, w->now);
+    syn_buf_free(buf);
+}
+
+static void give(struct world *w, hub_conn *conn, const struct frame *frame)
+{
+    syn_buf buf = {0};
+    ck_assert_int_eq(proto_encode(&buf, frame), SYN_OK);
+    give_bytes(w, conn, &buf);
+}
+
+static hub_conn *connected(struct world *w)
+{
+    struct frame hello = {.kind = FRAME_HELLO};
+    hello.as.hello.min_version = hello.as.hello.max_version = 1;
+    hub_conn *conn = hub_connect(w->hub, w, w->now);
+    give(w, conn, &hello);
+    ck_assert_uint_ne(w->count[FRAME_WELCOME], 0);
+    return conn;
+}
+
+static void open_channel(struct world *w, hub_conn *conn, uint32_t channel, const char *name)
+{
+    struct frame frame = {.channel = channel, .kind = FRAME_OPEN};
+    frame.as.open.document = syn_s(name);
+    frame.as.open.peer = 0xa1;
+    give(w, conn, &frame);
+    settle(w);
+}
+
+/* One event of each of `count` new peers, all beside each other. */
+static void many_peers(struct world *w, hub_conn *conn, uint32_t count, uint64_t first)
+{
+    struct change_container root = {.kind = SYN_TEXT, .form = CONTAINER_ROOT};
+    uint64_t *peers = calloc(count, sizeof *peers);
+    struct change_run *runs = calloc(count, sizeof *runs);
+    struct change_op *ops = calloc(count, sizeof *ops);
+    char *text = malloc(count);
+    memset(text, 'x', count);
+    for (uint32_t i = 0; i < count; i++) {
+        peers[i] = first + i;
+        runs[i] = (struct change_run){.peer = i, .len = 1};
+        ops[i] = (struct change_op){.kind = OP_TEXT_INSERT, .len = 1};
+    }
+    syn_changes set = {.peers = peers,
+                       .peer_count = count,
+                       .containers = &root,
+                       .container_count = 1,
+                       .runs = runs,
+                       .run_count = count,
+                       .ops = ops,
+                       .op_count = count,
+                       .text = {text, count}};
+    syn_buf buf = {0};
+    ck_assert_int_eq(proto_encode_channel(&buf, 1), SYN_OK);
+    ck_assert_int_eq(proto_encode_changes_body(&buf, &set, NULL), SYN_OK);
+    give_bytes(w, conn, &buf);
+    settle(w);
+    free(peers);
+    free(runs);
+    free(ops);
+    free(text);
+}
+
+/* Refusing a frame costs no more than a few answers and a short list, whoever sent it. */
+START_TEST(refused_peers)
+{
+    struct world w;
+    start(&w);
+    w.rights = RIGHT_READ;
+    hub_conn *conn = connected(&w);
+    open_channel(&w, conn, 1, "notes");
+    ck_assert_uint_eq(w.count[FRAME_OPENED], 0); /* it is not there, and may not be made */
+    w.rights |= RIGHT_CREATE;
+    open_channel(&w, conn, 2, "notes");
+    ck_assert_uint_eq(w.count[FRAME_OPENED], 1);
+    stop(&w);
+
+    start(&w);
+    w.rights = RIGHT_READ | RIGHT_CREATE;
+    conn = connected(&w);
+    open_channel(&w, conn, 1, "notes");
+    many_peers(&w, conn, 3, 0x100);
+    ck_assert_uint_eq(w.count[FRAME_NACK], 3);
+    ck_assert_uint_eq(w.count[FRAME_CLOSED], 0);
+    many_peers(&w, conn, 50000, 0x10000);
+    ck_assert_uint_le(w.count[FRAME_NACK], 3 + MAX_IGNORED);
+    ck_assert_uint_eq(w.count[FRAME_CLOSED], 1);
+    ck_assert_uint_eq(w.code, CODE_RESYNC);
+    ck_assert_uint_eq(conn->channel_count, 0);
+    stop(&w);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("hub_hostile");
+    TCase *tests = tcase_create("hostile");
+    tcase_set_timeout(tests, 0);
+    tcase_add_test(tests, refused_peers);
+    suite_add_tcase(suite, tests);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
