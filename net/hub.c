@@ -160,6 +160,11 @@ static void queue_frame(hub_conn *conn, syn_str head, syn_str body)
 {
     uint32_t len = (uint32_t)(head.len + body.len);
     bool fits = conn->queue.len - conn->queue_at + len + sizeof len <= MAX_QUEUE;
+    if (conn->queue_at > conn->queue.len / 2) { /* what was sent gives its place */
+        conn->queue.len -= conn->queue_at;
+        memmove(conn->queue.data, conn->queue.data + conn->queue_at, conn->queue.len);
+        conn->queue_at = 0;
+    }
     size_t before = conn->queue.len;
     if (fits && !syn_buf_append(&conn->queue, &len, sizeof len) &&
         !syn_buf_append(&conn->queue, head.data, head.len) &&
@@ -335,7 +340,7 @@ static void send_access(hub_conn *conn, uint32_t expires_ms)
     struct frame frame = {.kind = FRAME_ACCESS};
     frame.as.access.expires_ms = expires_ms;
     conn_frame(conn, &frame);
-    for (uint32_t i = 0; i < conn->channel_count; i++) {
+    for (uint32_t i = conn->channel_count; i-- > 0;) {
         struct channel *ch = conn->channels[i];
         syn_str name = {ch->room->name, ch->room->name_len};
         uint32_t rights = conn_rights(conn, name, ch->wanted);
@@ -344,6 +349,8 @@ static void send_access(hub_conn *conn, uint32_t expires_ms)
         frame.channel = ch->number;
         frame.as.access.rights = rights;
         conn_frame(conn, &frame);
+        if (!(rights & RIGHT_READ))
+            channel_closed(ch, CODE_FORBIDDEN, true, 0, "no right to read this document any more");
     }
 }
 
@@ -470,6 +477,16 @@ static void handle_credit(struct channel *ch, const struct msg_credit *credit)
     channel_pump(ch, UINT32_MAX);
 }
 
+/* Id by id: a syn_id has padding, which memcmp would compare too. */
+static bool same_heads(const syn_snapshot *ours, const struct msg_version *theirs)
+{
+    bool same = ours->head_count > 0 && ours->head_count == theirs->head_count;
+    for (uint32_t i = 0; same && i < ours->head_count; i++)
+        same = ours->heads[i].peer == theirs->heads[i].peer &&
+               ours->heads[i].seq == theirs->heads[i].seq;
+    return same;
+}
+
 static void handle_digest(struct channel *ch, const struct msg_digest *theirs)
 {
     syn_doc *doc = ch->room->doc;
@@ -477,9 +494,7 @@ static void handle_digest(struct channel *ch, const struct msg_digest *theirs)
     struct msg_digest *ours = &frame.as.digest;
     syn_snapshot snapshot;
     if (!(ch->conn->features & FEATURE_DIGEST) || syn_doc_snapshot(doc, &snapshot)) return;
-    if (snapshot.head_count == 0 || snapshot.head_count != theirs->version.head_count ||
-        memcmp(snapshot.heads, theirs->version.heads, snapshot.head_count * sizeof(syn_id)) != 0)
-        return; /* only equal versions can be compared */
+    if (!same_heads(&snapshot, &theirs->version)) return; /* only equal versions can be compared */
     uint64_t *hashes = calloc(snapshot.state_count + 1u, sizeof *hashes);
     if (hashes == NULL) return;
     if (proto_digest(&snapshot, &ours->hash, hashes) == SYN_OK && ours->hash != theirs->hash) {
