@@ -309,9 +309,7 @@ static void start_channel(struct channel *ch, const struct msg_open *open)
 static bool may_open(hub_conn *conn, const struct room *room, const struct msg_open *open,
                      uint32_t rights, uint32_t number)
 {
-    if (!(rights & RIGHT_READ))
-        refuse_open(conn, number, CODE_FORBIDDEN, true, "no right to read this document");
-    else if (room->deleting)
+    if (room->deleting)
         refuse_open(conn, number, CODE_DELETED, true, "this document was deleted");
     else if (!lineage_fits(conn, room, open, number))
         return false;
@@ -341,6 +339,10 @@ void join_open(hub_conn *conn, uint32_t number, const struct msg_open *open)
         return;
     }
     uint32_t rights = conn_rights(conn, open->document, open->rights);
+    if (!(rights & RIGHT_READ)) { /* before it is loaded, or told to be damaged */
+        refuse_open(conn, number, CODE_FORBIDDEN, true, "no right to read this document");
+        return;
+    }
     syn_err err = room_get(h, open->document, &room, detail);
     if (err) {
         refuse_load(conn, number, err, detail);

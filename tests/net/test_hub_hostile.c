@@ -195,12 +195,62 @@ START_TEST(refused_peers)
 }
 END_TEST
 
+/* Who may not read gets nothing loaded, made or sent; also when the right is taken back. */
+START_TEST(without_the_right_to_read)
+{
+    struct world w;
+    struct hub_stats stats;
+    struct frame auth = {.kind = FRAME_AUTH};
+    start(&w);
+    w.rights = 0;
+    hub_conn *conn = connected(&w);
+    open_channel(&w, conn, 1, "secrets");
+    ck_assert_uint_eq(w.code, CODE_FORBIDDEN);
+    hub_read_stats(w.hub, &stats);
+    ck_assert_uint_eq(stats.rooms, 0);
+    w.rights = RIGHT_READ | RIGHT_WRITE | RIGHT_CREATE;
+    hub_conn *writer = connected(&w);
+    open_channel(&w, writer, 1, "secrets");
+    open_channel(&w, conn, 2, "secrets");
+    open_channel(&w, conn, 3, "more");
+    ck_assert_uint_eq(conn->channel_count, 2);
+    w.rights = 0;
+    give(&w, conn, &auth);
+    ck_assert_uint_eq(w.count[FRAME_ACCESS], 3);
+    ck_assert_uint_eq(conn->channel_count, 0);
+    w.rights = RIGHT_READ;
+    many_peers(&w, writer, 1, 0xa1);
+    ck_assert_uint_eq(w.count[FRAME_CHANGES], 0);
+    stop(&w);
+}
+END_TEST
+
+/* Frames that were sent out of the queue give their place, also when it never gets empty. */
+START_TEST(a_reader_that_is_always_behind)
+{
+    struct world w;
+    struct frame ping = {.kind = FRAME_PING};
+    start(&w);
+    hub_conn *conn = connected(&w);
+    w.stopped = true;
+    for (uint32_t i = 0; i < 100000; i++) {
+        w.now += 2;
+        give(&w, conn, &ping);
+        if (i > 10) hub_writable(w.hub, conn, w.now); /* takes one, and is full again */
+        ck_assert_uint_le(conn->queue.len, 4096);
+    }
+    stop(&w);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("hub_hostile");
     TCase *tests = tcase_create("hostile");
     tcase_set_timeout(tests, 0);
     tcase_add_test(tests, refused_peers);
+    tcase_add_test(tests, without_the_right_to_read);
+    tcase_add_test(tests, a_reader_that_is_always_behind);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
