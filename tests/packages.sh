@@ -5,7 +5,7 @@ BUILD_PACKAGES="gcc libc6-dev cmake ninja-build pkg-config protobuf-c-compiler l
   libsqlite3-dev libwebsockets-dev libwebsockets-evlib-ev libev-dev zlib1g-dev libssl-dev
   libxxhash-dev libjansson-dev"
 # ... and to test them.
-TEST_PACKAGES="$BUILD_PACKAGES check protobuf-compiler python3 python3-protobuf python3-websockets
+TEST_PACKAGES="$BUILD_PACKAGES check protobuf-compiler python3 python3-protobuf python3-websockets python3-xxhash
   curl git"
 # ... and for the fuzzers and the look of the code.
 CLANG_PACKAGES="clang-16 libclang-rt-16-dev clang-format-16"
