@@ -228,8 +228,33 @@ syn_err syn_rollback(syn_doc *doc)
 /* ---- Text
  * ----------------------------------------------------------------------------------------- */
 
+/* Typing on: one ASCII character behind the last event, which was a character in the same text, by
+ * the same peer; and there is room for it everywhere.  Then two bytes are written and the rest are
+ * counts.  It does what syn_text_insert does, with nothing to reserve; false: nothing was done. */
+static inline bool type_on(syn_doc *doc, syn_obj text, size_t pos, syn_str utf8)
+{
+    struct oplog *log = &doc->log;
+    if (utf8.len != 1 || (utf8.data[0] & 0x80) != 0 || log->text.n == log->text.cap) return false;
+    if (doc->txn.open || doc->peer == 0 || doc->agent == AGENT_NONE) return false;
+    if (doc->keep_records && doc->records.n == doc->records.cap) return false;
+    struct op_run typed = {log->end, (uint32_t)pos, log->text.n, 0, text, OP_TEXT_INSERT};
+    if (pos >= SEQ_MAX || log->end >= doc->max_events || !oplog_goes_on(log, &typed, 1))
+        return false;
+    struct container *c = container_at(&doc->all, text); /* is here: it has the event before */
+    if (pos > c->len || c->len >= SEQ_MAX || c->merge != NULL) return false;
+    assert(c->touched && c->as.text != NULL);
+    if (!rope_can_type(c->as.text, pos) || !graph_extend(doc->graph, doc->agent, 1)) return false;
+    oplog_push_text(log, utf8);
+    log->end++;
+    rope_type(c->as.text, utf8.data[0]);
+    c->len++;
+    records_text(doc, text, true, typed.pos, 0, 1, typed.at, 1);
+    return true;
+}
+
 syn_err syn_text_insert(syn_doc *doc, syn_obj text, size_t pos, syn_str utf8)
 {
+    if (type_on(doc, text, pos, utf8)) return SYN_OK;
     struct edit edit = {0};
     size_t len;
     syn_err err = begin_edit(doc, text, SYN_TEXT, &edit);

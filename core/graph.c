@@ -385,7 +385,7 @@ static inline void continue_last(struct graph *g, uint32_t len)
 static inline bool run_has_room(const struct graph_run *run, uint32_t len)
 {
     uint32_t have = run->end - run->lv;
-    return len <= LV_MAX - run->end && len <= LV_MAX + 1 - (run->seq + have) &&
+    return len <= LV_MAX - run->end && len <= LV_MAX - (run->seq + have) &&
            len - 1 <= UINT32_MAX - run->lamport - have;
 }
 
@@ -423,7 +423,7 @@ syn_err graph_push(struct graph *g, uint32_t agent, uint32_t seq, uint32_t len, 
         return SYN_OK;
     }
     lv_t lv = graph_len(g);
-    if (len > LV_MAX - lv || (uint64_t)seq + len > (uint64_t)LV_MAX + 1) return SYN_ELIMIT;
+    if (len > LV_MAX - lv || (uint64_t)seq + len > LV_MAX) return SYN_ELIMIT;
     uint64_t lamport = lamport_after(g, parents, parent_count);
     if (lamport + len - 1 > UINT32_MAX) return SYN_ELIMIT;
     syn_err err = reserve_run(g, agent, parents, parent_count);

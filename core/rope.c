@@ -211,6 +211,22 @@ void rope_insert(struct rope *rope, size_t pos, const char *utf8, size_t bytes, 
     count_in(rope, leaf, more);
 }
 
+bool rope_can_type(const struct rope *rope, size_t pos)
+{
+    const struct leaf *leaf = rope->cursor;
+    return pos == (size_t)rope->cursor_start + leaf->gap_scalars && leaf->bytes < leaf->cap &&
+           rope->bytes < UINT32_MAX;
+}
+
+void rope_type(struct rope *rope, char ascii)
+{
+    struct leaf *leaf = rope->cursor;
+    assert(leaf->bytes < leaf->cap && (ascii & 0x80) == 0);
+    leaf->text[leaf->gap++] = ascii;
+    leaf->gap_scalars++;
+    count_in(rope, leaf, (struct sums){1, 1, 0});
+}
+
 /* ---- Deleting */
 
 /* Removes `len` scalars at `at` from the leaf and says what went. */

@@ -28,6 +28,10 @@ syn_err rope_reserve(struct rope *rope, size_t edits, size_t bytes);
 
 /* Inserts valid UTF-8 of `bytes` bytes and `len` scalars at scalar position pos <= rope_len. */
 void rope_insert(struct rope *rope, size_t pos, const char *utf8, size_t bytes, size_t len);
+/* Typing on: would one more byte at pos go to the gap of the leaf edited last, needing nothing?
+ * Then rope_type puts an ASCII character there. */
+bool rope_can_type(const struct rope *rope, size_t pos);
+void rope_type(struct rope *rope, char ascii);
 /* Deletes `len` scalars from pos; pos + len <= rope_len. */
 void rope_delete(struct rope *rope, size_t pos, size_t len);
 
