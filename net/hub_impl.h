@@ -197,6 +197,7 @@ struct room {
 
     struct presence_session *sessions;
     uint32_t session_count, session_cap;
+    size_t presence_bytes; /* of all sessions */
     uint64_t presence_at;
     uint64_t idle_since;
 };

@@ -1,12 +1,18 @@
 /* presence.c -- who is here and where: kept in memory, told once per tick, the same bytes for all.
  *
  * A session's Presence rests as its own frame's bytes; a tick decodes those that changed and joins
- * their tables (peers, containers) into one.  Presence is dropped first: a blocked reader misses a
- * tick and gets the next one. */
+ * their tables (peers, containers) into one, in frames of a few sessions each: a joined table is
+ * searched from its front, and a frame has to be one that everybody may be sent.  Presence is
+ * dropped first: a blocked reader misses a tick and gets the next one. */
 #include "hub_impl.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+/* Bytes of sessions that one frame joins. */
+#define PRESENCE_PIECE (16u * 1024u)
+/* Bytes of all sessions of a document: what a newcomer is sent has to fit into his queue. */
+#define PRESENCE_ROOM_BYTES (512u * 1024u)
 
 /* ---- Joining several Presence messages into one -----------------------------------------------
  */
@@ -46,7 +52,10 @@ static syn_err joined_init(struct joined *all, uint32_t cap)
     all->cursors = calloc(cap, sizeof *all->cursors);
     bool ok =
         all->states != NULL && all->arenas != NULL && all->deps != NULL && all->cursors != NULL;
-    if (!ok) joined_free(all);
+    if (!ok) {
+        joined_free(all);
+        memset(all, 0, sizeof *all);
+    }
     return ok ? SYN_OK : SYN_ENOMEM;
 }
 
@@ -230,11 +239,18 @@ void presence_receive(struct channel *ch, const struct msg_presence *presence)
     if (session == NULL) session = session_add(room, ch);
     if (session == NULL) return;
     if (!unchanged) {
+        room->presence_bytes -= session->bytes.len;
         session->bytes.len = 0;
-        if (proto_encode(&session->bytes, &frame)) return;
+        syn_err err = proto_encode(&session->bytes, &frame);
+        room->presence_bytes += session->bytes.len;
+        if (err) return;
     }
     if (session->bytes.len > LIMIT_PRESENCE_BYTES) {
         channel_closed(ch, CODE_LIMIT, true, 0, "presence_bytes: 4096");
+        return;
+    }
+    if (room->presence_bytes > PRESENCE_ROOM_BYTES) { /* the last to come is not shown */
+        presence_leave(ch);
         return;
     }
     session->ttl_ms = state->ttl_ms != 0 ? state->ttl_ms : PRESENCE_TTL_MS;
@@ -265,18 +281,24 @@ void presence_free(struct room *room)
 /* ---- Telling ----------------------------------------------------------------------------------
  */
 
-/* changed: only what this tick brought; else everyone who is here, whole. */
-static syn_err encode_presence(struct room *room, bool changed, syn_buf *body)
+/* The frame that begins at session *at, which moves on.  changed: only what this tick brought; else
+ * everyone who is here, whole. */
+static syn_err encode_presence(struct room *room, bool changed, uint32_t *at, syn_buf *body)
 {
     struct frame frame = {.kind = FRAME_PRESENCE};
     struct joined all;
-    syn_err err = joined_init(&all, room->session_count + 1);
-    if (err) return err;
-    for (uint32_t i = 0; !err && i < room->session_count; i++) {
+    size_t size = 0;
+    uint32_t end = *at;
+    for (; end < room->session_count && size < PRESENCE_PIECE; end++)
+        size += 32 + room->sessions[end].bytes.len;
+    syn_err err = joined_init(&all, end - *at + 1);
+    for (uint32_t i = *at; !err && i < end; i++) {
         struct presence_session *session = &room->sessions[i];
         if (changed && session->changed) err = join_session(&all, session, false);
         if (!changed && !session->gone) err = join_session(&all, session, true);
     }
+    *at = end;
+    if (all.states == NULL) return err;
     finish(&all, &frame.as.presence);
     body->len = 0;
     if (!err && all.states_n != 0) err = proto_encode(body, &frame);
@@ -296,8 +318,10 @@ void presence_greet(struct channel *ch)
 {
     struct room *room = ch->room;
     syn_buf body = {0};
-    if (ch->no_presence || room->session_count == 0) return;
-    if (encode_presence(room, false, &body) == SYN_OK && body.len != 0) send_presence(ch, &body);
+    if (ch->no_presence) return;
+    for (uint32_t at = 0; at < room->session_count;)
+        if (encode_presence(room, false, &at, &body) == SYN_OK && body.len != 0)
+            send_presence(ch, &body);
     syn_buf_free(&body);
 }
 
@@ -322,6 +346,7 @@ static void settle(struct room *room)
     for (uint32_t i = 0; i < room->session_count; i++) {
         struct presence_session *session = &room->sessions[i];
         if (session->gone) {
+            room->presence_bytes -= session->bytes.len;
             syn_buf_free(&session->bytes);
             continue;
         }
@@ -341,7 +366,8 @@ void presence_tick(struct room *room)
     }
     room->presence_at = expire(room);
     if (room->presence_at != 0) hub_wake(room, room->presence_at);
-    if (encode_presence(room, true, &body) == SYN_OK && body.len != 0) {
+    for (uint32_t at = 0; at < room->session_count;) {
+        if (encode_presence(room, true, &at, &body) || body.len == 0) continue;
         for (struct channel *ch = room->channels, *next; ch != NULL; ch = next) {
             next = ch->next;
             if (ch->started && !ch->no_presence && !ch->conn->blocked) send_presence(ch, &body);

@@ -17,9 +17,11 @@ struct world {
     uint64_t now, random;
     uint32_t rights;
     bool stopped;          /* the link takes nothing */
+    bool no_presence;      /* of Open */
     uint32_t count[KINDS]; /* frames that came, by kind */
     size_t largest;
-    uint32_t code; /* of the last Nack or Closed */
+    uint32_t states; /* of Presence frames */
+    uint32_t code;   /* of the last Nack or Closed */
     bool closed;
 };
 
@@ -37,6 +39,7 @@ static void look_at(struct world *w, const void *bytes, size_t len)
     ck_assert_int_eq(proto_arena_new(&arena, NULL), SYN_OK);
     ck_assert_int_eq(proto_decode(arena, bytes, len, NULL, NULL, NULL, &frame, &fault), SYN_OK);
     w->count[frame.kind]++;
+    if (frame.kind == FRAME_PRESENCE) w->states += frame.as.presence.state_count;
     if (frame.kind == FRAME_NACK) w->code = frame.as.nack.code;
     if (frame.kind == FRAME_CLOSED) w->code = frame.as.closed.code;
     proto_arena_free(arena);
@@ -127,6 +130,7 @@ static void open_channel(struct world *w, hub_conn *conn, uint32_t channel, cons
     struct frame frame = {.channel = channel, .kind = FRAME_OPEN};
     frame.as.open.document = syn_s(name);
     frame.as.open.peer = 0xa1;
+    frame.as.open.no_presence = w->no_presence;
     give(w, conn, &frame);
     settle(w);
 }
@@ -225,6 +229,65 @@ START_TEST(without_the_right_to_read)
 }
 END_TEST
 
+/* A session with as many peers as its Presence can name. */
+static void be_present(struct world *w, hub_conn *conn, uint32_t channel)
+{
+    enum { PEERS = 320 };
+    uint64_t peers[PEERS];
+    struct change_dep at[PEERS];
+    for (uint32_t i = 0; i < PEERS; i++) {
+        peers[i] = next_random(w);
+        at[i] = (struct change_dep){.peer = i, .seq = 1};
+    }
+    struct msg_cursor cursor = {.at = at, .at_count = PEERS};
+    struct msg_presence_state state = {.cursors = &cursor, .cursor_count = 1};
+    struct frame frame = {.channel = channel, .kind = FRAME_PRESENCE};
+    frame.as.presence = (struct msg_presence){
+        .states = &state, .state_count = 1, .peers = peers, .peer_count = PEERS};
+    give(w, conn, &frame);
+}
+
+static void tick(struct world *w)
+{
+    w->now += LIMIT_PRESENCE_MS;
+    hub_tick(w->hub, w->now);
+    settle(w);
+}
+
+/* One connection, a thousand sessions: frames that may be sent, and no table that all are in. */
+START_TEST(crowd)
+{
+    struct world w;
+    start(&w);
+    hub_conn *conn = connected(&w), *quiet = connected(&w);
+    open_channel(&w, quiet, 1, "square");
+    w.no_presence = true;
+    for (uint32_t i = 1; i <= LIMIT_CHANNELS; i++, w.now += 5) open_channel(&w, conn, i, "square");
+    w.no_presence = false;
+    for (uint32_t i = 1; i <= 50; i++) be_present(&w, conn, i);
+    tick(&w);
+    ck_assert_uint_eq(w.states, 50);
+    ck_assert_uint_lt(w.largest, 32768);
+    w.states = 0;
+    open_channel(&w, quiet, 2, "square");
+    ck_assert_uint_eq(w.states, 50);
+    ck_assert_uint_lt(w.largest, 32768);
+    for (uint32_t i = 1; i <= LIMIT_CHANNELS; i++, w.now += 5) be_present(&w, conn, i);
+    tick(&w);
+    w.states = 0;
+    open_channel(&w, quiet, 3, "square");
+    ck_assert_uint_ge(w.states, 100);
+    ck_assert_uint_le(w.states, 200); /* half a megabyte of them */
+    ck_assert_uint_lt(w.largest, 32768);
+    hub_disconnect(w.hub, conn, w.now);
+    tick(&w);
+    w.states = 0;
+    open_channel(&w, quiet, 4, "square");
+    ck_assert_uint_eq(w.states, 0);
+    stop(&w);
+}
+END_TEST
+
 /* Frames that were sent out of the queue give their place, also when it never gets empty. */
 START_TEST(a_reader_that_is_always_behind)
 {
@@ -250,6 +313,7 @@ int main(void)
     tcase_set_timeout(tests, 0);
     tcase_add_test(tests, refused_peers);
     tcase_add_test(tests, without_the_right_to_read);
+    tcase_add_test(tests, crowd);
     tcase_add_test(tests, a_reader_that_is_always_behind);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
