@@ -13,6 +13,8 @@
 struct part {
     uint64_t peer; /* 0: no events here, only named as a parent */
     uint32_t first, next;
+    uint32_t last;  /* seq of the last event in the frame */
+    bool continued; /* another run of the frame stands on the last event */
 };
 
 struct offer {
@@ -43,9 +45,15 @@ static void find_parts(struct offer *offer)
     for (uint32_t i = 0; i < set->run_count; i++) {
         const struct change_run *run = &set->runs[i];
         struct part *part = &offer->parts[run->peer];
-        if (part->peer == 0) *part = (struct part){set->peers[run->peer], run->seq, run->seq};
+        if (part->peer == 0)
+            *part = (struct part){.peer = set->peers[run->peer], .first = run->seq};
         if (run->seq < part->first) part->first = run->seq;
+        if (run->seq + run->len - 1 > part->last) part->last = run->seq + run->len - 1;
         offer->events += run->len;
+    }
+    for (uint32_t i = 0; i < set->dep_count; i++) {
+        struct part *part = &offer->parts[set->deps[i].peer];
+        if (part->peer != 0 && part->last == set->deps[i].seq) part->continued = true;
     }
 }
 
@@ -170,21 +178,22 @@ static uint32_t user_heads(struct room *room, uint32_t user)
     return own;
 }
 
-static bool check_newcomer(struct room *room, uint32_t user, struct refusal *why)
+/* The frame's new peers and those of them that it leaves as heads, with what was before. */
+static bool check_newcomers(struct room *room, uint32_t user, uint32_t peers, uint32_t heads,
+                            struct refusal *why)
 {
     struct room_user *who = &room->users[user];
     uint64_t now = room->hub->now;
-    if (user == 0) return true;
     if (who->hour == 0 || now - who->hour >= 3600000) {
         who->hour = now != 0 ? now : 1;
         who->newcomers = 0;
     }
-    if (who->newcomers >= LIMIT_NEW_PEERS) {
+    if (who->newcomers + peers > LIMIT_NEW_PEERS) {
         *why = (struct refusal){CODE_BUSY, false, 60000, 0,
                                 "new_peers: 1000 new peers of one user in an hour"};
         return false;
     }
-    if (user_heads(room, user) >= LIMIT_USER_HEADS) {
+    if (heads > LIMIT_USER_HEADS || user_heads(room, user) >= LIMIT_USER_HEADS) {
         *why = (struct refusal){CODE_LIMIT, true, 0, 0,
                                 "64 heads of one user: merge them before writing under a new peer"};
         return false;
@@ -194,7 +203,7 @@ static bool check_newcomer(struct room *room, uint32_t user, struct refusal *why
 
 /* Who may write as whom; and no gaps. */
 static bool check_part(const struct offer *offer, const struct part *part, uint32_t user,
-                       struct refusal *why)
+                       bool *is_new, struct refusal *why)
 {
     const struct channel *ch = offer->ch;
     struct room_peer peer;
@@ -213,21 +222,28 @@ static bool check_part(const struct offer *offer, const struct part *part, uint3
         *why = (struct refusal){CODE_GAP, false, 0, 0, "not the next event of this peer"};
         return false;
     }
-    return next != 0 || check_newcomer(offer->room, user, why);
+    *is_new = next == 0 && user != 0 && (!ch->helping || own_peer(ch, part->peer)) &&
+              offer->set->author == NULL;
+    return true;
 }
 
 static bool check_peers(const struct offer *offer, struct refusal *why)
 {
     const hub_conn *conn = offer->ch->conn;
-    uint32_t user;
+    uint32_t user, newcomers = 0, heads = 0;
     if (room_user(offer->room, (syn_str){conn->user, conn->user_len}, &user)) {
         *why = (struct refusal){CODE_BUSY, false, RETRY_MS, 0, "out of memory"};
         return false;
     }
-    for (uint32_t i = 0; i < offer->set->peer_count; i++)
-        if (offer->parts[i].peer != 0 && !check_part(offer, &offer->parts[i], user, why))
-            return false;
-    return true;
+    for (uint32_t i = 0; i < offer->set->peer_count; i++) {
+        const struct part *part = &offer->parts[i];
+        bool is_new;
+        if (part->peer == 0) continue;
+        if (!check_part(offer, part, user, &is_new, why)) return false;
+        newcomers += is_new;
+        heads += is_new && !part->continued;
+    }
+    return newcomers == 0 || check_newcomers(offer->room, user, newcomers, heads, why);
 }
 
 /* ---- Taking in --------------------------------------------------------------------------------

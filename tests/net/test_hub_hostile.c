@@ -199,6 +199,32 @@ START_TEST(refused_peers)
 }
 END_TEST
 
+/* The limits of new peers and heads hold within one frame, too. */
+START_TEST(new_peers)
+{
+    struct world w;
+    start(&w);
+    hub_conn *conn = connected(&w);
+    open_channel(&w, conn, 1, "notes");
+    many_peers(&w, conn, 65, 0x1000);
+    ck_assert_uint_eq(w.count[FRAME_ACK], 0);
+    ck_assert_uint_eq(w.code, CODE_LIMIT);
+    many_peers(&w, conn, 1001, 0x2000);
+    ck_assert_uint_eq(w.count[FRAME_ACK], 0);
+    ck_assert_uint_eq(w.count[FRAME_CLOSED], 1);
+    many_peers(&w, conn, 64, 0x3000); /* the channel is gone */
+    ck_assert_uint_eq(w.count[FRAME_ACK], 0);
+    stop(&w);
+
+    start(&w);
+    conn = connected(&w);
+    open_channel(&w, conn, 1, "notes");
+    many_peers(&w, conn, 64, 0x3000);
+    ck_assert_uint_eq(w.count[FRAME_ACK], 1);
+    stop(&w);
+}
+END_TEST
+
 /* Who may not read gets nothing loaded, made or sent; also when the right is taken back. */
 START_TEST(without_the_right_to_read)
 {
@@ -312,6 +338,7 @@ int main(void)
     TCase *tests = tcase_create("hostile");
     tcase_set_timeout(tests, 0);
     tcase_add_test(tests, refused_peers);
+    tcase_add_test(tests, new_peers);
     tcase_add_test(tests, without_the_right_to_read);
     tcase_add_test(tests, crowd);
     tcase_add_test(tests, a_reader_that_is_always_behind);
