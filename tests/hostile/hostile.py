@@ -38,6 +38,8 @@ class Server:
         self.program, self.folder = program, folder
         self.data = os.path.join(folder, "data.db")
         self.taken = 0
+        with open(program, "rb") as binary:  # sanitizers keep what was freed for a while
+            self.spare = 800 if re.search(b"__[at]san_init", binary.read()) else 200
         self.log = open(os.path.join(folder, "log"), "w")
         self.process = subprocess.Popen([program, "serve", "--listen", "127.0.0.1:0", "--data",
                                          self.data], stdout=subprocess.PIPE, stderr=self.log, text=True)
@@ -420,7 +422,7 @@ def bombs(server):
         have = verdict_of(server, data, b"bombs")
         word = have.split()
         assert word[0] in ("Nack", "Closed", "Error") and word[1] in ("LIMIT", "MALFORMED"), (have, data[:40])
-    assert server.memory() - before < 200, (before, server.memory())
+    assert server.memory() - before < server.spare, (before, server.memory())
 
 
 @case
@@ -447,7 +449,7 @@ def deflate_bombs(server):
         assert have[1] in ("LIMIT", "MALFORMED", "VERSION"), have
     same(verdict_of(server, pack(len(text), lone), b"packed", features=0).split()[1], "MALFORMED")
     same(verdict_of(server, pack(len(text), lone), b"packed", features=1), "Ack")
-    assert server.memory() - before < 200, (before, server.memory())
+    assert server.memory() - before < server.spare, (before, server.memory())
 
 
 @case
@@ -522,7 +524,7 @@ def a_reader_that_never_reads(server):
                 break
     grown = server.memory() - before
     # The document's log is 51 MB; five readers that do not read must not be as much again, each.
-    assert grown < 200, "%d MiB" % grown
+    assert grown < server.spare, "%d MiB" % grown
     for s in slow:
         s.close()
 
