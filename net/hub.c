@@ -478,23 +478,26 @@ static void handle_credit(struct channel *ch, const struct msg_credit *credit)
 }
 
 /* Id by id: a syn_id has padding, which memcmp would compare too. */
-static bool same_heads(const syn_snapshot *ours, const struct msg_version *theirs)
+static bool same_heads(const syn_doc *doc, const struct msg_version *theirs)
 {
-    bool same = ours->head_count > 0 && ours->head_count == theirs->head_count;
-    for (uint32_t i = 0; same && i < ours->head_count; i++)
-        same = ours->heads[i].peer == theirs->heads[i].peer &&
-               ours->heads[i].seq == theirs->heads[i].seq;
+    syn_id ours[LIMIT_PARENTS];
+    uint32_t count = (uint32_t)syn_doc_heads(doc, ours, LIMIT_PARENTS);
+    bool same = count > 0 && count <= LIMIT_PARENTS && count == theirs->head_count;
+    for (uint32_t i = 0; same && i < count; i++)
+        same = ours[i].peer == theirs->heads[i].peer && ours[i].seq == theirs->heads[i].seq;
     return same;
 }
 
 static void handle_digest(struct channel *ch, const struct msg_digest *theirs)
 {
-    syn_doc *doc = ch->room->doc;
+    struct room *room = ch->room;
     struct frame frame = {.channel = ch->number, .kind = FRAME_DIGEST};
     struct msg_digest *ours = &frame.as.digest;
     syn_snapshot snapshot;
-    if (!(ch->conn->features & FEATURE_DIGEST) || syn_doc_snapshot(doc, &snapshot)) return;
-    if (!same_heads(&snapshot, &theirs->version)) return; /* only equal versions can be compared */
+    if (!(ch->conn->features & FEATURE_DIGEST) || room->hub->now < room->digest_at) return;
+    if (!same_heads(room->doc, &theirs->version)) return; /* only equal versions can be compared */
+    room->digest_at = room->hub->now + DIGEST_MS;
+    if (syn_doc_snapshot(room->doc, &snapshot)) return;
     uint64_t *hashes = calloc(snapshot.state_count + 1u, sizeof *hashes);
     if (hashes == NULL) return;
     if (proto_digest(&snapshot, &ours->hash, hashes) == SYN_OK && ours->hash != theirs->hash) {
@@ -503,7 +506,6 @@ static void handle_digest(struct channel *ch, const struct msg_digest *theirs)
         ours->peers = snapshot.peers;
         ours->peer_count = snapshot.peer_count;
         ours->containers = snapshot.containers;
-        ours->container_hash = hashes;
         ours->container_count = snapshot.container_count;
         uint64_t *by_container = calloc(snapshot.container_count + 1u, sizeof *by_container);
         for (uint32_t i = 0; by_container != NULL && i < snapshot.state_count; i++)
@@ -511,7 +513,7 @@ static void handle_digest(struct channel *ch, const struct msg_digest *theirs)
         ours->container_hash = by_container;
         if (by_container != NULL) hold_frame(ch, &frame);
         free(by_container);
-        hub_log(ch->conn->hub, "digest", "document %s: a client's state differs", ch->room->name);
+        hub_log(ch->conn->hub, "digest", "document %s: a client's state differs", room->name);
     }
     free(hashes);
 }

@@ -41,6 +41,8 @@
 #define ROOM_IDLE_MS 30000u
 #define PROBE_MS     1000u
 #define RETRY_MS     2000u
+/* A digest walks the whole document for a few bytes that ask for it. */
+#define DIGEST_MS 1000u
 /* Control frames of one connection: far above honest use. */
 #define CONTROL_PER_SECOND 1000u
 #define CONTROL_BURST      4000u
@@ -200,6 +202,7 @@ struct room {
     size_t presence_bytes; /* of all sessions */
     uint64_t presence_at;
     uint64_t idle_since;
+    uint64_t digest_at; /* none is compared before */
 };
 
 /* ---- Turns ------------------------------------------------------------------------------------

@@ -117,7 +117,7 @@ static void give(struct world *w, hub_conn *conn, const struct frame *frame)
 
 static hub_conn *connected(struct world *w)
 {
-    struct frame hello = {.kind = FRAME_HELLO};
+    struct frame hello = {.kind = FRAME_HELLO, .as.hello.features = FEATURE_DIGEST};
     hello.as.hello.min_version = hello.as.hello.max_version = 1;
     hub_conn *conn = hub_connect(w->hub, w, w->now);
     give(w, conn, &hello);
@@ -314,6 +314,30 @@ START_TEST(crowd)
 }
 END_TEST
 
+/* A few bytes that make the server walk a document: once a second. */
+START_TEST(digests)
+{
+    struct world w;
+    start(&w);
+    hub_conn *conn = connected(&w);
+    open_channel(&w, conn, 1, "notes");
+    many_peers(&w, conn, 2, 0x1000);
+    syn_id heads[] = {{.peer = 0x1000}, {.peer = 0x1001}};
+    struct frame frame = {.channel = 1, .kind = FRAME_DIGEST};
+    frame.as.digest = (struct msg_digest){.version = {.heads = heads, .head_count = 1}, .hash = 1};
+    give(&w, conn, &frame); /* another version: nothing to compare */
+    frame.as.digest.version.head_count = 2;
+    for (int i = 0; i < 50; i++) give(&w, conn, &frame);
+    settle(&w);
+    ck_assert_uint_eq(w.count[FRAME_DIGEST], 1);
+    w.now += DIGEST_MS;
+    give(&w, conn, &frame);
+    settle(&w);
+    ck_assert_uint_eq(w.count[FRAME_DIGEST], 2);
+    stop(&w);
+}
+END_TEST
+
 /* Frames that were sent out of the queue give their place, also when it never gets empty. */
 START_TEST(a_reader_that_is_always_behind)
 {
@@ -341,6 +365,7 @@ int main(void)
     tcase_add_test(tests, new_peers);
     tcase_add_test(tests, without_the_right_to_read);
     tcase_add_test(tests, crowd);
+    tcase_add_test(tests, digests);
     tcase_add_test(tests, a_reader_that_is_always_behind);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
