@@ -53,9 +53,11 @@ static bool lineage_fits(hub_conn *conn, const struct room *room, const struct m
     memcpy(theirs, open->lineage.data, sizeof theirs);
     bool same = room->has_lineage && memcmp(room->lineage, theirs, sizeof theirs) == 0;
     if (room->exists && same) return true;
-    store_was_deleted(conn->hub->store, open->document, theirs, &deleted);
-    if (!room->exists && !deleted) return true; /* this server lost it: it may come back */
-    if (deleted)
+    syn_err err = store_was_deleted(conn->hub->store, open->document, theirs, &deleted);
+    if (!err && !room->exists && !deleted) return true; /* this server lost it: it may come back */
+    if (err) /* not known: what was deleted must not come back */
+        refuse_open(conn, number, CODE_STORAGE, false, "the disk cannot be read");
+    else if (deleted)
         refuse_open(conn, number, CODE_DELETED, true, "this document was deleted");
     else
         refuse_open(conn, number, CODE_LINEAGE, true, "the name now means another document");
