@@ -359,7 +359,12 @@ void hub_signed_in(hub *h, uint64_t id, syn_str user, uint32_t expires_ms, uint6
     hub_conn *conn = find_conn(h, id);
     h->now = now;
     if (conn == NULL || conn->state == CONN_CLOSED) return;
-    if (user.len > LIMIT_USER_BYTES) user.len = LIMIT_USER_BYTES;
+    if (user.len > LIMIT_USER_BYTES || (user.len != 0 && memchr(user.data, 0, user.len) != NULL)) {
+        /* cut short it would be another's name, whose events it then answered for */
+        conn_error(conn, CODE_UNAUTHENTICATED, true, 0,
+                   "the user's name is too long or has U+0000");
+        return;
+    }
     conn->expires = expires_ms != 0 ? now + expires_ms : 0;
     if (conn->signing_in_again) {
         conn->signing_in_again = false;
