@@ -740,7 +740,8 @@ static void idle_rooms(hub *h)
                 room->idle_since = h->now;
                 continue;
             }
-            if (h->now - room->idle_since < ROOM_IDLE_MS || fold_first(room)) continue;
+            bool worth = room->exists; /* a name that means nothing costs nothing to find again */
+            if (worth && (h->now - room->idle_since < ROOM_IDLE_MS || fold_first(room))) continue;
             room_drop(room, CODE_OK, "");
         }
     }

@@ -76,6 +76,12 @@ static uint32_t authorise(void *user, syn_str who, syn_str document)
     return w->rights;
 }
 
+static void authenticate(void *user, uint64_t conn, syn_str token)
+{
+    const struct world *w = user;
+    hub_signed_in(w->hub, conn, token, 0, w->now);
+}
+
 static void settle(struct world *w)
 {
     while (!hub_idle(w->hub)) {
@@ -89,8 +95,12 @@ static void start(struct world *w)
     store_options options = {.create = true};
     char detail[256];
     *w = (struct world){.now = 1000, .rights = RIGHT_READ | RIGHT_WRITE | RIGHT_CREATE};
-    struct hub_port port = {
-        .user = w, .random = next_random, .send = take, .close = cut, .authorise = authorise};
+    struct hub_port port = {.user = w,
+                            .random = next_random,
+                            .send = take,
+                            .close = cut,
+                            .authenticate = authenticate,
+                            .authorise = authorise};
     ck_assert_int_eq(store_open(&w->store, &options, detail), SYN_OK);
     ck_assert_int_eq(hub_new(&w->hub, w->store, &port), SYN_OK);
 }
@@ -115,12 +125,19 @@ static void give(struct world *w, hub_conn *conn, const struct frame *frame)
     give_bytes(w, conn, &buf);
 }
 
-static hub_conn *connected(struct world *w)
+static hub_conn *connected_as(struct world *w, syn_str name)
 {
     struct frame hello = {.kind = FRAME_HELLO, .as.hello.features = FEATURE_DIGEST};
     hello.as.hello.min_version = hello.as.hello.max_version = 1;
+    hello.as.hello.token = name;
     hub_conn *conn = hub_connect(w->hub, w, w->now);
     give(w, conn, &hello);
+    return conn;
+}
+
+static hub_conn *connected(struct world *w)
+{
+    hub_conn *conn = connected_as(w, syn_s("ann"));
     ck_assert_uint_ne(w->count[FRAME_WELCOME], 0);
     return conn;
 }
@@ -230,7 +247,7 @@ START_TEST(without_the_right_to_read)
 {
     struct world w;
     struct hub_stats stats;
-    struct frame auth = {.kind = FRAME_AUTH};
+    struct frame auth = {.kind = FRAME_AUTH, .as.auth.token = syn_s("ann")};
     start(&w);
     w.rights = 0;
     hub_conn *conn = connected(&w);
@@ -338,6 +355,46 @@ START_TEST(digests)
 }
 END_TEST
 
+/* A name that is kept shorter than it is would be another user's. */
+START_TEST(names_of_users)
+{
+    struct world w;
+    char name[LIMIT_USER_BYTES + 1];
+    memset(name, 'n', sizeof name);
+    start(&w);
+    connected_as(&w, (syn_str){name, LIMIT_USER_BYTES});
+    ck_assert_uint_eq(w.count[FRAME_WELCOME], 1);
+    connected_as(&w, (syn_str){name, LIMIT_USER_BYTES + 1});
+    connected_as(&w, (syn_str){"ann\0eve", 7});
+    ck_assert_uint_eq(w.count[FRAME_WELCOME], 1);
+    ck_assert_uint_eq(w.count[FRAME_ERROR], 2);
+    stop(&w);
+}
+END_TEST
+
+/* Documents that are not there leave nothing behind. */
+START_TEST(names_of_nothing)
+{
+    struct world w;
+    struct hub_stats stats;
+    start(&w);
+    hub_conn *conn = connected(&w);
+    for (uint32_t i = 1; i <= 100; i++) {
+        char name[32];
+        struct frame frame = {.channel = i, .kind = FRAME_CLOSE};
+        snprintf(name, sizeof name, "nothing %u", i);
+        open_channel(&w, conn, i, name);
+        give(&w, conn, &frame);
+        settle(&w);
+    }
+    w.now += 2000;
+    hub_tick(w.hub, w.now);
+    hub_read_stats(w.hub, &stats);
+    ck_assert_uint_eq(stats.rooms, 0);
+    stop(&w);
+}
+END_TEST
+
 /* Frames that were sent out of the queue give their place, also when it never gets empty. */
 START_TEST(a_reader_that_is_always_behind)
 {
@@ -366,6 +423,8 @@ int main(void)
     tcase_add_test(tests, without_the_right_to_read);
     tcase_add_test(tests, crowd);
     tcase_add_test(tests, digests);
+    tcase_add_test(tests, names_of_users);
+    tcase_add_test(tests, names_of_nothing);
     tcase_add_test(tests, a_reader_that_is_always_behind);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
