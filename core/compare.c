@@ -146,10 +146,11 @@ static bool continues_scalar(char byte)
     return ((unsigned char)byte & 0xc0) == 0x80;
 }
 
-static uint32_t scalars_in(const char *bytes, size_t len)
+/* By index: an empty text has no bytes to point into. */
+static uint32_t scalars_in(const struct flat *text, size_t from, size_t len)
 {
     uint32_t count = 0;
-    for (size_t i = 0; i < len; i++) count += !continues_scalar(bytes[i]);
+    for (size_t i = from; i < from + len; i++) count += !continues_scalar(text->bytes[i]);
     return count;
 }
 
@@ -174,14 +175,13 @@ static syn_err tell_text(const struct flat *before, const struct flat *after, sy
     uint32_t at = to->log.text.n;
     if (bytes > 0) memcpy(to->log.text.at + at, after->bytes + head, bytes);
     to->log.text.n += (uint32_t)bytes;
-    records_push(
-        to, (struct record){.kind = SYN_EVENT_SPLICE,
-                            .obj = obj,
-                            .pos = scalars_in(after->bytes, head),
-                            .removed = scalars_in(before->bytes + head, before->len - head - tail),
-                            .inserted = scalars_in(after->bytes + head, bytes),
-                            .at = at,
-                            .bytes = (uint32_t)bytes});
+    records_push(to, (struct record){.kind = SYN_EVENT_SPLICE,
+                                     .obj = obj,
+                                     .pos = scalars_in(after, 0, head),
+                                     .removed = scalars_in(before, head, before->len - head - tail),
+                                     .inserted = scalars_in(after, head, bytes),
+                                     .at = at,
+                                     .bytes = (uint32_t)bytes});
     return SYN_OK;
 }
 
