@@ -128,8 +128,13 @@ static void on_later(struct ev_loop *loop, ev_timer *timer, int events)
 bool ws_client_send(ws_client *ws, syn_str message)
 {
     uint32_t len = (uint32_t)message.len;
-    size_t before = ws->queue.len;
     if (ws->state != WS_OPEN || ws->closing) return true;
+    if (ws->queue_at > ws->queue.len / 2) { /* during a long upload it is never empty */
+        ws->queue.len -= ws->queue_at;
+        memmove(ws->queue.data, ws->queue.data + ws->queue_at, ws->queue.len);
+        ws->queue_at = 0;
+    }
+    size_t before = ws->queue.len;
     if (syn_buf_append(&ws->queue, &len, sizeof len) ||
         syn_buf_append(&ws->queue, message.data, message.len)) {
         ws->queue.len = before;
