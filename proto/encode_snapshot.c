@@ -105,7 +105,8 @@ void put_state(struct writer *w, const struct snapshot_state *state, uint32_t of
         put_entry_column(w, state, (enum entry_column)which, offset);
 }
 
-/* Explicit tables, also when only the root is in them: a part is read by itself. */
+/* Tables of its own, for a part is read by itself; containers is left out if it is only the root
+ * text. */
 void put_snapshot(struct writer *w, const struct msg_snapshot *m)
 {
     enum { ID = 1, PART, PARTS, VERSION, LAMPORT, EVENTS, DIGEST, PEERS, CONTAINERS, STATES };
