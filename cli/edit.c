@@ -75,8 +75,7 @@ static syn_err fill(syn_doc *doc, syn_obj made, json_t *json)
     return err;
 }
 
-/* ---- The edits: each inside a transaction -----------------------------------------------------
- */
+/* ---- The edits: each inside a transaction ---------------------------------------------------- */
 
 struct edit {
     syn_doc *doc;

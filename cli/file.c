@@ -7,8 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- Walking over the documents of a file -----------------------------------------------------
- */
+/* ---- Walking over the documents of a file ---------------------------------------------------- */
 
 struct walk {
     syn_store *store;

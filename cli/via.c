@@ -46,8 +46,7 @@ static uint64_t now_ms(void)
     return (uint64_t)(ev_time() * 1e3);
 }
 
-/* ---- What a session and a socket need from each other -----------------------------------------
- */
+/* ---- What a session and a socket need from each other ---------------------------------------- */
 
 /* splitmix64; the first draw of a session is its peer. */
 static uint64_t on_random(void *user)
@@ -177,8 +176,7 @@ static bool has_everything(struct agent *agent, const void *what)
            session_doc_unsaved(agent->open, now_ms()).events == 0;
 }
 
-/* ---- Beginning and end ------------------------------------------------------------------------
- */
+/* ---- Beginning and end ----------------------------------------------------------------------- */
 
 static syn_err open_agent(struct agent *agent, const char *url, char *why)
 {
@@ -261,8 +259,7 @@ void via_close(struct via *via)
     free(via);
 }
 
-/* ---- In between -------------------------------------------------------------------------------
- */
+/* ---- In between ------------------------------------------------------------------------------ */
 
 syn_err via_receive(struct via *via, const struct trace_txn *txn, char *why)
 {

@@ -15,8 +15,7 @@ struct watch {
     bool broken; /* stdout is gone */
 };
 
-/* ---- Where a container is, as a JSON Pointer --------------------------------------------------
- */
+/* ---- Where a container is, as a JSON Pointer ------------------------------------------------- */
 
 struct trail {
     const syn_doc *doc;

@@ -44,8 +44,7 @@ static bool takes_value(uint32_t kind)
            kind == OP_COUNTER_ADD;
 }
 
-/* ---- The shape of a set: counts and indexes, so that the rest may rely on them
- * ----------------------- */
+/* ---- The shape of a set: counts and indexes, so that the rest may rely on them --------------- */
 
 static syn_err check_op(syn_doc *doc, const syn_changes *set, uint32_t index)
 {
@@ -120,8 +119,7 @@ static syn_err check_shape(syn_doc *doc, const syn_changes *set, bool *ascii)
     return SYN_OK;
 }
 
-/* ---- Reading
- * ---------------------------------------------------------------------------------------- */
+/* ---- Reading --------------------------------------------------------------------------------- */
 
 /* At most `most` events of the current op. */
 static struct taken take(struct reader *reader, uint32_t most)
@@ -163,8 +161,7 @@ static bool cut_unknown(const struct taken *taken)
     return taken->op->kind >= OP_FIRST_UNKNOWN && taken->len != taken->op->len;
 }
 
-/* ---- Containers of the set
- * --------------------------------------------------------------------------- */
+/* ---- Containers of the set ------------------------------------------------------------------- */
 
 static syn_err missing(syn_doc *doc, uint64_t peer, uint32_t seq)
 {
@@ -278,8 +275,7 @@ static syn_err check_made_before(syn_doc *doc, syn_obj obj, lv_t lv)
     }
 }
 
-/* ---- New events
- * -------------------------------------------------------------------------------------- */
+/* ---- New events ------------------------------------------------------------------------------ */
 
 /* Args of the events, pushed behind those of the log. */
 static syn_err push_args(syn_doc *doc, const syn_changes *set, const struct taken *taken,
@@ -368,8 +364,7 @@ static syn_err add_events(syn_doc *doc, const syn_changes *set, const struct tak
     return err;
 }
 
-/* ---- Parents
- * ------------------------------------------------------------------------------------------ */
+/* ---- Parents --------------------------------------------------------------------------------- */
 
 /* The parents of the run's first event into doc->parents. */
 static syn_err resolve_parents(syn_doc *doc, const struct reader *reader, const struct incoming *in)
@@ -469,8 +464,7 @@ static syn_err push_run(syn_doc *doc, const struct reader *reader, struct incomi
     return SYN_OK;
 }
 
-/* ---- Known events
- * ------------------------------------------------------------------------------------- */
+/* ---- Known events ---------------------------------------------------------------------------- */
 
 static syn_err forked(syn_doc *doc, const struct incoming *in, uint32_t seq)
 {
@@ -581,8 +575,7 @@ static syn_err compare_known(syn_doc *doc, struct reader *reader, const struct i
     return SYN_OK;
 }
 
-/* ---- The whole
- * ---------------------------------------------------------------------------------------- */
+/* ---- The whole ------------------------------------------------------------------------------- */
 
 static syn_err apply_run(syn_doc *doc, struct reader *reader, const struct change_run *run,
                          syn_applied *out)

@@ -95,8 +95,7 @@ typedef struct syn_changes {
     uint32_t key_count, value_count, node_count, ext_count;
 } syn_changes;
 
-/* ---- Exchanging changes -------------------------------------------------------------------------
- */
+/* ---- Exchanging changes ---------------------------------------------------------------------- */
 
 typedef struct {
     uint32_t applied;   /* events new to this document */
@@ -164,8 +163,7 @@ SYN_EXPORT uint32_t syn_doc_position(const syn_doc *doc, syn_id id);
  * UINT32_MAX: none. */
 SYN_EXPORT uint32_t syn_doc_critical(const syn_doc *doc, uint32_t position);
 
-/* ---- Snapshots ----------------------------------------------------------------------------------
- */
+/* ---- Snapshots ------------------------------------------------------------------------------- */
 
 struct snapshot_entry { /* MAP: one write; LIST: one slot */
     syn_str key;        /* MAP */

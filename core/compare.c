@@ -2,8 +2,7 @@
  * told. */
 #include "doc.h"
 
-/* ---- One container, flat
- * ------------------------------------------------------------------------------------ */
+/* ---- One container, flat --------------------------------------------------------------------- */
 
 struct flat {
     char *bytes;
@@ -49,9 +48,7 @@ static bool same_slot(const syn_doc *a, const struct list_slot *x, const syn_doc
            same_arg(a, &x->value, b, &y->value);
 }
 
-/* ---- Equal?
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- Equal? ---------------------------------------------------------------------------------- */
 
 static bool same_write(const syn_doc *a, const struct map_write *x, const syn_doc *b,
                        const struct map_write *y)
@@ -137,9 +134,7 @@ syn_err states_equal(const syn_doc *a, const syn_doc *b, bool *equal)
     return err;
 }
 
-/* ---- What to tell
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- What to tell ---------------------------------------------------------------------------- */
 
 static bool continues_scalar(char byte)
 {

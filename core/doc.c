@@ -176,8 +176,7 @@ uint64_t syn_doc_peer(const syn_doc *doc)
     return doc->peer;
 }
 
-/* ---- Ids and versions
- * ---------------------------------------------------------------------------- */
+/* ---- Ids and versions ------------------------------------------------------------------------ */
 
 syn_id doc_id(const syn_doc *doc, lv_t lv)
 {
@@ -293,8 +292,7 @@ uint32_t syn_doc_critical(const syn_doc *doc, uint32_t position)
     }
 }
 
-/* ---- Names
- * ---------------------------------------------------------------------------------------- */
+/* ---- Names ----------------------------------------------------------------------------------- */
 
 static syn_err check_name(syn_doc *doc, syn_str name, uint32_t most, const char *what)
 {

@@ -64,8 +64,7 @@ static inline syn_err push_events(syn_doc *doc, const struct edit *edit, uint32_
     return *joins ? SYN_OK : push_run(doc, len, joins);
 }
 
-/* ---- Taking back
- * ---------------------------------------------------------------------------------- */
+/* ---- Taking back ----------------------------------------------------------------------------- */
 
 /* Room to note one edit with so much saved state; inside a transaction only. */
 static syn_err undo_reserve(syn_doc *doc, size_t bytes, uint32_t writes, uint32_t slots)
@@ -225,8 +224,7 @@ syn_err syn_rollback(syn_doc *doc)
     return SYN_OK;
 }
 
-/* ---- Text
- * ----------------------------------------------------------------------------------------- */
+/* ---- Text ------------------------------------------------------------------------------------ */
 
 /* Typing on: one ASCII character behind the last event, which was a character in the same text, by
  * the same peer; and there is room for it everywhere.  Then two bytes are written and the rest are
@@ -323,8 +321,7 @@ syn_err syn_text_delete(syn_doc *doc, syn_obj text, size_t pos, size_t len)
     return SYN_OK;
 }
 
-/* ---- Map, list, counter
- * ---------------------------------------------------------------------------- */
+/* ---- Map, list, counter ---------------------------------------------------------------------- */
 
 /* A caller's value in the form in which values travel; of a child only the kind. */
 static struct change_value travelling(const syn_value *value)

@@ -94,8 +94,7 @@ syn_err export_begin(syn_doc *doc, struct exporter *ex)
     return err == SYN_OK ? clear_slots(&doc->mem, &out->objects, doc->all.list.n) : err;
 }
 
-/* ---- Runs
- * ---------------------------------------------------------------------------------------------- */
+/* ---- Runs ------------------------------------------------------------------------------------ */
 
 static syn_err push_deps(struct exporter *ex, const lv_t *parents, uint32_t count)
 {
@@ -166,8 +165,7 @@ static syn_err export_runs(struct exporter *ex, lv_t from, lv_t end)
     return err;
 }
 
-/* ---- Operations
- * ----------------------------------------------------------------------------------------- */
+/* ---- Operations ------------------------------------------------------------------------------ */
 
 /* Where an op leaves the caret; false: it has no position and leaves the caret as it was. */
 static bool caret_after(const struct change_op *op, uint32_t *caret)
@@ -336,8 +334,7 @@ syn_err syn_doc_export_spans(syn_doc *doc, const syn_span *spans, size_t count, 
     return SYN_OK;
 }
 
-/* ---- Cutting
- * --------------------------------------------------------------------------------------------- */
+/* ---- Cutting --------------------------------------------------------------------------------- */
 
 static size_t piece_bytes(const syn_doc *doc, const struct op_piece *piece)
 {
@@ -395,8 +392,7 @@ syn_err syn_doc_export(syn_doc *doc, syn_span span, uint32_t max_events, size_t 
     return err;
 }
 
-/* ---- What another replica lacks
- * --------------------------------------------------------------------------- */
+/* ---- What another replica lacks -------------------------------------------------------------- */
 
 static syn_err give_spans(syn_doc *doc, const lv_ranges *ranges, const syn_span **spans,
                           size_t *count)

@@ -91,8 +91,7 @@ static void put_text_piece(void *user, const char *utf8, size_t bytes)
     put_escaped(user, utf8, bytes);
 }
 
-/* ---- The whole document as one object
- * ---------------------------------------------------------------------------- */
+/* ---- The whole document as one object -------------------------------------------------------- */
 
 static syn_obj root_map(const syn_doc *doc)
 {
@@ -145,9 +144,7 @@ static bool next_member(const syn_doc *doc, const syn_str *after, syn_str *key, 
     return found;
 }
 
-/* ---- Writing
- * -------------------------------------------------------------------------------------------------------
- */
+/* ---- Writing --------------------------------------------------------------------------------- */
 
 struct level {
     syn_obj obj; /* SYN_NO_OBJ: the document */
@@ -288,9 +285,7 @@ syn_err syn_value_json(const syn_doc *doc, const syn_value *value, syn_write_fn 
     return write_levels(&stack);
 }
 
-/* ---- Places
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- Places ---------------------------------------------------------------------------------- */
 
 /* One step of a JSON Pointer, unescaped into buf; false when it is malformed or too long to be a
  * key. */

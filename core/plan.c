@@ -179,8 +179,7 @@ syn_err doc_plan(syn_doc *doc, const struct op_piece *piece, bool fast)
     return err;
 }
 
-/* ---- Carrying out -------------------------------------------------------------------------------
- */
+/* ---- Carrying out ---------------------------------------------------------------------------- */
 
 static syn_err reserve_map(syn_doc *doc, struct container *c, const struct effect *effect,
                            uint32_t *done)

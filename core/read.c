@@ -94,8 +94,7 @@ syn_obj syn_root_at(const syn_doc *doc, uint32_t index, syn_str *name)
     return SYN_NO_OBJ;
 }
 
-/* ---- Text
- * ---------------------------------------------------------------------------------------- */
+/* ---- Text ------------------------------------------------------------------------------------ */
 
 static const struct rope *rope_of(const syn_doc *doc, syn_obj text)
 {
@@ -162,8 +161,7 @@ size_t syn_text_position(const syn_doc *doc, syn_obj text, syn_unit from, size_t
     return to == SYN_UNIT_BYTE ? rope_to_byte(rope, pos) : pos;
 }
 
-/* ---- Map
- * ----------------------------------------------------------------------------------------- */
+/* ---- Map ------------------------------------------------------------------------------------- */
 
 syn_err syn_map_get(const syn_doc *doc, syn_obj map, syn_str key, syn_value *out)
 {
@@ -208,8 +206,7 @@ syn_err syn_map_conflict(const syn_doc *doc, syn_obj map, syn_str key, size_t in
     return SYN_OK;
 }
 
-/* ---- List, counter
- * ------------------------------------------------------------------------------- */
+/* ---- List, counter --------------------------------------------------------------------------- */
 
 size_t syn_list_len(const syn_doc *doc, syn_obj list)
 {

@@ -86,8 +86,7 @@ syn_err syn_doc_load(syn_doc *doc, const syn_snapshot *snapshot)
     return SYN_OK;
 }
 
-/* ---- History below
- * ------------------------------------------------------------------------------------------ */
+/* ---- History below --------------------------------------------------------------------------- */
 
 static syn_err apply_history(syn_doc *fresh, syn_next_fn next, void *user)
 {
@@ -150,8 +149,7 @@ syn_err syn_doc_backfill(syn_doc *doc, syn_next_fn next, void *user, uint32_t *a
     return SYN_OK;
 }
 
-/* ---- Without a tail
- * ------------------------------------------------------------------------------------------- */
+/* ---- Without a tail -------------------------------------------------------------------------- */
 
 static bool in_ranges(const lv_ranges *ranges, lv_t lv)
 {

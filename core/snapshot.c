@@ -7,8 +7,7 @@
 #include "sort.h"
 #include "utf8.h"
 
-/* ---- Order of containers
- * ---------------------------------------------------------------------------------- */
+/* ---- Order of containers --------------------------------------------------------------------- */
 
 struct ranking {
     const syn_doc *doc;
@@ -69,8 +68,7 @@ static syn_err order_containers(syn_doc *doc)
     return SYN_OK;
 }
 
-/* ---- Giving it out
- * ---------------------------------------------------------------------------------------- */
+/* ---- Giving it out --------------------------------------------------------------------------- */
 
 static void add_text(void *user, const char *utf8, size_t bytes)
 {
@@ -221,8 +219,7 @@ syn_err syn_doc_snapshot(syn_doc *doc, syn_snapshot *snapshot)
     return SYN_OK;
 }
 
-/* ---- Standing on one
- * --------------------------------------------------------------------------------------- */
+/* ---- Standing on one ------------------------------------------------------------------------- */
 
 struct loader {
     syn_doc *doc;

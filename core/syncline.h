@@ -36,8 +36,7 @@ extern "C" {
 
 #define SYN_VERSION "0.1.0"
 
-/* ---- Errors -----------------------------------------------------------------------------------
- */
+/* ---- Errors ---------------------------------------------------------------------------------- */
 
 #define SYN_ERROR_MAP(X)                                                                           \
     X(ENOMEM, 1, "out of memory")                                                                  \
@@ -72,8 +71,7 @@ typedef enum {
 SYN_EXPORT const char *syn_strerror(syn_err err); /* a sentence, never NULL */
 SYN_EXPORT const char *syn_errname(syn_err err);  /* "ENOMEM", never NULL */
 
-/* ---- Plain values: copied, never freed ----------------------------------------------------------
- */
+/* ---- Plain values: copied, never freed ------------------------------------------------------- */
 
 /* Lua's contract: new_size 0 frees, ptr NULL allocates, NULL means no memory (and ptr intact);
  * old_size is what the block was given. */
@@ -138,8 +136,7 @@ SYN_EXPORT syn_value syn_real(double d); /* every NaN becomes 0x7ff8000000000000
 SYN_EXPORT syn_value syn_string(syn_str utf8);
 SYN_EXPORT syn_value syn_bytes(syn_str bytes);
 
-/* ---- The document -------------------------------------------------------------------------------
- */
+/* ---- The document ---------------------------------------------------------------------------- */
 
 typedef struct syn_doc syn_doc;
 
@@ -172,8 +169,7 @@ SYN_EXPORT const char *syn_doc_error(const syn_doc *doc);
 SYN_EXPORT syn_err syn_doc_set_peer(syn_doc *doc, uint64_t peer, bool resume);
 SYN_EXPORT uint64_t syn_doc_peer(const syn_doc *doc); /* 0: none set */
 
-/* ---- Transactions: outside one, each edit commits by itself -------------------------------------
- */
+/* ---- Transactions: outside one, each edit commits by itself ---------------------------------- */
 
 /* Edits after begin show at once, and become one change at commit or nothing at rollback.  Remote
  * changes cannot be applied in between (SYN_EMISUSE).  commit and rollback: SYN_EMISUSE without
@@ -182,8 +178,7 @@ SYN_EXPORT syn_err syn_begin(syn_doc *doc);
 SYN_EXPORT syn_err syn_commit(syn_doc *doc);
 SYN_EXPORT syn_err syn_rollback(syn_doc *doc);
 
-/* ---- Containers ---------------------------------------------------------------------------------
- */
+/* ---- Containers ------------------------------------------------------------------------------ */
 
 /* The root container of that name and kind; exists as soon as it is named.  name: UTF-8, at most
  * 255 bytes, no U+0000; may be empty.  SYN_EUTF8, SYN_ELIMIT, SYN_ENOMEM. */
@@ -201,8 +196,7 @@ SYN_EXPORT syn_kind syn_obj_kind(const syn_doc *doc, syn_obj obj);
  * past the last. name may be NULL. */
 SYN_EXPORT syn_obj syn_root_at(const syn_doc *doc, uint32_t index, syn_str *name);
 
-/* ---- Text ---------------------------------------------------------------------------------------
- */
+/* ---- Text ------------------------------------------------------------------------------------ */
 
 SYN_EXPORT size_t syn_text_len(const syn_doc *doc, syn_obj text);   /* scalar values */
 SYN_EXPORT size_t syn_text_bytes(const syn_doc *doc, syn_obj text); /* UTF-8 bytes */
@@ -221,8 +215,7 @@ typedef enum { SYN_UNIT_SCALAR, SYN_UNIT_UTF16, SYN_UNIT_BYTE } syn_unit;
 SYN_EXPORT size_t syn_text_position(const syn_doc *doc, syn_obj text, syn_unit from, size_t pos,
                                     syn_unit to);
 
-/* ---- Map ----------------------------------------------------------------------------------------
- */
+/* ---- Map ------------------------------------------------------------------------------------- */
 
 /* key: UTF-8, at most 1,024 bytes, no U+0000.  A value of kind CHILD makes a new container of
  * value.child, returned in *made if not NULL. */
@@ -241,8 +234,7 @@ SYN_EXPORT bool syn_map_at(const syn_doc *doc, syn_obj map, size_t index, syn_st
 SYN_EXPORT syn_err syn_map_conflict(const syn_doc *doc, syn_obj map, syn_str key, size_t index,
                                     syn_value *value, syn_id *writer, bool *gone);
 
-/* ---- List ---------------------------------------------------------------------------------------
- */
+/* ---- List ------------------------------------------------------------------------------------ */
 
 SYN_EXPORT size_t syn_list_len(const syn_doc *doc, syn_obj list);
 SYN_EXPORT syn_err syn_list_get(const syn_doc *doc, syn_obj list, size_t pos,
@@ -253,14 +245,12 @@ SYN_EXPORT syn_err syn_list_set(syn_doc *doc, syn_obj list, size_t pos, syn_valu
                                 syn_obj *made);
 SYN_EXPORT syn_err syn_list_delete(syn_doc *doc, syn_obj list, size_t pos, size_t count);
 
-/* ---- Counter ------------------------------------------------------------------------------------
- */
+/* ---- Counter --------------------------------------------------------------------------------- */
 
 SYN_EXPORT int64_t syn_counter_get(const syn_doc *doc, syn_obj counter); /* 0 if it is none */
 SYN_EXPORT syn_err syn_counter_add(syn_doc *doc, syn_obj counter, int64_t delta); /* modulo 2^64 */
 
-/* ---- Versions -----------------------------------------------------------------------------------
- */
+/* ---- Versions -------------------------------------------------------------------------------- */
 
 /* Heads, ordered by (peer, seq).  Returns how many there are; fills at most cap. */
 SYN_EXPORT size_t syn_doc_heads(const syn_doc *doc, syn_id *out, size_t cap);
@@ -275,8 +265,7 @@ SYN_EXPORT uint32_t syn_doc_next(const syn_doc *doc, uint64_t peer);
 /* Is all the history here (no snapshot base)? */
 SYN_EXPORT bool syn_doc_has_history(const syn_doc *doc);
 
-/* ---- What changed -------------------------------------------------------------------------------
- */
+/* ---- What changed ---------------------------------------------------------------------------- */
 
 typedef enum {
     SYN_EVENT_SPLICE, /* text, list: at pos, `removed` left; then `text` (text: `inserted` scalars)
@@ -306,8 +295,7 @@ SYN_EXPORT bool syn_doc_event(const syn_doc *doc, size_t index, syn_event *out);
 SYN_EXPORT bool syn_event_item(const syn_doc *doc, size_t index, size_t item, syn_value *out);
 SYN_EXPORT void syn_doc_events_clear(syn_doc *doc);
 
-/* ---- Checking and looking -----------------------------------------------------------------------
- */
+/* ---- Checking and looking -------------------------------------------------------------------- */
 
 typedef syn_err (*syn_write_fn)(void *user, const void *data, size_t len);
 

@@ -57,8 +57,7 @@ static void find_parts(struct offer *offer)
     }
 }
 
-/* ---- Refusing ---------------------------------------------------------------------------------
- */
+/* ---- Refusing -------------------------------------------------------------------------------- */
 
 static void nack_part(const struct offer *offer, const struct part *part, const struct refusal *why)
 {
@@ -120,8 +119,7 @@ static struct refusal refusal_of(syn_err err, const syn_doc *doc)
     }
 }
 
-/* ---- Checks -----------------------------------------------------------------------------------
- */
+/* ---- Checks ---------------------------------------------------------------------------------- */
 
 static bool check_rights(const struct offer *offer, struct refusal *why)
 {
@@ -246,8 +244,7 @@ static bool check_peers(const struct offer *offer, struct refusal *why)
     return newcomers == 0 || check_newcomers(offer->room, user, newcomers, heads, why);
 }
 
-/* ---- Taking in --------------------------------------------------------------------------------
- */
+/* ---- Taking in ------------------------------------------------------------------------------- */
 
 static syn_err apply(struct room *room, const syn_changes *set, syn_applied *applied)
 {
@@ -352,8 +349,7 @@ void accept_changes(struct channel *ch, const syn_changes *set, size_t frame_byt
     if (!small) free(offer.parts);
 }
 
-/* ---- The embedder's edits ---------------------------------------------------------------------
- */
+/* ---- The embedder's edits -------------------------------------------------------------------- */
 
 static syn_err own_edit(struct room *room, hub_edit_fn fn, void *user)
 {

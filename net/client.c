@@ -45,8 +45,7 @@ void syn_client_unlock(syn_client *client)
     pthread_mutex_unlock(&client->mutex);
 }
 
-/* ---- Status -----------------------------------------------------------------------------------
- */
+/* ---- Status ---------------------------------------------------------------------------------- */
 
 static bool may_connect(const syn_client *client)
 {
@@ -86,8 +85,7 @@ const char *syn_client_doc_reason(const syn_client_doc *cd)
     return reason[0] != '\0' ? reason : cd->client->error;
 }
 
-/* ---- What the session asks for ----------------------------------------------------------------
- */
+/* ---- What the session asks for --------------------------------------------------------------- */
 
 static uint64_t on_random(void *user)
 {
@@ -183,8 +181,7 @@ static void on_presence(void *user, session_doc *sd, const struct msg_presence_s
                                 state->user, state->state, state->gone);
 }
 
-/* ---- The connection ---------------------------------------------------------------------------
- */
+/* ---- The connection -------------------------------------------------------------------------- */
 
 static void on_ws_opened(void *user)
 {
@@ -222,8 +219,7 @@ static void connect_if_due(syn_client *client, uint64_t now)
     ws_client_connect(client->ws);
 }
 
-/* ---- The loop ---------------------------------------------------------------------------------
- */
+/* ---- The loop -------------------------------------------------------------------------------- */
 
 static void set_timer(syn_client *client, uint64_t now)
 {
@@ -295,8 +291,7 @@ static void *run_loop(void *user)
     return NULL;
 }
 
-/* ---- Life -------------------------------------------------------------------------------------
- */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 static void init_lock(syn_client *client)
 {
@@ -446,8 +441,7 @@ void syn_client_free(syn_client *client)
     free(client);
 }
 
-/* ---- Documents --------------------------------------------------------------------------------
- */
+/* ---- Documents ------------------------------------------------------------------------------- */
 
 static syn_err attach(syn_client_doc *cd, const struct session_own *own, uint32_t own_count)
 {
@@ -600,8 +594,7 @@ syn_unsaved syn_client_unsaved(const syn_client_doc *cd)
     return out;
 }
 
-/* ---- Waiting ----------------------------------------------------------------------------------
- */
+/* ---- Waiting --------------------------------------------------------------------------------- */
 
 enum wait_for { WAIT_SAVED, WAIT_LIVE };
 
@@ -648,8 +641,7 @@ syn_err syn_client_wait_live(syn_client_doc *cd, uint32_t timeout_ms)
     return wait_for(cd, WAIT_LIVE, timeout_ms);
 }
 
-/* ---- Going offline and back -------------------------------------------------------------------
- */
+/* ---- Going offline and back ------------------------------------------------------------------ */
 
 void syn_client_offline(syn_client *client)
 {

@@ -21,8 +21,7 @@
 #define OWN_KEY    "own/"
 #define BRANCH_KEY "branch/"
 
-/* ---- The file ---------------------------------------------------------------------------------
- */
+/* ---- The file -------------------------------------------------------------------------------- */
 
 static void on_wake(void *user)
 {
@@ -93,8 +92,7 @@ bool client_store_user(syn_client *client, syn_str user)
     return true;
 }
 
-/* ---- Opening a document -----------------------------------------------------------------------
- */
+/* ---- Opening a document ---------------------------------------------------------------------- */
 
 struct own_list {
     struct session_own *at;
@@ -197,8 +195,7 @@ void client_doc_free(syn_client_doc *cd)
     free(cd);
 }
 
-/* ---- What a turn writes -----------------------------------------------------------------------
- */
+/* ---- What a turn writes ---------------------------------------------------------------------- */
 
 static void own_key(char key[32], uint64_t peer)
 {
@@ -336,8 +333,7 @@ bool client_store_clean(const syn_client_doc *cd)
     return cd->client->store == NULL || (!cd->flying && !content_dirty(cd));
 }
 
-/* ---- Turns ------------------------------------------------------------------------------------
- */
+/* ---- Turns ----------------------------------------------------------------------------------- */
 
 /* What the file holds is not known: everything is written anew after a while. */
 static void doc_unknown(syn_client_doc *cd)
@@ -442,8 +438,7 @@ uint64_t client_store_next(const syn_client *client)
     return next;
 }
 
-/* ---- Branches ---------------------------------------------------------------------------------
- */
+/* ---- Branches -------------------------------------------------------------------------------- */
 
 syn_err client_branch_add(syn_client_doc *cd, const char *code, const syn_changes *removed,
                           const char **name)

@@ -63,8 +63,7 @@ static syn_err decode_piece(struct decoder *d, const struct store_piece *piece, 
                                 &d->fault);
 }
 
-/* ---- The snapshot -----------------------------------------------------------------------------
- */
+/* ---- The snapshot ---------------------------------------------------------------------------- */
 
 struct parts {
     struct decoder *decoder;
@@ -112,8 +111,7 @@ static syn_err load_snapshot(syn_store *store, int64_t id, struct decoder *d, sy
     return err;
 }
 
-/* ---- The log ----------------------------------------------------------------------------------
- */
+/* ---- The log --------------------------------------------------------------------------------- */
 
 struct loading {
     struct decoder *decoder;
@@ -218,8 +216,7 @@ syn_err doc_store_load(syn_store *store, syn_str name, const syn_doc_config *con
     return err;
 }
 
-/* ---- A prefix ---------------------------------------------------------------------------------
- */
+/* ---- A prefix -------------------------------------------------------------------------------- */
 
 syn_err doc_store_load_until(syn_store *store, const struct store_doc *row,
                              const syn_doc_config *config, uint32_t until, syn_doc **out,
@@ -255,8 +252,7 @@ out:
     return SYN_OK;
 }
 
-/* ---- History ----------------------------------------------------------------------------------
- */
+/* ---- History --------------------------------------------------------------------------------- */
 
 /* syn_doc_backfill pulls sets, the store pushes pieces: so the pieces are kept first. */
 struct history {
@@ -318,8 +314,7 @@ uint32_t doc_store_offset(const struct store_doc *row, const syn_doc *doc)
     return row->snapshot_at - 1;
 }
 
-/* ---- Appending --------------------------------------------------------------------------------
- */
+/* ---- Appending ------------------------------------------------------------------------------- */
 
 static syn_err append_peer(store_turn *turn, syn_store *store, int64_t doc, const syn_changes *set,
                            uint64_t id, syn_str user)

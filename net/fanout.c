@@ -10,8 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- The ring of bodies -----------------------------------------------------------------------
- */
+/* ---- The ring of bodies ---------------------------------------------------------------------- */
 
 static struct body *body_at(struct room *room, uint32_t index)
 {
@@ -99,8 +98,7 @@ void room_fan_out(struct room *room)
     }
 }
 
-/* ---- One frame for one channel ----------------------------------------------------------------
- */
+/* ---- One frame for one channel --------------------------------------------------------------- */
 
 static void send_body(struct channel *ch, syn_str body)
 {
@@ -283,8 +281,7 @@ bool channel_pump(struct channel *ch, uint32_t max_frames)
     return sent;
 }
 
-/* ---- Snapshots for joining --------------------------------------------------------------------
- */
+/* ---- Snapshots for joining ------------------------------------------------------------------- */
 
 void snapshot_unref(struct snapshot_parts *parts)
 {

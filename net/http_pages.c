@@ -36,8 +36,7 @@ static bool finish(struct page *page, const char *type, struct http_answer *out)
     return true;
 }
 
-/* ---- /healthz ---------------------------------------------------------------------------------
- */
+/* ---- /healthz -------------------------------------------------------------------------------- */
 
 static bool health(const struct http_pages *from, struct http_answer *out)
 {
@@ -50,8 +49,7 @@ static bool health(const struct http_pages *from, struct http_answer *out)
     return finish(&page, "text/plain; charset=utf-8", out);
 }
 
-/* ---- /metrics ---------------------------------------------------------------------------------
- */
+/* ---- /metrics -------------------------------------------------------------------------------- */
 
 static void metric(struct page *page, const char *name, const char *type, const char *help,
                    uint64_t value)
@@ -103,8 +101,7 @@ static bool metrics(const struct http_pages *from, struct http_answer *out)
     return finish(&page, "text/plain; version=0.0.4; charset=utf-8", out);
 }
 
-/* ---- /v1/documents ----------------------------------------------------------------------------
- */
+/* ---- /v1/documents --------------------------------------------------------------------------- */
 
 /* Names are UTF-8 without U+0000. */
 static void put_json_string(struct page *page, syn_str text)

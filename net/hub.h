@@ -51,8 +51,7 @@ void hub_tune(hub *h, const struct hub_tuning *tuning);
 /* Nothing may be in flight (hub_idle).  NULL is fine. */
 void hub_free(hub *h);
 
-/* ---- Connections ------------------------------------------------------------------------------
- */
+/* ---- Connections ----------------------------------------------------------------------------- */
 
 /* A WebSocket was set up.  `link` is the caller's name for it.  NULL: no memory. */
 hub_conn *hub_connect(hub *h, void *link, uint64_t now);
@@ -69,8 +68,7 @@ void hub_writable(hub *h, hub_conn *conn, uint64_t now);
 void hub_signed_in(hub *h, uint64_t conn, syn_str user, uint32_t expires_ms, uint64_t now);
 void hub_refused(hub *h, uint64_t conn, syn_str reason, uint64_t now);
 
-/* ---- Turns and time ---------------------------------------------------------------------------
- */
+/* ---- Turns and time -------------------------------------------------------------------------- */
 
 /* Ends the gathering: call it when everything that had arrived was given to hub_receive. */
 void hub_flush(hub *h, uint64_t now);
@@ -82,8 +80,7 @@ bool hub_idle(const hub *h);
 /* Says goodbye (GOING_AWAY) to every connection.  Flush and wait for hub_idle before. */
 void hub_goodbye(hub *h, uint64_t now);
 
-/* ---- The embedder's own hands -----------------------------------------------------------------
- */
+/* ---- The embedder's own hands ---------------------------------------------------------------- */
 
 typedef syn_err (*hub_edit_fn)(void *user, syn_doc *doc);
 typedef void (*hub_done_fn)(void *user, syn_err err);

@@ -47,8 +47,7 @@
 #define CONTROL_PER_SECOND 1000u
 #define CONTROL_BURST      4000u
 
-/* ---- Connections ------------------------------------------------------------------------------
- */
+/* ---- Connections ----------------------------------------------------------------------------- */
 
 enum conn_state { CONN_HELLO, CONN_SIGNING_IN, CONN_LIVE, CONN_CLOSED };
 
@@ -73,8 +72,7 @@ struct hub_conn {
     uint64_t tokens, tokens_at;
 };
 
-/* ---- Channels ---------------------------------------------------------------------------------
- */
+/* ---- Channels -------------------------------------------------------------------------------- */
 
 struct snapshot_parts { /* shared by the channels that are joining by it */
     uint32_t refs, count;
@@ -112,8 +110,7 @@ struct channel {
     uint32_t ignored_count;
 };
 
-/* ---- Rooms ------------------------------------------------------------------------------------
- */
+/* ---- Rooms ----------------------------------------------------------------------------------- */
 
 struct room_peer {
     uint64_t peer; /* 0: free slot */
@@ -205,8 +202,7 @@ struct room {
     uint64_t digest_at; /* none is compared before */
 };
 
-/* ---- Turns ------------------------------------------------------------------------------------
- */
+/* ---- Turns ----------------------------------------------------------------------------------- */
 
 enum held_kind { HELD_FRAME, HELD_TOUCH, HELD_START, HELD_CLOSED, HELD_DONE };
 

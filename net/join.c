@@ -12,8 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- Refusing ---------------------------------------------------------------------------------
- */
+/* ---- Refusing -------------------------------------------------------------------------------- */
 
 /* Closed for a channel that never came into being; its number is used up. */
 static void refuse_open(hub_conn *conn, uint32_t number, enum code code, bool permanent,
@@ -64,8 +63,7 @@ static bool lineage_fits(hub_conn *conn, const struct room *room, const struct m
     return false;
 }
 
-/* ---- Answering --------------------------------------------------------------------------------
- */
+/* ---- Answering ------------------------------------------------------------------------------- */
 
 struct peer_rows {
     uint32_t *next;
@@ -141,8 +139,7 @@ void room_create(struct room *room, const uint8_t *lineage)
     }
 }
 
-/* ---- Where to begin ---------------------------------------------------------------------------
- */
+/* ---- Where to begin -------------------------------------------------------------------------- */
 
 static syn_err keep_spans(struct channel *ch, const syn_span *spans, size_t count)
 {
@@ -222,8 +219,7 @@ static bool join_by_snapshot(struct channel *ch, const struct msg_open *open)
     return true;
 }
 
-/* ---- A restored server ------------------------------------------------------------------------
- */
+/* ---- A restored server ----------------------------------------------------------------------- */
 
 /* The client holds what this server gave out once and does not know any more.  Only after a
  * restore: else naming an unknown head would be enough to write as others. */
@@ -246,8 +242,7 @@ static void ask_back(struct channel *ch)
     hold_frame(ch, &frame);
 }
 
-/* ---- Open -------------------------------------------------------------------------------------
- */
+/* ---- Open ------------------------------------------------------------------------------------ */
 
 /* A second Open may only fill in the peer. */
 static void open_again(struct channel *ch, const struct msg_open *open)
@@ -371,8 +366,7 @@ void join_open(hub_conn *conn, uint32_t number, const struct msg_open *open)
     channel_unref(ch);
 }
 
-/* ---- Want -------------------------------------------------------------------------------------
- */
+/* ---- Want ------------------------------------------------------------------------------------ */
 
 /* a without b; both ascending and disjoint. */
 static size_t subtract(const syn_span *a, size_t na, const syn_span *b, size_t nb, syn_span *out)

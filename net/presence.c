@@ -14,8 +14,7 @@
 /* Bytes of all sessions of a document: what a newcomer is sent has to fit into his queue. */
 #define PRESENCE_ROOM_BYTES (512u * 1024u)
 
-/* ---- Joining several Presence messages into one -----------------------------------------------
- */
+/* ---- Joining several Presence messages into one ---------------------------------------------- */
 
 struct joined {
     struct msg_presence_state *states;
@@ -191,8 +190,7 @@ static void finish(struct joined *all, struct msg_presence *out)
                                  .container_count = plain ? 0 : all->containers_n};
 }
 
-/* ---- Sessions ---------------------------------------------------------------------------------
- */
+/* ---- Sessions -------------------------------------------------------------------------------- */
 
 static struct presence_session *session_of(struct room *room, uint32_t session)
 {
@@ -278,8 +276,7 @@ void presence_free(struct room *room)
     room->session_count = room->session_cap = 0;
 }
 
-/* ---- Telling ----------------------------------------------------------------------------------
- */
+/* ---- Telling --------------------------------------------------------------------------------- */
 
 /* The frame that begins at session *at, which moves on.  changed: only what this tick brought; else
  * everyone who is here, whole. */

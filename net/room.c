@@ -29,8 +29,7 @@ struct room *room_find(hub *h, syn_str name)
     return NULL;
 }
 
-/* ---- Opening ----------------------------------------------------------------------------------
- */
+/* ---- Opening --------------------------------------------------------------------------------- */
 
 static syn_doc_config room_config(const hub *h)
 {
@@ -127,8 +126,7 @@ syn_err room_backfill(struct room *room)
     return err;
 }
 
-/* ---- Forgetting -------------------------------------------------------------------------------
- */
+/* ---- Forgetting ------------------------------------------------------------------------------ */
 
 static void free_rows(struct room *room)
 {
@@ -187,8 +185,7 @@ void room_release(struct room *room)
     if (room->dead && room->unmade_turns == 0) room_free(room);
 }
 
-/* ---- Peers ------------------------------------------------------------------------------------
- */
+/* ---- Peers ----------------------------------------------------------------------------------- */
 
 syn_err room_user(struct room *room, syn_str user, uint32_t *index)
 {
@@ -274,8 +271,7 @@ syn_err room_peer_get(struct room *room, uint64_t peer, struct room_peer **out)
     return SYN_OK;
 }
 
-/* ---- Rows -------------------------------------------------------------------------------------
- */
+/* ---- Rows ------------------------------------------------------------------------------------ */
 
 static syn_err row_add(struct room *room, uint32_t from, uint32_t end, const syn_changes *set)
 {

@@ -69,8 +69,7 @@ static uint64_t now_ms(void)
     return (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u;
 }
 
-/* ---- Log --------------------------------------------------------------------------------------
- */
+/* ---- Log ------------------------------------------------------------------------------------- */
 
 /* Nothing that came from outside may end a line or move a terminal's cursor. */
 static void put_escaped(char *out, size_t size, const char *text)
@@ -107,8 +106,7 @@ static void log_event(void *user, const char *event, const char *detail)
         fprintf(stderr, "%s\n", line);
 }
 
-/* ---- The hub's port ---------------------------------------------------------------------------
- */
+/* ---- The hub's port -------------------------------------------------------------------------- */
 
 static uint64_t next_random(void *user)
 {
@@ -180,8 +178,7 @@ static void port_changed(void *user, syn_str document, const syn_doc *doc)
     server->config.changed(server->config.user, document, doc);
 }
 
-/* ---- The sockets' events ----------------------------------------------------------------------
- */
+/* ---- The sockets' events --------------------------------------------------------------------- */
 
 static void *on_connected(void *user, ws_link *link)
 {
@@ -242,8 +239,7 @@ static bool on_get(void *user, const char *path, const char *authorization, stru
     return http_page(&pages, path, open || known, out);
 }
 
-/* ---- The mailbox ------------------------------------------------------------------------------
- */
+/* ---- The mailbox ----------------------------------------------------------------------------- */
 
 static syn_err post(syn_server *server, const struct job *what, syn_str text)
 {
@@ -302,8 +298,7 @@ static void run_jobs(syn_server *server)
     }
 }
 
-/* ---- The loop ---------------------------------------------------------------------------------
- */
+/* ---- The loop -------------------------------------------------------------------------------- */
 
 static void on_wake(struct ev_loop *loop, ev_async *wake, int events)
 {
@@ -388,8 +383,7 @@ static void *run_loop(void *user)
     return NULL;
 }
 
-/* ---- Starting ---------------------------------------------------------------------------------
- */
+/* ---- Starting -------------------------------------------------------------------------------- */
 
 /* "HOST:PORT", "[ADDRESS]:PORT". */
 static syn_err split_address(const char *listen, char *host, size_t size, uint16_t *port)
@@ -574,8 +568,7 @@ void syn_server_stop(syn_server *server, uint32_t timeout_ms)
     free_server(server);
 }
 
-/* ---- Calls from any thread --------------------------------------------------------------------
- */
+/* ---- Calls from any thread ------------------------------------------------------------------- */
 
 void syn_auth_accept(syn_auth_request *request, syn_str user, uint32_t expires_ms)
 {

@@ -37,8 +37,7 @@ uint64_t session_jitter(session *s, uint64_t below)
     return below != 0 ? session_random(s) % below : 0;
 }
 
-/* ---- Life -------------------------------------------------------------------------------------
- */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 static syn_err copy_text(char **at, size_t *len, syn_str text)
 {
@@ -111,8 +110,7 @@ const char *session_reason(const session *s)
     return s->reason;
 }
 
-/* ---- Sending ----------------------------------------------------------------------------------
- */
+/* ---- Sending --------------------------------------------------------------------------------- */
 
 void session_send_bytes(session *s, syn_str bytes)
 {
@@ -151,8 +149,7 @@ void session_flush(session *s, uint64_t now)
     for (session_doc *sd = s->docs; sd != NULL; sd = sd->next) doc_pump(sd);
 }
 
-/* ---- Connecting -------------------------------------------------------------------------------
- */
+/* ---- Connecting ------------------------------------------------------------------------------ */
 
 void session_connected(session *s, uint64_t now)
 {
@@ -267,8 +264,7 @@ static void handle_error(session *s, const struct msg_error *error)
         session_hang_up(s, reason);
 }
 
-/* ---- Documents --------------------------------------------------------------------------------
- */
+/* ---- Documents ------------------------------------------------------------------------------- */
 
 static syn_err take_options(session_doc *sd, const struct session_options *options)
 {
@@ -407,8 +403,7 @@ static void handle_closed(session_doc *sd, const struct msg_closed *closed)
     }
 }
 
-/* ---- What others see --------------------------------------------------------------------------
- */
+/* ---- What others see ------------------------------------------------------------------------- */
 
 void *session_doc_owner(const session_doc *sd)
 {
@@ -470,8 +465,7 @@ void doc_status(session_doc *sd)
     if (sd->s->port.status != NULL) sd->s->port.status(sd->s->port.user, sd);
 }
 
-/* ---- Presence ---------------------------------------------------------------------------------
- */
+/* ---- Presence -------------------------------------------------------------------------------- */
 
 syn_err session_presence(session_doc *sd, syn_str state, uint32_t ttl_ms, uint64_t now)
 {
@@ -519,8 +513,7 @@ static void handle_presence(session_doc *sd, const struct msg_presence *presence
     }
 }
 
-/* ---- Frames -----------------------------------------------------------------------------------
- */
+/* ---- Frames ---------------------------------------------------------------------------------- */
 
 static const struct change_container root_container = {.kind = SYN_TEXT, .form = CONTAINER_ROOT};
 
@@ -656,8 +649,7 @@ void session_receive(session *s, const void *bytes, size_t len, uint64_t now)
         session_hang_up(s, fault.text);
 }
 
-/* ---- Time -------------------------------------------------------------------------------------
- */
+/* ---- Time ------------------------------------------------------------------------------------ */
 
 static void beat(session *s)
 {

@@ -60,8 +60,7 @@ syn_err session_new(session **out, const struct session_port *port,
                     const struct session_config *config);
 void session_free(session *s); /* the documents are the owner's; NULL is fine */
 
-/* ---- The connection ---------------------------------------------------------------------------
- */
+/* ---- The connection -------------------------------------------------------------------------- */
 
 void session_connected(session *s, uint64_t now);
 void session_disconnected(session *s, uint64_t now);
@@ -77,8 +76,7 @@ void session_retry_now(session *s, uint64_t now);     /* forgets backoff and ref
 const char *session_reason(const session *s);         /* "" if there is none */
 syn_err session_set_token(session *s, syn_str token); /* used from now on; sent at once when live */
 
-/* ---- Documents --------------------------------------------------------------------------------
- */
+/* ---- Documents ------------------------------------------------------------------------------- */
 
 struct session_own { /* a peer under which this copy wrote earlier */
     uint64_t peer;
@@ -123,8 +121,7 @@ syn_unsaved session_doc_unsaved(const session_doc *sd, uint64_t now);
 /* Own peers with events that are not known to be saved, for the owner's notes. */
 uint32_t session_doc_own(const session_doc *sd, struct session_own *out, uint32_t cap);
 
-/* ---- Presence ---------------------------------------------------------------------------------
- */
+/* ---- Presence -------------------------------------------------------------------------------- */
 
 /* The newest state wins; sent no more often than the server allows, and kept alive. */
 syn_err session_presence(session_doc *sd, syn_str state, uint32_t ttl_ms, uint64_t now);

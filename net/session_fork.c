@@ -12,8 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- Taking out -------------------------------------------------------------------------------
- */
+/* ---- Taking out ------------------------------------------------------------------------------ */
 
 static syn_err take_out(session_doc *sd, uint64_t peer, uint32_t from, syn_changes **removed)
 {
@@ -60,8 +59,7 @@ void doc_set_aside(session_doc *sd, uint64_t peer, uint32_t from, enum code code
     doc_pump(sd);
 }
 
-/* ---- Renaming ---------------------------------------------------------------------------------
- */
+/* ---- Renaming -------------------------------------------------------------------------------- */
 
 struct renamed { /* per peer of the set */
     bool is;
@@ -232,8 +230,7 @@ syn_err doc_rekey(session_doc *sd, uint64_t peer, uint32_t from, const syn_chang
     return err;
 }
 
-/* ---- Where two histories of one peer part -----------------------------------------------------
- */
+/* ---- Where two histories of one peer part ---------------------------------------------------- */
 
 /* chain over the peer's events below `end`, as the set has them: the set is cut behind (peer,
  * end-1), which only takes shorter tables. */

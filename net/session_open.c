@@ -10,8 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- The version held from the server ---------------------------------------------------------
- */
+/* ---- The version held from the server -------------------------------------------------------- */
 
 struct id_list {
     syn_id *at;
@@ -242,8 +241,7 @@ static syn_err held_vector(session_doc *sd, struct id_list *out)
     return SYN_OK;
 }
 
-/* ---- Open -------------------------------------------------------------------------------------
- */
+/* ---- Open ------------------------------------------------------------------------------------ */
 
 /* Every peer but the channel's own with events that may not be saved, as many as Open carries. */
 static syn_err list_peers(session_doc *sd, uint64_t **out, uint32_t *count)
@@ -302,8 +300,7 @@ void doc_open(session_doc *sd)
         doc_status(sd);
 }
 
-/* ---- Opened -----------------------------------------------------------------------------------
- */
+/* ---- Opened ---------------------------------------------------------------------------------- */
 
 bool own_chain(session_doc *sd, struct own_peer *p, uint32_t n, uint64_t *chain)
 {
@@ -460,8 +457,7 @@ void doc_check_caught_up(session_doc *sd)
     doc_status(sd);
 }
 
-/* ---- Want -------------------------------------------------------------------------------------
- */
+/* ---- Want ------------------------------------------------------------------------------------ */
 
 static syn_err spans_beyond(session_doc *sd, const struct msg_version *have, const syn_span **spans,
                             size_t *count)

@@ -9,8 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- Lists ------------------------------------------------------------------------------------
- */
+/* ---- Lists ----------------------------------------------------------------------------------- */
 
 void parts_free(struct part_list *parts)
 {
@@ -36,8 +35,7 @@ void history_free(struct history *history)
     memset(history, 0, sizeof *history);
 }
 
-/* ---- History below a snapshot -----------------------------------------------------------------
- */
+/* ---- History below a snapshot ---------------------------------------------------------------- */
 
 static const syn_changes *next_set(void *user, syn_err *err)
 {
@@ -78,8 +76,7 @@ static void history_add(session_doc *sd, const syn_changes *set)
         doc_resync(sd, 0, "more history than the snapshot stands for");
 }
 
-/* ---- Changes ----------------------------------------------------------------------------------
- */
+/* ---- Changes --------------------------------------------------------------------------------- */
 
 /* Own events that the server sends are on its disk, and equal, for they were taken. */
 static void see_own(session_doc *sd, const syn_changes *set)
@@ -151,8 +148,7 @@ void handle_changes(session_doc *sd, const syn_changes *set)
     }
 }
 
-/* ---- Snapshot ---------------------------------------------------------------------------------
- */
+/* ---- Snapshot -------------------------------------------------------------------------------- */
 
 static bool is_empty(const syn_doc *doc)
 {

@@ -10,8 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- Own peers --------------------------------------------------------------------------------
- */
+/* ---- Own peers ------------------------------------------------------------------------------- */
 
 struct own_peer *own_find(const session_doc *sd, uint64_t peer)
 {
@@ -86,8 +85,7 @@ uint32_t session_doc_own(const session_doc *sd, struct session_own *out, uint32_
     return count;
 }
 
-/* ---- Unsaved ----------------------------------------------------------------------------------
- */
+/* ---- Unsaved --------------------------------------------------------------------------------- */
 
 static uint32_t marked(const session_doc *sd)
 {
@@ -140,8 +138,7 @@ void session_commit(session_doc *sd, size_t bytes, uint64_t now)
     if (want > have) mark_add(sd, now, want - have, bytes);
 }
 
-/* ---- Sending ----------------------------------------------------------------------------------
- */
+/* ---- Sending --------------------------------------------------------------------------------- */
 
 void doc_send_restart(session_doc *sd)
 {
@@ -275,8 +272,7 @@ void doc_pump(session_doc *sd)
     }
 }
 
-/* ---- Acks -------------------------------------------------------------------------------------
- */
+/* ---- Acks ------------------------------------------------------------------------------------ */
 
 void own_acked(session_doc *sd, struct own_peer *p, uint32_t next)
 {
@@ -330,8 +326,7 @@ void handle_ack(session_doc *sd, const struct msg_ack *ack)
     doc_pump(sd);
 }
 
-/* ---- Nacks ------------------------------------------------------------------------------------
- */
+/* ---- Nacks ----------------------------------------------------------------------------------- */
 
 static void send_again(session_doc *sd, struct own_peer *p, uint32_t from, uint64_t wait)
 {

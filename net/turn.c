@@ -12,8 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- Holding ----------------------------------------------------------------------------------
- */
+/* ---- Holding --------------------------------------------------------------------------------- */
 
 static struct held *held_add(hub *h, enum held_kind kind, struct channel *ch, struct room *room)
 {
@@ -144,8 +143,7 @@ void turns_shift(struct room *room, uint32_t added)
         if (flying->rooms[i].room == room) flying->rooms[i].end += added;
 }
 
-/* ---- Filling ----------------------------------------------------------------------------------
- */
+/* ---- Filling --------------------------------------------------------------------------------- */
 
 static syn_err write_peers(store_turn *out, struct room *room)
 {
@@ -238,8 +236,7 @@ static bool turn_writes(const struct turn *turn)
     return false;
 }
 
-/* ---- Releasing --------------------------------------------------------------------------------
- */
+/* ---- Releasing ------------------------------------------------------------------------------- */
 
 static void send_credit(struct channel *ch)
 {
@@ -388,8 +385,7 @@ static void release(hub *h, struct turn *turn)
     turn_free(turn);
 }
 
-/* ---- Flying -----------------------------------------------------------------------------------
- */
+/* ---- Flying ---------------------------------------------------------------------------------- */
 
 static void fail(hub *h, struct turn *turn, syn_err err, const char *detail)
 {

@@ -45,8 +45,7 @@ struct ws_client {
     syn_buf message, scratch;
 };
 
-/* ---- The address ------------------------------------------------------------------------------
- */
+/* ---- The address ----------------------------------------------------------------------------- */
 
 static syn_err bad_url(char *detail, const char *why)
 {
@@ -86,8 +85,7 @@ static syn_err parse_url(ws_client *ws, const char *url, char *detail)
     return SYN_OK;
 }
 
-/* ---- The end of a connection ------------------------------------------------------------------
- */
+/* ---- The end of a connection ----------------------------------------------------------------- */
 
 static void set_reason(ws_client *ws, const char *reason, size_t len)
 {
@@ -122,8 +120,7 @@ static void on_later(struct ev_loop *loop, ev_timer *timer, int events)
     ws->port.closed(ws->port.user, ws->reason);
 }
 
-/* ---- Writing ----------------------------------------------------------------------------------
- */
+/* ---- Writing --------------------------------------------------------------------------------- */
 
 bool ws_client_send(ws_client *ws, syn_str message)
 {
@@ -173,8 +170,7 @@ static int on_writable(ws_client *ws)
     return 0;
 }
 
-/* ---- Reading ----------------------------------------------------------------------------------
- */
+/* ---- Reading --------------------------------------------------------------------------------- */
 
 static int protocol_error(ws_client *ws, const char *reason)
 {
@@ -241,8 +237,7 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     }
 }
 
-/* ---- Life -------------------------------------------------------------------------------------
- */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 static syn_err create_context(ws_client *ws)
 {

@@ -58,8 +58,7 @@ struct ws_server {
     size_t scratch_cap;
 };
 
-/* ---- Addresses --------------------------------------------------------------------------------
- */
+/* ---- Addresses ------------------------------------------------------------------------------- */
 
 static bool is_loopback(const struct sockaddr *at)
 {
@@ -145,8 +144,7 @@ static syn_err open_port(ws_server *server, const struct ws_options *options, ch
     return SYN_OK;
 }
 
-/* ---- Accepting --------------------------------------------------------------------------------
- */
+/* ---- Accepting ------------------------------------------------------------------------------- */
 
 static void prepare_socket(int fd)
 {
@@ -182,8 +180,7 @@ static void accept_ready(struct ev_loop *loop, ev_io *io, int events)
     }
 }
 
-/* ---- The upgrade ------------------------------------------------------------------------------
- */
+/* ---- The upgrade ----------------------------------------------------------------------------- */
 
 static bool header(struct lws *wsi, enum lws_token_indexes token, char *out, int size)
 {
@@ -251,8 +248,7 @@ static int filter_upgrade(ws_server *server, struct lws *wsi)
     return 0;
 }
 
-/* ---- Messages ---------------------------------------------------------------------------------
- */
+/* ---- Messages -------------------------------------------------------------------------------- */
 
 static void give_up(ws_link *link, enum ws_fault fault)
 {
@@ -407,8 +403,7 @@ static int on_websocket(struct lws *wsi, enum lws_callback_reasons reason, void 
     }
 }
 
-/* ---- HTTP -------------------------------------------------------------------------------------
- */
+/* ---- HTTP ------------------------------------------------------------------------------------ */
 
 static int send_headers(struct lws *wsi, const struct http_answer *answer)
 {
@@ -489,8 +484,7 @@ static int on_http(struct lws *wsi, enum lws_callback_reasons reason, void *sess
     }
 }
 
-/* ---- Life -------------------------------------------------------------------------------------
- */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 static const lws_retry_bo_t no_timers = {0};
 

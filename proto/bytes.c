@@ -14,8 +14,7 @@ enum { F_MAGIC = 1, F_FORMAT = 2, F_SNAPSHOT = 3, F_CHANGES = 4, F_CHECKSUM = 5 
 enum { FILE_FORMAT = 1, CHECKSUM_BYTES = 9, PART_BYTES = 1 << 20, CHUNK_BYTES = 16 << 20 };
 static const syn_str magic = {.data = "syncline", .len = 8};
 
-/* ---- Changes -----------------------------------------------------------------------------------
- */
+/* ---- Changes --------------------------------------------------------------------------------- */
 
 static syn_err export_spans(syn_doc *doc, const syn_span *spans, size_t count, syn_buf *out)
 {
@@ -60,8 +59,7 @@ syn_err syn_import(syn_doc *doc, const void *bytes, size_t len)
     return err;
 }
 
-/* ---- Saving ------------------------------------------------------------------------------------
- */
+/* ---- Saving ---------------------------------------------------------------------------------- */
 
 static syn_err save_part(void *user, uint32_t part, uint32_t parts, syn_str bytes)
 {
@@ -176,8 +174,7 @@ syn_err syn_save(syn_doc *doc, syn_buf *out)
     return end_file(&w, save_changes(&w, doc, 0));
 }
 
-/* ---- Loading -----------------------------------------------------------------------------------
- */
+/* ---- Loading --------------------------------------------------------------------------------- */
 
 static syn_err split_file(const void *bytes, size_t len, struct field *f)
 {
@@ -256,8 +253,7 @@ syn_err syn_load(syn_doc *doc, const void *bytes, size_t len)
     return err == SYN_OK ? load_file(doc, f) : err;
 }
 
-/* ---- Digest ------------------------------------------------------------------------------------
- */
+/* ---- Digest ---------------------------------------------------------------------------------- */
 
 syn_err syn_doc_digest(syn_doc *doc, uint64_t *digest)
 {

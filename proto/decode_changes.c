@@ -51,8 +51,7 @@ static syn_err malformed(struct reading *r, const char *why)
     return refuse(r->d->fault, CODE_MALFORMED, "Changes: %s", why);
 }
 
-/* ---- Tables ------------------------------------------------------------------------------------
- */
+/* ---- Tables ---------------------------------------------------------------------------------- */
 
 /* The channel's containers with this message's own peers: their peers are appended to the table. */
 static syn_err adopt_containers(struct reading *r, const struct proto_tables *tables)
@@ -119,8 +118,7 @@ static syn_err read_tables(struct reading *r, const struct proto_tables *tables)
     return read_containers(r, tables);
 }
 
-/* ---- Op runs -----------------------------------------------------------------------------------
- */
+/* ---- Op runs --------------------------------------------------------------------------------- */
 
 static bool fits_container(uint32_t op, uint32_t container)
 {
@@ -239,8 +237,7 @@ static syn_err read_ops(struct reading *r)
     return err;
 }
 
-/* ---- Queues ------------------------------------------------------------------------------------
- */
+/* ---- Queues ---------------------------------------------------------------------------------- */
 
 /* Memory for what is taken must have been paid for in bytes, small messages excepted. */
 static syn_err check_taken(struct reading *r)
@@ -373,8 +370,7 @@ static syn_err read_ext(struct reading *r)
     return column_done(&column, "ext", r->d->fault);
 }
 
-/* ---- Runs --------------------------------------------------------------------------------------
- */
+/* ---- Runs ------------------------------------------------------------------------------------ */
 
 struct run_columns {
     struct column peer, seq, len, deps, dep_peer, dep_seq;
@@ -532,8 +528,7 @@ static syn_err check_atoms(struct reading *r)
     return SYN_OK;
 }
 
-/* ---- What servers add --------------------------------------------------------------------------
- */
+/* ---- What servers add ------------------------------------------------------------------------ */
 
 static syn_err read_times(struct reading *r)
 {

@@ -8,8 +8,7 @@
 
 #define P(name) Syncline__V1__##name
 
-/* ---- Helpers -----------------------------------------------------------------------------------
- */
+/* ---- Helpers --------------------------------------------------------------------------------- */
 
 static syn_err malformed(struct decoding *d, const char *why)
 {
@@ -48,8 +47,7 @@ static syn_err check_token(struct decoding *d, syn_str token)
     return refuse(d->fault, CODE_LIMIT, "token of more than %u bytes", LIMIT_TOKEN_BYTES);
 }
 
-/* ---- Versions ----------------------------------------------------------------------------------
- */
+/* ---- Versions -------------------------------------------------------------------------------- */
 
 static syn_err zip_ids(struct decoding *d, const uint64_t *peers, size_t peer_count,
                        const uint32_t *seqs, size_t seq_count, uint32_t max_seq, const syn_id **out,
@@ -99,8 +97,7 @@ syn_err decode_version(struct decoding *d, syn_str bytes, struct msg_version *ou
     return version(d, in, out);
 }
 
-/* ---- Connection --------------------------------------------------------------------------------
- */
+/* ---- Connection ------------------------------------------------------------------------------ */
 
 static syn_err hello(struct decoding *d, const P(Hello) * in, struct msg_hello *out)
 {
@@ -164,8 +161,7 @@ static syn_err error(struct decoding *d, const P(Error) * in, struct msg_error *
     return check_detail(d, out->detail);
 }
 
-/* ---- Documents ---------------------------------------------------------------------------------
- */
+/* ---- Documents ------------------------------------------------------------------------------- */
 
 static syn_err open_(struct decoding *d, const P(Open) * in, struct msg_open *out)
 {
@@ -274,8 +270,7 @@ static syn_err packed(struct decoding *d, const P(Packed) * in, struct msg_packe
     return SYN_OK;
 }
 
-/* ---- Presence, names, digest -------------------------------------------------------------------
- */
+/* ---- Presence, names, digest ----------------------------------------------------------------- */
 
 struct presence_tables {
     uint32_t peers, containers;
@@ -399,8 +394,7 @@ static syn_err digest(struct decoding *d, syn_str body, const P(Digest) * in,
     return SYN_OK;
 }
 
-/* ---- The frame ---------------------------------------------------------------------------------
- */
+/* ---- The frame ------------------------------------------------------------------------------- */
 
 static syn_err convert(struct decoding *d, syn_str body, const ProtobufCMessage *in,
                        struct frame *out)

@@ -91,8 +91,7 @@ static syn_err check_columns(const struct state_reading *r)
     return refuse(r->d->fault, CODE_VERSION, "Snapshot: marks, moves, trees or unknown containers");
 }
 
-/* ---- Entries -----------------------------------------------------------------------------------
- */
+/* ---- Entries --------------------------------------------------------------------------------- */
 
 /* Descending (lamport, peer, seq): does a win over b? */
 static bool wins(const uint64_t *peers, const struct snapshot_entry *a,
@@ -220,8 +219,7 @@ static syn_err read_entries(const struct state_reading *r, uint32_t offset,
     return err;
 }
 
-/* ---- States ------------------------------------------------------------------------------------
- */
+/* ---- States ---------------------------------------------------------------------------------- */
 
 static syn_err read_state(struct decoding *d, const struct msg_snapshot *part, syn_str bytes,
                           struct snapshot_state *out, uint32_t *offset, bool *more)

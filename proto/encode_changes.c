@@ -5,8 +5,7 @@
  * form); what is written here is a function of the set alone. */
 #include "wire.h"
 
-/* ---- The channel's tables ----------------------------------------------------------------------
- */
+/* ---- The channel's tables -------------------------------------------------------------------- */
 
 enum { MAPPED = 16 }; /* sets with larger tables always bring their own */
 
@@ -74,8 +73,7 @@ static uint32_t container_index(const struct mapping *m, uint32_t own)
     return m->containers_left_out ? m->container[own] : own;
 }
 
-/* ---- Runs --------------------------------------------------------------------------------------
- */
+/* ---- Runs ------------------------------------------------------------------------------------ */
 
 enum run_column { RUN_PEER = 2, RUN_SEQ = 3, RUN_LEN = 4, RUN_DEPS = 5, DEP_PEER = 6, DEP_SEQ = 7 };
 
@@ -146,8 +144,7 @@ static void put_runs(struct writer *w, const struct mapping *m)
     if (marks != small) mem_free(&mem, marks, peers * sizeof *marks);
 }
 
-/* ---- Op runs -----------------------------------------------------------------------------------
- */
+/* ---- Op runs --------------------------------------------------------------------------------- */
 
 enum op_column { OP_CONTAINER = 9, OP_KIND = 10, OP_LEN = 11, OP_POS = 12, OP_ARG = 19 };
 
@@ -224,8 +221,7 @@ static void put_ops(struct writer *w, const struct mapping *m)
     put_op_column(w, m, OP_POS, false);
 }
 
-/* ---- Queues ------------------------------------------------------------------------------------
- */
+/* ---- Queues ---------------------------------------------------------------------------------- */
 
 static void put_strings(struct writer *w, uint32_t number, const syn_str *strings, uint32_t count)
 {
@@ -334,8 +330,7 @@ void put_changes(struct writer *w, const syn_changes *set, const struct proto_ta
     if (set->author != NULL) put_strings(w, AUTHOR, set->author, set->peer_count);
 }
 
-/* ---- Public ------------------------------------------------------------------------------------
- */
+/* ---- Public ---------------------------------------------------------------------------------- */
 
 syn_err proto_encode_changes(syn_buf *buf, const syn_changes *set,
                              const struct proto_tables *tables)

@@ -26,8 +26,7 @@ static void put_hashes(struct writer *w, uint32_t number, const uint64_t *hashes
     if (any != 0) put_peers(w, number, hashes, count);
 }
 
-/* ---- Connection --------------------------------------------------------------------------------
- */
+/* ---- Connection ------------------------------------------------------------------------------ */
 
 static void hello(struct writer *w, const struct msg_hello *m)
 {
@@ -87,8 +86,7 @@ static void access(struct writer *w, const struct msg_access *m)
     put_uint(w, 2, m->expires_ms);
 }
 
-/* ---- Documents ---------------------------------------------------------------------------------
- */
+/* ---- Documents ------------------------------------------------------------------------------- */
 
 static void open_(struct writer *w, const struct msg_open *m)
 {
@@ -166,8 +164,7 @@ static void packed(struct writer *w, const struct msg_packed *m)
     put_bytes(w, 4, m->data);
 }
 
-/* ---- Presence, names, digest -------------------------------------------------------------------
- */
+/* ---- Presence, names, digest ----------------------------------------------------------------- */
 
 static void cursor(struct writer *w, const struct msg_cursor *m)
 {
@@ -230,8 +227,7 @@ static void digest(struct writer *w, const struct msg_digest *m)
     put_peers(w, 6, m->peers, m->peer_count);
 }
 
-/* ---- The frame ---------------------------------------------------------------------------------
- */
+/* ---- The frame ------------------------------------------------------------------------------- */
 
 static void put_body(struct writer *w, const struct frame *f)
 {
@@ -310,8 +306,7 @@ syn_err proto_encode(syn_buf *buf, const struct frame *frame)
     return writer_end(&w);
 }
 
-/* ---- Names of codes and frames -----------------------------------------------------------------
- */
+/* ---- Names of codes and frames --------------------------------------------------------------- */
 
 const char *proto_code_name(uint32_t code)
 {

@@ -7,8 +7,7 @@
 #include "wire.h"
 #include "utf8.h"
 
-/* ---- One state ---------------------------------------------------------------------------------
- */
+/* ---- One state ------------------------------------------------------------------------------- */
 
 static const struct change_value *entry_value(void *from, uint32_t i, bool *counter)
 {
@@ -130,8 +129,7 @@ void put_snapshot(struct writer *w, const struct msg_snapshot *m)
     }
 }
 
-/* ---- Cutting -----------------------------------------------------------------------------------
- */
+/* ---- Cutting --------------------------------------------------------------------------------- */
 
 /* Where the next part begins: a state, and entries (or bytes of text) of it that are done. */
 struct cut {
@@ -223,8 +221,7 @@ static void move_cut(const syn_snapshot *s, struct cut *cut, uint64_t end)
     cut->at = end;
 }
 
-/* ---- Parts -------------------------------------------------------------------------------------
- */
+/* ---- Parts ----------------------------------------------------------------------------------- */
 
 /* One part being gathered.  Arrays are as large as the whole snapshot's; index maps say 0 or
  * 1 + index in the part's table, and only for `used` entries, which are cleared again. */

@@ -53,8 +53,7 @@ static void use_chain(struct tables *t, uint32_t container)
     }
 }
 
-/* ---- Hash chain --------------------------------------------------------------------------------
- */
+/* ---- Hash chain ------------------------------------------------------------------------------ */
 
 struct chaining {
     const syn_changes *set;
@@ -233,8 +232,7 @@ syn_err proto_chain(const syn_changes *set, uint64_t peer, uint32_t *next, uint6
     return SYN_OK;
 }
 
-/* ---- Digest ------------------------------------------------------------------------------------
- */
+/* ---- Digest ---------------------------------------------------------------------------------- */
 
 struct digesting {
     const syn_snapshot *s;

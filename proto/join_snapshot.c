@@ -67,8 +67,7 @@ static uint32_t whole_container(struct joining *j, const struct change_container
     return j->container_count - 1;
 }
 
-/* ---- Tables ------------------------------------------------------------------------------------
- */
+/* ---- Tables ---------------------------------------------------------------------------------- */
 
 static syn_err decode_parts(struct joining *j, const syn_str *bytes)
 {
@@ -137,8 +136,7 @@ static syn_err renumber_part(struct joining *j, struct msg_snapshot *part)
     return SYN_OK;
 }
 
-/* ---- States ------------------------------------------------------------------------------------
- */
+/* ---- States ---------------------------------------------------------------------------------- */
 
 /* What came of the state that is open: entries, or scalars of text. */
 struct open_state {

@@ -8,8 +8,7 @@
 
 enum { RAW_DEFLATE = -15, LEVEL = 6, MEM_LEVEL = 9 };
 
-/* ---- zlib's memory -----------------------------------------------------------------------------
- */
+/* ---- zlib's memory --------------------------------------------------------------------------- */
 
 static voidpf arena_calloc(voidpf arena, uInt items, uInt size)
 {
@@ -58,8 +57,7 @@ syn_err proto_inflate(proto_arena *arena, const struct msg_packed *packed, uint3
     return SYN_OK;
 }
 
-/* ---- Deflating ---------------------------------------------------------------------------------
- */
+/* ---- Deflating ------------------------------------------------------------------------------- */
 
 static syn_err deflate_whole(proto_arena *arena, const void *raw, size_t len, syn_str *out)
 {

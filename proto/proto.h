@@ -21,8 +21,7 @@
 extern "C" {
 #endif
 
-/* ---- Codes (syncline.proto, enum Code) ----------------------------------------------------------
- */
+/* ---- Codes (syncline.proto, enum Code) ------------------------------------------------------- */
 
 enum code {
     CODE_OK = 0,
@@ -58,8 +57,7 @@ enum right {
     RIGHT_RELAY = 1u << 3
 };
 
-/* ---- Messages -----------------------------------------------------------------------------------
- */
+/* ---- Messages -------------------------------------------------------------------------------- */
 
 struct msg_version { /* heads, or a vector; ordered by (peer, seq) */
     const syn_id *heads;
@@ -280,16 +278,14 @@ struct frame {
     } as;
 };
 
-/* ---- Memory -------------------------------------------------------------------------------------
- */
+/* ---- Memory ---------------------------------------------------------------------------------- */
 
 typedef struct proto_arena proto_arena;
 syn_err proto_arena_new(proto_arena **out, const syn_mem *mem); /* mem NULL: malloc */
 void proto_arena_free(proto_arena *arena);
 void proto_arena_reset(proto_arena *arena);
 
-/* ---- Decoding -----------------------------------------------------------------------------------
- */
+/* ---- Decoding -------------------------------------------------------------------------------- */
 
 /* The channel's tables for one direction, used by Changes whose own tables are empty (Names, and
  * index 0: the channel's peer; the root container (name "", TEXT)). */
@@ -330,8 +326,7 @@ syn_err proto_decode_snapshot(proto_arena *arena, const void *bytes, size_t len,
 syn_err proto_inflate(proto_arena *arena, const struct msg_packed *packed, uint32_t max_raw,
                       syn_str *raw, struct proto_fault *fault);
 
-/* ---- Encoding: appends to buf; deterministic.  SYN_ENOMEM leaves buf as it was
- * --------------------- */
+/* ---- Encoding: appends to buf; deterministic.  SYN_ENOMEM leaves buf as it was --------------- */
 
 /* Any frame; Changes and Snapshot with explicit tables unless `tables` says that theirs are the
  * channel's. */
@@ -360,8 +355,7 @@ proto_encode_snapshot(const syn_snapshot *snapshot, uint64_t id, uint64_t digest
 syn_err proto_join_snapshot(proto_arena *arena, const syn_str *parts, uint32_t count,
                             syn_snapshot *out, uint64_t *digest, struct proto_fault *fault);
 
-/* ---- Hashes (PROTOCOL.md)
- * ------------------------------------------------------------------------ */
+/* ---- Hashes (PROTOCOL.md) -------------------------------------------------------------------- */
 
 /* chain(n+1) from chain(n) over every event of `set` that belongs to `peer`, in order of seq;
  * events below *next are skipped; stops at a gap.  *next and *chain move on. */

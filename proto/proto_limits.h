@@ -6,8 +6,7 @@
 #ifndef SYN_PROTO_LIMITS_H
 #define SYN_PROTO_LIMITS_H
 
-/* ---- Frames -----------------------------------------------------------------------------------
- */
+/* ---- Frames ---------------------------------------------------------------------------------- */
 
 /* One WebSocket message.  Holds any paste by hand; larger work is split at any event.  A reader
  * must hold one whole, so this times connections is the server's worst case. */
@@ -30,8 +29,7 @@
 /* ... and one chunk, packed message or file. */
 #define LIMIT_CHUNK_MEMORY ((size_t)1 << 30)
 
-/* ---- Documents --------------------------------------------------------------------------------
- */
+/* ---- Documents ------------------------------------------------------------------------------- */
 
 /* Parents of one event = heads of one document: 1,540 concurrent writers were seen in the wild, and
  * the next event must be able to join them all. */
@@ -58,13 +56,11 @@
 /* Parts of one snapshot: 4 GiB in pieces of 64 KiB. */
 #define LIMIT_SNAPSHOT_PARTS 65536u
 
-/* ---- Names (FEATURE_NAMES) --------------------------------------------------------------------
- */
+/* ---- Names (FEATURE_NAMES) ------------------------------------------------------------------- */
 
 #define LIMIT_NAMES 4096u /* entries of each table of a channel: 32 KiB of peers */
 
-/* ---- Connections ------------------------------------------------------------------------------
- */
+/* ---- Connections ----------------------------------------------------------------------------- */
 
 #define LIMIT_PREAUTH_BYTES (64u * 1024u)  /* before sign-in a stranger costs no more than this */
 #define LIMIT_HANDSHAKE_MS  5000u          /* from TCP to Hello: a phone on a bad line manages */
@@ -80,8 +76,7 @@
 #define LIMIT_NEW_PEERS    1000u
 #define LIMIT_HEARTBEAT_MS 20000u /* below the 30 to 60 s after which proxies drop silent lines */
 
-/* ---- Presence ---------------------------------------------------------------------------------
- */
+/* ---- Presence -------------------------------------------------------------------------------- */
 
 #define LIMIT_PRESENCE_BYTES                                                                       \
     4096u /* one session's state with its cursors: it is sent to everyone */
@@ -90,8 +85,7 @@
 #define PRESENCE_TTL_MS       30000u  /* the default */
 #define LIMIT_CURSORS         64u     /* selections of one session */
 
-/* ---- JSON -------------------------------------------------------------------------------------
- */
+/* ---- JSON ------------------------------------------------------------------------------------ */
 
 #define LIMIT_JSON_DEPTH 256u /* nesting, read or written: recursion there is bounded by it */
 #define LIMIT_JSON_BYTES (16u * 1024u * 1024u)

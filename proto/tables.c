@@ -12,8 +12,7 @@
 
 const struct change_container root_container = {.kind = SYN_TEXT, .form = CONTAINER_ROOT};
 
-/* ---- Text --------------------------------------------------------------------------------------
- */
+/* ---- Text ------------------------------------------------------------------------------------ */
 
 syn_err check_text(struct proto_fault *fault, syn_str text, const char *what)
 {
@@ -30,8 +29,7 @@ syn_err check_name(struct proto_fault *fault, syn_str name, size_t max, const ch
     return check_text(fault, name, what);
 }
 
-/* ---- Duplicates --------------------------------------------------------------------------------
- */
+/* ---- Duplicates ------------------------------------------------------------------------------ */
 
 enum { PAIRWISE = 12 };
 
@@ -69,8 +67,7 @@ static syn_err no_duplicates(struct decoding *d, const void *table, uint32_t cou
     return SYN_OK;
 }
 
-/* ---- Peers -------------------------------------------------------------------------------------
- */
+/* ---- Peers ----------------------------------------------------------------------------------- */
 
 static bool same_peer(const void *table, uint32_t a, uint32_t b)
 {
@@ -105,8 +102,7 @@ syn_err decode_peers(struct decoding *d, const struct field *field, uint32_t max
     return check_peers(d, out, field->count);
 }
 
-/* ---- Containers --------------------------------------------------------------------------------
- */
+/* ---- Containers ------------------------------------------------------------------------------ */
 
 static bool same_bytes(syn_str a, syn_str b)
 {
@@ -229,8 +225,7 @@ syn_err decode_containers(struct decoding *d, const struct field *field, uint32_
     return no_duplicates(d, out, field->count, same_container, hash_container, "a container");
 }
 
-/* ---- Values ------------------------------------------------------------------------------------
- */
+/* ---- Values ---------------------------------------------------------------------------------- */
 
 static syn_err decode_blob(struct decoding *d, struct value_columns *columns, bool text,
                            struct change_value *out)
@@ -301,8 +296,7 @@ syn_err values_done(const struct value_columns *columns, struct proto_fault *fau
     return err;
 }
 
-/* ---- Operations --------------------------------------------------------------------------------
- */
+/* ---- Operations ------------------------------------------------------------------------------ */
 
 bool op_takes_keys(uint32_t kind)
 {

@@ -10,8 +10,7 @@
 
 enum wire_type { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
 
-/* ---- Faults ------------------------------------------------------------------------------------
- */
+/* ---- Faults ---------------------------------------------------------------------------------- */
 
 syn_err refuse(struct proto_fault *fault, enum code code, const char *format, ...)
 {
@@ -39,8 +38,7 @@ syn_err refuse_memory(const proto_arena *arena, struct proto_fault *fault)
     return SYN_ENOMEM;
 }
 
-/* ---- Numbers -----------------------------------------------------------------------------------
- */
+/* ---- Numbers --------------------------------------------------------------------------------- */
 
 /* One varint, as short as it can be.  False: cut off, too long or too wide. */
 static bool read_varint(const uint8_t **p, const uint8_t *end, uint64_t *out)
@@ -98,8 +96,7 @@ static uint64_t greatest(ProtobufCType type)
     }
 }
 
-/* ---- Splitting ---------------------------------------------------------------------------------
- */
+/* ---- Splitting ------------------------------------------------------------------------------- */
 
 struct split {
     const ProtobufCMessageDescriptor *type;
@@ -278,8 +275,7 @@ syn_err wire_scan(struct decoding *d, const ProtobufCMessageDescriptor *type, co
     return err;
 }
 
-/* ---- Columns -----------------------------------------------------------------------------------
- */
+/* ---- Columns --------------------------------------------------------------------------------- */
 
 syn_str field_str(const struct field *field)
 {

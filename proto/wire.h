@@ -18,8 +18,7 @@
 
 #include <protobuf-c/protobuf-c.h>
 
-/* ---- Arena ------------------------------------------------------------------------------------
- */
+/* ---- Arena ----------------------------------------------------------------------------------- */
 
 struct arena_block;
 struct proto_arena {
@@ -36,8 +35,7 @@ void *arena_array(proto_arena *arena, uint64_t count, size_t size); /* count 0: 
 ProtobufCAllocator arena_allocator(proto_arena *arena);
 syn_mem proto_mem(const syn_mem *mem); /* NULL or all zero: malloc */
 
-/* ---- Decoding context -------------------------------------------------------------------------
- */
+/* ---- Decoding context ------------------------------------------------------------------------ */
 
 struct decoding {
     proto_arena *arena;
@@ -52,8 +50,7 @@ syn_err refuse(struct proto_fault *fault, enum code code, const char *format, ..
 syn_err refuse_utf8(struct proto_fault *fault, const char *what);
 syn_err refuse_memory(const proto_arena *arena, struct proto_fault *fault);
 
-/* ---- Reading ----------------------------------------------------------------------------------
- */
+/* ---- Reading --------------------------------------------------------------------------------- */
 
 struct field {
     const uint8_t *at; /* payload: of the first entry for repeated bytes and messages */
@@ -96,8 +93,7 @@ syn_err column_done(const struct column *column, const char *name, struct proto_
 /* The common row count of a table: that of any column present (column_done finds the others). */
 uint32_t column_rows(const struct field *fields, const uint8_t *numbers, uint32_t absent);
 
-/* ---- Shared by Changes, Snapshot, Presence, Names, Digest -------------------------------------
- */
+/* ---- Shared by Changes, Snapshot, Presence, Names, Digest ------------------------------------ */
 
 syn_err check_text(struct proto_fault *fault, syn_str text, const char *what);
 /* At most max bytes of UTF-8 without U+0000. */
@@ -137,8 +133,7 @@ syn_err decode_version(struct decoding *d, syn_str bytes, struct msg_version *ou
 syn_err decode_snapshot(struct decoding *d, const void *bytes, size_t len,
                         struct msg_snapshot *out);
 
-/* ---- Writing ----------------------------------------------------------------------------------
- */
+/* ---- Writing --------------------------------------------------------------------------------- */
 
 struct writer {
     syn_buf *buf;

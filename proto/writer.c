@@ -243,8 +243,7 @@ void put_version(struct writer *w, uint32_t number, const struct msg_version *ve
     field_end(w, mark);
 }
 
-/* ---- Values ------------------------------------------------------------------------------------
- */
+/* ---- Values ---------------------------------------------------------------------------------- */
 
 enum value_column { COLUMN_KINDS, COLUMN_BLOBS, COLUMN_INTS, COLUMN_REALS };
 

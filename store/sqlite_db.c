@@ -95,8 +95,7 @@ static const char *const sql_text[SQL_COUNT] = {
     [SQL_COUNT_ROWS] = "SELECT count(*) FROM doc",
 };
 
-/* ---- Errors and statements ---------------------------------------------------------------------
- */
+/* ---- Errors and statements ------------------------------------------------------------------- */
 
 syn_err db_say(struct db *db, syn_err err, const char *what)
 {
@@ -218,8 +217,7 @@ syn_str db_bytes(sqlite3_stmt *statement, int column)
     return data == NULL ? (syn_str){"", 0} : (syn_str){data, (size_t)len};
 }
 
-/* ---- Opening -----------------------------------------------------------------------------------
- */
+/* ---- Opening --------------------------------------------------------------------------------- */
 
 static syn_err configure(struct db *db, enum db_mode mode)
 {
@@ -375,8 +373,7 @@ syn_err db_read_id(struct db *db, uint8_t id[STORE_ID_BYTES])
     return err;
 }
 
-/* ---- Rows and their sums -----------------------------------------------------------------------
- */
+/* ---- Rows and their sums --------------------------------------------------------------------- */
 
 uint64_t row_sum(const struct row_key *key, syn_str a, syn_str b)
 {

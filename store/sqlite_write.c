@@ -191,8 +191,7 @@ static syn_err delete(struct work *w)
     return err;
 }
 
-/* ---- Folding -----------------------------------------------------------------------------------
- */
+/* ---- Folding --------------------------------------------------------------------------------- */
 
 /* Both ends of the fold must be seams between pieces that are there. */
 static syn_err check_seams(struct work *w, const struct turn_op *fold)
@@ -277,8 +276,7 @@ static syn_err snapshot(struct work *w, const struct turn_op *op)
     return err;
 }
 
-/* ---- A document's part of a turn ---------------------------------------------------------------
- */
+/* ---- A document's part of a turn ------------------------------------------------------------- */
 
 static syn_err apply(struct work *w, struct turn_op *op)
 {

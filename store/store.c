@@ -79,8 +79,7 @@ syn_err store_refuse(syn_store *store, syn_err err, const char *format, ...)
     return err;
 }
 
-/* ---- Turns -------------------------------------------------------------------------------------
- */
+/* ---- Turns ----------------------------------------------------------------------------------- */
 
 void store_submit(store_turn *turn, store_done done, void *user)
 {
@@ -186,8 +185,7 @@ syn_err store_vacuum(syn_store *store, store_progress progress, void *user)
     return err;
 }
 
-/* ---- Damage ------------------------------------------------------------------------------------
- */
+/* ---- Damage ---------------------------------------------------------------------------------- */
 
 syn_err store_damage_room(syn_store *store)
 {
@@ -234,8 +232,7 @@ syn_err store_repaired(syn_store *store, int64_t doc)
     return do_one(store, TURN_REPAIRED, doc, true);
 }
 
-/* ---- Reading -----------------------------------------------------------------------------------
- */
+/* ---- Reading --------------------------------------------------------------------------------- */
 
 syn_err store_find(syn_store *store, syn_str name, struct store_doc *out)
 {

@@ -60,8 +60,7 @@ void store_id(const syn_store *store, uint8_t out[STORE_ID_BYTES]);
 /* Why the last refused call of this thread's side was refused; never NULL. */
 const char *store_error(const syn_store *store);
 
-/* ---- Reading
- * ------------------------------------------------------------------------------------- */
+/* ---- Reading --------------------------------------------------------------------------------- */
 
 struct store_doc {
     int64_t id; /* the store's number of the document */
@@ -127,8 +126,7 @@ syn_err store_feed(syn_store *store, int64_t after,
                                     uint32_t end),
                    void *user);
 
-/* ---- Writing
- * -------------------------------------------------------------------------------------- */
+/* ---- Writing --------------------------------------------------------------------------------- */
 
 typedef struct store_turn store_turn;
 /* A turn is filled (each call copies what it is given), then submitted once, which gives it away;
@@ -198,8 +196,7 @@ struct store_stats {
 };
 void store_read_stats(const syn_store *store, struct store_stats *out);
 
-/* ---- Looking after a file
- * ------------------------------------------------------------------------- */
+/* ---- Looking after a file -------------------------------------------------------------------- */
 
 typedef void (*store_progress)(void *user, uint64_t done, uint64_t total);
 /* Everything the store can check without knowing what bytes mean: SQLite's integrity, checksums,

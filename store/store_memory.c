@@ -55,8 +55,7 @@ static struct memory *memory_of(syn_store *store)
     return (struct memory *)(void *)store;
 }
 
-/* ---- Blobs and documents -----------------------------------------------------------------------
- */
+/* ---- Blobs and documents --------------------------------------------------------------------- */
 
 static struct blob *blob_new(const syn_mem *mem, syn_str text)
 {
@@ -161,8 +160,7 @@ static struct doc *doc_by_name(struct memory *m, syn_str name)
     return NULL;
 }
 
-/* ---- Applying ----------------------------------------------------------------------------------
- */
+/* ---- Applying -------------------------------------------------------------------------------- */
 
 struct work {
     struct memory *m;
@@ -450,8 +448,7 @@ static void memory_submit(syn_store *store, store_turn *turn)
     store_ended(store, turn);
 }
 
-/* ---- Reading -----------------------------------------------------------------------------------
- */
+/* ---- Reading --------------------------------------------------------------------------------- */
 
 static syn_err no_document(syn_store *store)
 {
@@ -627,8 +624,7 @@ static syn_err memory_fsck(syn_store *store, void (*problem)(void *, const char 
     return found ? store_refuse(store, SYN_EDAMAGED, "the file has problems") : SYN_OK;
 }
 
-/* ---- Opening and closing -----------------------------------------------------------------------
- */
+/* ---- Opening and closing --------------------------------------------------------------------- */
 
 static void memory_close(syn_store *store)
 {

@@ -31,8 +31,7 @@ static uint64_t now_us(void)
     return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
-/* ---- The writer thread -------------------------------------------------------------------------
- */
+/* ---- The writer thread ----------------------------------------------------------------------- */
 
 static int wal_grew(void *user, sqlite3 *handle, const char *name, int pages)
 {
@@ -189,8 +188,7 @@ static void sqlite_submit(syn_store *store, store_turn *turn)
     pthread_mutex_unlock(&store->lock);
 }
 
-/* ---- Opening and closing -----------------------------------------------------------------------
- */
+/* ---- Opening and closing --------------------------------------------------------------------- */
 
 static void release(struct sqlite_store *s)
 {

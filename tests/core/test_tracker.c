@@ -54,8 +54,7 @@ static uint32_t seeds(uint32_t n)
     return n * (times > 0 ? times : 1);
 }
 
-/* ---- The twin
- * ---------------------------------------------------------------------------------------- */
+/* ---- The twin -------------------------------------------------------------------------------- */
 
 struct version {
     uint64_t has[WORDS];
@@ -186,8 +185,7 @@ static void twin_add(struct twin *w, enum kind kind, uint64_t peer, uint32_t pos
     w->e[w->n++] = e;
 }
 
-/* ---- Random histories
- * --------------------------------------------------------------------------------- */
+/* ---- Random histories ------------------------------------------------------------------------ */
 
 struct run {
     enum kind kind;
@@ -254,8 +252,7 @@ static bool critical(const struct twin *w, uint32_t e)
     return true;
 }
 
-/* ---- Feeding
- * ------------------------------------------------------------------------------------------- */
+/* ---- Feeding --------------------------------------------------------------------------------- */
 
 /* A text that follows the effects, and the version that the tracker is prepared at. */
 struct follower {
@@ -410,8 +407,7 @@ START_TEST(random_histories_equal_the_naive_fuguemax)
 }
 END_TEST
 
-/* ---- By hand
- * ---------------------------------------------------------------------------------------------- */
+/* ---- By hand --------------------------------------------------------------------------------- */
 
 static uint32_t insert(struct tracker *t, uint64_t peer, uint32_t pos, uint32_t len)
 {
@@ -546,8 +542,7 @@ START_TEST(many_concurrent_inserts_at_one_place_stand_by_peer)
 }
 END_TEST
 
-/* ---- Failing allocations
- * ------------------------------------------------------------------------------------ */
+/* ---- Failing allocations --------------------------------------------------------------------- */
 
 struct failing {
     size_t left, live;

@@ -69,8 +69,7 @@ static void writer_file(const struct world *w, int writer, char *out, size_t cap
     path_in(w->folder, name, out, cap);
 }
 
-/* ---- The server -------------------------------------------------------------------------------
- */
+/* ---- The server ------------------------------------------------------------------------------ */
 
 static void start_server(struct world *w)
 {
@@ -114,8 +113,7 @@ static char *get_json(const struct world *w, const char *target, int d)
     return (char *)out.data;
 }
 
-/* ---- Writers in this process ------------------------------------------------------------------
- */
+/* ---- Writers in this process ----------------------------------------------------------------- */
 
 static syn_client *open_client(const char *url, const char *file)
 {
@@ -186,8 +184,7 @@ static uint64_t promised_all(struct world *w)
     return sum;
 }
 
-/* ---- The writer that is a process -------------------------------------------------------------
- */
+/* ---- The writer that is a process ------------------------------------------------------------ */
 
 static void say(const char *what, int d, uint32_t edits)
 {
@@ -306,8 +303,7 @@ static void kill_child(struct world *w)
     if (w->child_kills % 5 == 0) check_file(w, w->child_file);
 }
 
-/* ---- What must be there -----------------------------------------------------------------------
- */
+/* ---- What must be there ---------------------------------------------------------------------- */
 
 static void check_promises(struct world *w, const char *json, const char *where, int d,
                            const uint32_t *least)
@@ -349,8 +345,7 @@ static void check_after_kill(struct world *w, bool by_file)
     if (by_file) start_server(w);
 }
 
-/* ---- A round ----------------------------------------------------------------------------------
- */
+/* ---- A round --------------------------------------------------------------------------------- */
 
 static void write_for_a_while(struct world *w)
 {
@@ -389,8 +384,7 @@ static void one_round(struct world *w)
     }
 }
 
-/* ---- The end ----------------------------------------------------------------------------------
- */
+/* ---- The end --------------------------------------------------------------------------------- */
 
 static syn_err collect(void *user, const void *data, size_t len)
 {

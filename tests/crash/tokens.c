@@ -12,8 +12,7 @@ static void need(syn_err err, const char *what)
     if (err != SYN_OK) give_up("%s: %s", what, syn_strerror(err));
 }
 
-/* ---- Making -----------------------------------------------------------------------------------
- */
+/* ---- Making ---------------------------------------------------------------------------------- */
 
 /* The end of some token near a random place: no token is ever cut. */
 static size_t between_tokens(const syn_doc *doc, syn_obj text, struct random *r)
@@ -65,8 +64,7 @@ uint32_t token_edit(syn_client_doc *cd, uint32_t writer, uint32_t n, struct rand
     return (uint32_t)events;
 }
 
-/* ---- Looking for ------------------------------------------------------------------------------
- */
+/* ---- Looking for ----------------------------------------------------------------------------- */
 
 struct pair {
     uint32_t writer, n;

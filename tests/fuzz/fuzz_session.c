@@ -60,8 +60,7 @@ static uint32_t number(struct world *w)
     return first == 253 ? SEQ_MAX : first == 254 ? UINT32_MAX : 1u << 30;
 }
 
-/* ---- The world --------------------------------------------------------------------------------
- */
+/* ---- The world ------------------------------------------------------------------------------- */
 
 static void *store_memory(void *user, void *old, size_t old_len, size_t len)
 {
@@ -126,8 +125,7 @@ static void on_authenticate(void *user, uint64_t conn, syn_str token)
         hub_signed_in(w->hub, conn, syn_s(token.len == 1 ? "a" : "anonymous"), 0, w->now);
 }
 
-/* ---- Frames -----------------------------------------------------------------------------------
- */
+/* ---- Frames ---------------------------------------------------------------------------------- */
 
 /* As it is, or with a few bytes changed, left out or added. */
 static void give(struct world *w, struct client *c, const struct frame *frame, bool broken)
@@ -335,8 +333,7 @@ static void do_raw(struct world *w, struct client *c)
     w->in.left -= len;
 }
 
-/* ---- The rest ---------------------------------------------------------------------------------
- */
+/* ---- The rest -------------------------------------------------------------------------------- */
 
 static void check_rooms(const hub *h)
 {

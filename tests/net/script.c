@@ -36,8 +36,7 @@ struct script {
     int word_count;
 };
 
-/* ---- The world --------------------------------------------------------------------------------
- */
+/* ---- The world ------------------------------------------------------------------------------- */
 
 static uint64_t next_random(void *user)
 {
@@ -131,8 +130,7 @@ static void settle(struct script *s)
     } while (!hub_idle(s->hub));
 }
 
-/* ---- Arguments --------------------------------------------------------------------------------
- */
+/* ---- Arguments ------------------------------------------------------------------------------- */
 
 static const char *option(const struct script *s, const char *name)
 {
@@ -176,8 +174,7 @@ static uint32_t parse_ids(const char *text, syn_id *ids)
     return count;
 }
 
-/* ---- Frames -----------------------------------------------------------------------------------
- */
+/* ---- Frames ---------------------------------------------------------------------------------- */
 
 static void give(struct script *s, struct client *client, const struct frame *frame)
 {
@@ -336,8 +333,7 @@ static void do_simple(struct script *s, struct client *client, enum frame_kind k
     give(s, client, &frame);
 }
 
-/* ---- Commands ---------------------------------------------------------------------------------
- */
+/* ---- Commands -------------------------------------------------------------------------------- */
 
 static void client_command(struct script *s, struct client *client, const char *verb)
 {

@@ -25,8 +25,7 @@
 #define QUIET   200000
 #define TOKENS  4096
 
-/* ---- Messages under way -----------------------------------------------------------------------
- */
+/* ---- Messages under way ---------------------------------------------------------------------- */
 
 struct message {
     struct message *next;
@@ -70,8 +69,7 @@ static void queue_clear(struct queue *q)
     for (struct message *m; (m = queue_take(q)) != NULL;) free(m);
 }
 
-/* ---- The world --------------------------------------------------------------------------------
- */
+/* ---- The world ------------------------------------------------------------------------------- */
 
 struct token {
     uint64_t peer;
@@ -129,8 +127,7 @@ static uint32_t below(struct world *w, uint32_t n)
     return (uint32_t)(rnd(w) % n);
 }
 
-/* ---- The server's side ------------------------------------------------------------------------
- */
+/* ---- The server's side ----------------------------------------------------------------------- */
 
 static uint64_t hub_random(void *user)
 {
@@ -195,8 +192,7 @@ static void server_crash(struct world *w)
     w->server_crashes++;
 }
 
-/* ---- The clients' side ------------------------------------------------------------------------
- */
+/* ---- The clients' side ----------------------------------------------------------------------- */
 
 static uint64_t client_random(void *user)
 {
@@ -324,8 +320,7 @@ static void client_crash(struct world *w, struct client *c)
     w->client_crashes++;
 }
 
-/* ---- Edits ------------------------------------------------------------------------------------
- */
+/* ---- Edits ----------------------------------------------------------------------------------- */
 
 static void edit_text(struct world *w, syn_doc *doc)
 {
@@ -369,8 +364,7 @@ static void edit(struct world *w, struct copy *copy)
     if (below(w, 4) != 0) copy_save(copy);
 }
 
-/* ---- Steps ------------------------------------------------------------------------------------
- */
+/* ---- Steps ----------------------------------------------------------------------------------- */
 
 static bool deliver_up(struct world *w, struct client *c)
 {
@@ -474,8 +468,7 @@ static void step(struct world *w)
     }
 }
 
-/* ---- The end ----------------------------------------------------------------------------------
- */
+/* ---- The end --------------------------------------------------------------------------------- */
 
 static bool client_quiet(const struct world *w, const struct client *c)
 {

@@ -366,8 +366,7 @@ START_TEST(a_file_belongs_to_one_server)
 }
 END_TEST
 
-/* ---- Refused edits, presence ------------------------------------------------------------------
- */
+/* ---- Refused edits, presence ----------------------------------------------------------------- */
 
 static uint32_t read_only(void *user, syn_str who, syn_str document)
 {

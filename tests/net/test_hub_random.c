@@ -54,8 +54,7 @@ static uint32_t below(struct world *w, uint32_t n)
     return (uint32_t)(draw(w) % n);
 }
 
-/* ---- Documents --------------------------------------------------------------------------------
- */
+/* ---- Documents ------------------------------------------------------------------------------- */
 
 static syn_obj root_text(syn_doc *doc)
 {
@@ -98,8 +97,7 @@ static char *text_of(syn_doc *doc)
     return out;
 }
 
-/* ---- A client's side of the wire --------------------------------------------------------------
- */
+/* ---- A client's side of the wire ------------------------------------------------------------- */
 
 static void give(struct client *client, const struct frame *frame)
 {
@@ -264,8 +262,7 @@ static uint64_t random_port(void *user)
     return draw(user);
 }
 
-/* ---- What clients do --------------------------------------------------------------------------
- */
+/* ---- What clients do ------------------------------------------------------------------------- */
 
 static void settle(struct world *w)
 {

@@ -90,8 +90,7 @@ START_TEST(fragments)
 }
 END_TEST
 
-/* ---- Bad input --------------------------------------------------------------------------------
- */
+/* ---- Bad input ------------------------------------------------------------------------------- */
 
 static void expect_end(int fd, uint32_t code, unsigned close_status)
 {
@@ -183,8 +182,7 @@ START_TEST(wrong_upgrades)
 }
 END_TEST
 
-/* ---- HTTP -------------------------------------------------------------------------------------
- */
+/* ---- HTTP ------------------------------------------------------------------------------------ */
 
 static char *get(const syn_server *server, const char *path, const char *extra)
 {
@@ -257,8 +255,7 @@ START_TEST(beyond_loopback_needs_a_secret)
 }
 END_TEST
 
-/* ---- The embedder ------------------------------------------------------------------------------
- */
+/* ---- The embedder ---------------------------------------------------------------------------- */
 
 struct waiting {
     atomic_int done, err;
@@ -402,8 +399,7 @@ START_TEST(on_the_hosts_loop)
 }
 END_TEST
 
-/* ---- Restarts ---------------------------------------------------------------------------------
- */
+/* ---- Restarts -------------------------------------------------------------------------------- */
 
 START_TEST(what_was_acked_is_there_after_a_restart)
 {

@@ -28,8 +28,7 @@ struct bench {
     char presence[32];
 };
 
-/* ---- The session's world ----------------------------------------------------------------------
- */
+/* ---- The session's world --------------------------------------------------------------------- */
 
 static uint64_t on_random(void *user)
 {
@@ -179,8 +178,7 @@ static void sent_at(struct bench *b, int line, const char *want)
 }
 #define sent(b, want) sent_at(b, __LINE__, want)
 
-/* ---- The server's frames ----------------------------------------------------------------------
- */
+/* ---- The server's frames --------------------------------------------------------------------- */
 
 static void feed(struct bench *b, const struct frame *frame)
 {
@@ -265,8 +263,7 @@ static void server_sends(struct bench *b, uint32_t channel, uint32_t from)
     feed(b, &frame);
 }
 
-/* ---- Documents --------------------------------------------------------------------------------
- */
+/* ---- Documents ------------------------------------------------------------------------------- */
 
 static syn_obj text_of(syn_doc *doc)
 {
@@ -314,8 +311,7 @@ static uint64_t chain_of(syn_doc *doc, uint64_t peer, uint32_t n)
     return chain;
 }
 
-/* ---- Tests ------------------------------------------------------------------------------------
- */
+/* ---- Tests ----------------------------------------------------------------------------------- */
 
 START_TEST(handshake_open_edit_ack)
 {
@@ -617,8 +613,7 @@ START_TEST(credit_holds_back_both_ways)
 }
 END_TEST
 
-/* ---- Snapshots --------------------------------------------------------------------------------
- */
+/* ---- Snapshots ------------------------------------------------------------------------------- */
 
 struct part_bench {
     struct bench *b;
@@ -757,8 +752,7 @@ START_TEST(refused_upon_a_snapshot)
 }
 END_TEST
 
-/* ---- A restored server ------------------------------------------------------------------------
- */
+/* ---- A restored server ----------------------------------------------------------------------- */
 
 START_TEST(a_restored_server_gets_back_what_it_lost)
 {
@@ -797,8 +791,7 @@ START_TEST(a_restored_server_gets_back_what_it_lost)
 }
 END_TEST
 
-/* ---- Time, ends, hostile servers --------------------------------------------------------------
- */
+/* ---- Time, ends, hostile servers ------------------------------------------------------------- */
 
 START_TEST(silence)
 {

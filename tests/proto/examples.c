@@ -37,8 +37,7 @@ static void encode(syn_buf *out, const struct frame *frame)
     must(proto_encode(out, frame));
 }
 
-/* ---- Connection --------------------------------------------------------------------------------
- */
+/* ---- Connection ------------------------------------------------------------------------------ */
 
 static void hello(syn_buf *out)
 {
@@ -106,8 +105,7 @@ static void error(syn_buf *out)
                                              .max_version = 1}});
 }
 
-/* ---- Documents ---------------------------------------------------------------------------------
- */
+/* ---- Documents ------------------------------------------------------------------------------- */
 
 static void open_(syn_buf *out)
 {
@@ -187,8 +185,7 @@ static void credit(syn_buf *out)
     encode(out, &(struct frame){.channel = 1, .kind = FRAME_CREDIT, .as.credit = {.bytes = 65536}});
 }
 
-/* ---- Changes -----------------------------------------------------------------------------------
- */
+/* ---- Changes --------------------------------------------------------------------------------- */
 
 /* A live frame of peer 1 in the root text: both tables are the channel's. */
 static void live(syn_buf *out, const struct change_run *run, const struct change_op *ops,
@@ -360,8 +357,7 @@ static void packed(syn_buf *out)
     syn_buf_free(&raw);
 }
 
-/* ---- Snapshot ----------------------------------------------------------------------------------
- */
+/* ---- Snapshot -------------------------------------------------------------------------------- */
 
 static const struct change_container snapshot_containers[] = {
     {.kind = SYN_TEXT},
@@ -489,8 +485,7 @@ static void digest_answer(syn_buf *out)
                                               .container_count = 4}});
 }
 
-/* ---- Presence, names ---------------------------------------------------------------------------
- */
+/* ---- Presence, names ------------------------------------------------------------------------- */
 
 static void presence(syn_buf *out)
 {

@@ -5,8 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* ---- Random things -----------------------------------------------------------------------------
- */
+/* ---- Random things --------------------------------------------------------------------------- */
 
 void samples_begin(struct samples *s, uint64_t seed, uint32_t size)
 {
@@ -120,8 +119,7 @@ static const syn_id *ids(struct samples *s, uint32_t count, uint32_t most_seq)
     return out;
 }
 
-/* ---- Containers and values ---------------------------------------------------------------------
- */
+/* ---- Containers and values ------------------------------------------------------------------- */
 
 static struct change_container *containers(struct samples *s, uint32_t count, uint32_t peer_count)
 {
@@ -198,8 +196,7 @@ static struct change_value value(struct samples *s, bool children)
     return v;
 }
 
-/* ---- Changes -----------------------------------------------------------------------------------
- */
+/* ---- Changes --------------------------------------------------------------------------------- */
 
 static uint32_t some_op_kind(struct samples *s, uint32_t container)
 {
@@ -330,8 +327,7 @@ void sample_changes(struct samples *s, syn_changes *out)
     }
 }
 
-/* ---- Snapshots ---------------------------------------------------------------------------------
- */
+/* ---- Snapshots ------------------------------------------------------------------------------- */
 
 static void map_state(struct samples *s, struct snapshot_state *state, uint32_t peer_count)
 {
@@ -413,8 +409,7 @@ void sample_snapshot(struct samples *s, syn_snapshot *out)
     out->states = states;
 }
 
-/* ---- Frames ------------------------------------------------------------------------------------
- */
+/* ---- Frames ---------------------------------------------------------------------------------- */
 
 static struct msg_version version(struct samples *s)
 {

@@ -16,8 +16,7 @@ static uint64_t rounds(uint64_t base)
     return multiplier != NULL && atoi(multiplier) > 0 ? base * (uint64_t)atoi(multiplier) : base;
 }
 
-/* ---- A hook that fails -------------------------------------------------------------------------
- */
+/* ---- A hook that fails ----------------------------------------------------------------------- */
 
 struct failing {
     uint64_t calls, fail_at; /* 0: never */
@@ -44,8 +43,7 @@ static syn_mem hook(struct failing *f)
     return (syn_mem){.resize = failing_resize, .user = f};
 }
 
-/* ---- Decoding and encoding ---------------------------------------------------------------------
- */
+/* ---- Decoding and encoding ------------------------------------------------------------------- */
 
 /* A fresh arena, a frame in, the same bytes out; the error of the first step that failed. */
 static syn_err there_and_back(struct failing *f, const syn_buf *bytes)
@@ -175,8 +173,7 @@ START_TEST(join_without_memory)
 }
 END_TEST
 
-/* ---- Bytes changed at random -------------------------------------------------------------------
- */
+/* ---- Bytes changed at random ----------------------------------------------------------------- */
 
 static void mutate(struct samples *s, syn_buf *bytes)
 {

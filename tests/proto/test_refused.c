@@ -22,8 +22,7 @@ static void teardown(void)
     proto_arena_free(arena);
 }
 
-/* ---- The list ----------------------------------------------------------------------------------
- */
+/* ---- The list -------------------------------------------------------------------------------- */
 
 static char *read_list(void)
 {
@@ -74,8 +73,7 @@ START_TEST(the_list)
 }
 END_TEST
 
-/* ---- Sizes -------------------------------------------------------------------------------------
- */
+/* ---- Sizes ----------------------------------------------------------------------------------- */
 
 static void check_refused(const syn_buf *bytes, const struct proto_limits *limits, syn_err wanted,
                           const char *text)
@@ -313,8 +311,7 @@ START_TEST(events_of_absent_columns)
 }
 END_TEST
 
-/* ---- Tables of the channel ---------------------------------------------------------------------
- */
+/* ---- Tables of the channel ------------------------------------------------------------------- */
 
 static bool no_such_channel(void *user, uint32_t channel, struct proto_tables *out)
 {
@@ -343,8 +340,7 @@ START_TEST(tables_that_are_not_there)
 }
 END_TEST
 
-/* ---- Bodies of later versions ------------------------------------------------------------------
- */
+/* ---- Bodies of later versions ---------------------------------------------------------------- */
 
 START_TEST(unknown_is_ignored_where_it_may_be)
 {
@@ -365,8 +361,7 @@ START_TEST(unknown_is_ignored_where_it_may_be)
 }
 END_TEST
 
-/* ---- Packed ------------------------------------------------------------------------------------
- */
+/* ---- Packed ---------------------------------------------------------------------------------- */
 
 START_TEST(packed_bombs)
 {

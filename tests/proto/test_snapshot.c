@@ -12,8 +12,7 @@ static uint64_t rounds(uint64_t base)
     return multiplier != NULL && atoi(multiplier) > 0 ? base * (uint64_t)atoi(multiplier) : base;
 }
 
-/* ---- Parts as they are emitted -----------------------------------------------------------------
- */
+/* ---- Parts as they are emitted --------------------------------------------------------------- */
 
 struct parts {
     syn_buf bytes[2000];
@@ -39,8 +38,7 @@ static void free_parts(struct parts *p)
     p->count = 0;
 }
 
-/* ---- The same state ----------------------------------------------------------------------------
- */
+/* ---- The same state -------------------------------------------------------------------------- */
 
 /* One part with everything in it, as bytes: equal bytes, equal states. */
 static void whole_bytes(const syn_snapshot *s, syn_buf *out)
@@ -117,8 +115,7 @@ START_TEST(about_part_bytes)
 }
 END_TEST
 
-/* ---- Parts that do not fit together ------------------------------------------------------------
- */
+/* ---- Parts that do not fit together ---------------------------------------------------------- */
 
 static void check_join(const syn_str *views, uint32_t count, const char *text)
 {

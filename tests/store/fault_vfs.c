@@ -56,8 +56,7 @@ static bool fails(enum fault_call call)
     return now;
 }
 
-/* ---- Recording ---------------------------------------------------------------------------------
- */
+/* ---- Recording ------------------------------------------------------------------------------- */
 
 static void forget(struct fault_file *f)
 {
@@ -127,8 +126,7 @@ _Noreturn void fault_power_cut(uint64_t seed)
     _exit(0);
 }
 
-/* ---- File methods ------------------------------------------------------------------------------
- */
+/* ---- File methods ---------------------------------------------------------------------------- */
 
 static int fault_close(sqlite3_file *file)
 {
@@ -287,8 +285,7 @@ static int fault_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, in
     return SQLITE_OK;
 }
 
-/* ---- What tests call ---------------------------------------------------------------------------
- */
+/* ---- What tests call ------------------------------------------------------------------------- */
 
 const char *fault_vfs(void)
 {

@@ -35,8 +35,7 @@ static void remove_file(const char *name)
     }
 }
 
-/* ---- Disk --------------------------------------------------------------------------------------
- */
+/* ---- Disk ------------------------------------------------------------------------------------ */
 
 struct acked {
     uint32_t events[2];
@@ -293,8 +292,7 @@ START_TEST(faults_while_turns_wait_behind_each_other)
 }
 END_TEST
 
-/* ---- Memory ------------------------------------------------------------------------------------
- */
+/* ---- Memory ---------------------------------------------------------------------------------- */
 
 static atomic_long ours_left = -1, theirs_left = -1; /* allocations until one fails; -1: never */
 static atomic_long ours_held;
