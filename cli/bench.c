@@ -8,36 +8,19 @@
  * machines are shared; the median says what to expect, least and most how far to trust it.  Peak
  * memory is what the measured document asked of its allocator at most, and is taken in a run of its
  * own, so that counting costs the times nothing. */
-#include "cli.h"
-#include "proto.h"
-#include "trace.h"
+#include "bench.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define MAX_REPEATS 50
 #define BUDGET_MS   1500.0 /* a work stops repeating after this much, but not below MIN_REPEATS */
 #define MIN_REPEATS 5
 #define TRACE_NAME  64
-
-struct frames { /* one encoded Changes message per txn, back to back */
-    syn_buf bytes;
-    size_t *ends;
-    uint32_t count;
-};
-
-/* What the works start from, made once. */
-struct material {
-    const struct trace_record *rec;
-    syn_doc *doc;
-    syn_buf history, state, all;
-    struct frames frames;
-};
 
 struct counter { /* an allocator that counts */
     size_t now, peak;
@@ -46,8 +29,15 @@ struct counter { /* an allocator that counts */
 struct result {
     uint32_t runs;
     double ms[MAX_REPEATS];
+    double
+        worst_ms; /* of the repeat where it was least: what the machine did besides is in others */
     uint64_t bytes, peak;
     syn_err err;
+};
+
+struct bench_options {
+    bool json;
+    const char *only; /* names separated by commas; NULL: all */
 };
 
 static void *count_resize(void *user, void *ptr, size_t old_size, size_t new_size)
@@ -65,201 +55,26 @@ static void *count_resize(void *user, void *ptr, size_t old_size, size_t new_siz
     return more;
 }
 
-static double cpu_ms(void)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
-}
-
-static syn_err new_doc(syn_doc **doc, syn_obj *text, const syn_mem *mem, uint64_t peer)
-{
-    syn_doc_config config = SYN_DOC_CONFIG_INIT;
-    if (mem != NULL) config.mem = *mem;
-    config.peer = peer;
-    syn_err err = syn_doc_new(doc, &config);
-    return err == SYN_OK ? syn_root(*doc, syn_s(""), SYN_TEXT, text) : err;
-}
-
-/* ---- The works: what is measured lies between the two clocks ----------------------------------
- */
-
-struct run {
-    const struct material *m;
-    const syn_mem *mem;
-    double ms;
-    uint64_t bytes;
-};
-
-/* Every edit by one call on one replica. */
-static syn_err work_local(struct run *run)
-{
-    const struct trace_record *rec = run->m->rec;
-    double start = cpu_ms();
-    syn_doc *doc = NULL;
-    syn_obj text;
-    syn_err err = new_doc(&doc, &text, run->mem, 1);
-    for (uint32_t p = 0; err == SYN_OK && p < rec->patch_count; p++) {
-        const struct trace_patch *patch = &rec->patches[p];
-        if (patch->removed > 0) err = syn_text_delete(doc, text, patch->pos, patch->removed);
-        if (err == SYN_OK && patch->inserted > 0)
-            err = syn_text_insert(doc, text, patch->pos, patch->text);
-    }
-    run->ms = cpu_ms() - start;
-    if (err == SYN_OK) run->bytes = syn_text_bytes(doc, text);
-    syn_doc_free(doc);
-    return err;
-}
-
-static syn_err work_encode(struct run *run)
-{
-    syn_buf out = {0};
-    if (run->mem != NULL) out.mem = *run->mem;
-    double start = cpu_ms();
-    syn_err err = syn_save(run->m->doc, &out);
-    run->ms = cpu_ms() - start;
-    run->bytes = out.len;
-    syn_buf_free(&out);
-    return err;
-}
-
-/* Bytes to a document whose text is read out. */
-static syn_err load_text(struct run *run, const syn_buf *bytes,
-                         syn_err (*load)(syn_doc *, const void *, size_t), bool then_edit)
-{
-    double start = cpu_ms();
-    syn_doc *doc = NULL;
-    syn_obj text;
-    char *copy = NULL;
-    size_t len = 0;
-    syn_err err = new_doc(&doc, &text, run->mem, 0);
-    if (err == SYN_OK) err = load(doc, bytes->data, bytes->len);
-    if (err == SYN_OK && then_edit) {
-        err = syn_doc_set_peer(doc, UINT64_MAX, false);
-        if (err == SYN_OK)
-            err = syn_text_insert(doc, text, syn_text_len(doc, text) / 2, syn_s("x"));
-    } else if (err == SYN_OK) {
-        err = copy_text(doc, text, &copy, &len);
-    }
-    run->ms = cpu_ms() - start;
-    run->bytes = bytes->len;
-    free(copy);
-    syn_doc_free(doc);
-    return err;
-}
-
-static syn_err work_load(struct run *run)
-{
-    return load_text(run, &run->m->state, syn_load, false);
-}
-static syn_err work_ready(struct run *run)
-{
-    return load_text(run, &run->m->state, syn_load, true);
-}
-static syn_err work_merge(struct run *run)
-{
-    return load_text(run, &run->m->history, syn_import, false);
-}
-static syn_err work_file(struct run *run)
-{
-    return load_text(run, &run->m->all, syn_load, false);
-}
-
-/* What a server does with live edits: decode, validate, apply, one frame after another. */
-static syn_err work_relay(struct run *run)
-{
-    const struct frames *frames = &run->m->frames;
-    syn_doc *doc = NULL;
-    syn_obj text;
-    proto_arena *arena = NULL;
-    syn_err err = new_doc(&doc, &text, run->mem, 0);
-    if (err == SYN_OK) err = proto_arena_new(&arena, run->mem);
-    double start = cpu_ms();
-    for (uint32_t i = 0; err == SYN_OK && i < frames->count; i++) {
-        size_t from = i == 0 ? 0 : frames->ends[i - 1];
-        syn_changes set;
-        struct proto_fault fault;
-        proto_arena_reset(arena);
-        err = proto_decode_changes(arena, frames->bytes.data + from, frames->ends[i] - from, NULL,
-                                   NULL, &set, &fault);
-        if (err == SYN_OK) err = syn_apply(doc, &set, false, NULL);
-    }
-    run->ms = cpu_ms() - start;
-    run->bytes = frames->bytes.len;
-    proto_arena_free(arena);
-    syn_doc_free(doc);
-    return err;
-}
-
-static const struct work {
-    const char *name;
-    syn_err (*fn)(struct run *);
-    bool linear_only;
-} works[] = {
-    {"local", work_local, true},  {"encode", work_encode, false}, {"load", work_load, false},
-    {"ready", work_ready, false}, {"merge", work_merge, false},   {"relay", work_relay, false},
-    {"file", work_file, false},
-};
-
-/* ---- Preparing ------------------------------------------------------------------------------- */
-
-static syn_err encode_frames(struct material *m, struct trace_set *set)
-{
-    const struct trace_record *rec = m->rec;
-    m->frames.ends = malloc(((size_t)rec->txn_count + 1) * sizeof *m->frames.ends);
-    if (m->frames.ends == NULL) return SYN_ENOMEM;
-    syn_err err = SYN_OK;
-    for (uint32_t t = 0; err == SYN_OK && t < rec->txn_count; t++) {
-        if (rec->txns[t].len == 0) continue;
-        err = trace_set_fill(set, rec, &t, 1);
-        if (err == SYN_OK) err = proto_encode_changes(&m->frames.bytes, &set->set, NULL);
-        if (err == SYN_OK) m->frames.ends[m->frames.count++] = m->frames.bytes.len;
-        if (err == SYN_OK) err = syn_apply(m->doc, &set->set, false, NULL);
-    }
-    return err;
-}
-
-static syn_err prepare(struct material *m, const struct trace_record *rec)
-{
-    *m = (struct material){.rec = rec};
-    struct trace_set set = {0};
-    syn_obj text;
-    syn_err err = new_doc(&m->doc, &text, NULL, 0);
-    if (err == SYN_OK) err = trace_set_new(&set, rec);
-    if (err == SYN_OK) err = encode_frames(m, &set);
-    if (err == SYN_OK) err = syn_export_since(m->doc, NULL, 0, &m->history);
-    if (err == SYN_OK) err = syn_save_state(m->doc, &m->state);
-    if (err == SYN_OK) err = syn_save(m->doc, &m->all);
-    trace_set_free(&set);
-    return err;
-}
-
-static void material_free(struct material *m)
-{
-    syn_doc_free(m->doc);
-    syn_buf_free(&m->history);
-    syn_buf_free(&m->state);
-    syn_buf_free(&m->all);
-    syn_buf_free(&m->frames.bytes);
-    free(m->frames.ends);
-}
-
 /* ---- Measuring ------------------------------------------------------------------------------- */
 
-static void measure(const struct work *work, const struct material *m, struct result *result)
+static void measure(const struct bench_work *work, const struct bench_material *m,
+                    struct result *result)
 {
     struct counter counter = {0};
     syn_mem mem = {count_resize, &counter};
-    struct run run = {.m = m, .mem = &mem};
+    struct bench_run run = {.m = m, .mem = &mem, .held = &counter.now, .worst_ms = -1};
     result->err = work->fn(&run);
     result->peak = counter.peak;
     result->bytes = run.bytes;
+    result->worst_ms = run.worst_ms;
     run.mem = NULL;
+    run.held = NULL;
     double spent = 0;
     while (result->err == SYN_OK && result->runs < MAX_REPEATS &&
            (spent < BUDGET_MS || result->runs < MIN_REPEATS)) {
         result->err = work->fn(&run);
         result->ms[result->runs++] = run.ms;
+        if (run.worst_ms < result->worst_ms) result->worst_ms = run.worst_ms;
         spent += run.ms;
     }
 }
@@ -270,7 +85,8 @@ static int by_time(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static bool measure_apart(const struct work *work, const struct material *m, struct result *result)
+static bool measure_apart(const struct bench_work *work, const struct bench_material *m,
+                          struct result *result)
 {
     int ends[2];
     *result = (struct result){.err = SYN_EIO};
@@ -295,32 +111,78 @@ static void print_result(const char *work, const char *trace, struct result *r, 
     double median = r->ms[r->runs / 2], least = r->ms[0], most = r->ms[r->runs - 1];
     if (json)
         (void)printf("{\"work\":\"%s\",\"trace\":\"%s\",\"ms\":%.4f,\"min_ms\":%.4f,"
-                     "\"max_ms\":%.4f,\"bytes\":%" PRIu64 ",\"peak_bytes\":%" PRIu64 "}\n",
+                     "\"max_ms\":%.4f,\"bytes\":%" PRIu64 ",\"peak_bytes\":%" PRIu64,
                      work, trace, median, least, most, r->bytes, r->peak);
     else
-        (void)printf("%-8s%-22s%10.3f ms (%.3f to %.3f)%12" PRIu64 " bytes%12" PRIu64 " peak\n",
+        (void)printf("%-11s%-20s%10.3f ms (%.3f to %.3f)%12" PRIu64 " bytes%12" PRIu64 " peak",
                      work, trace, median, least, most, r->bytes, r->peak);
+    if (r->worst_ms >= 0)
+        (void)printf(json ? ",\"worst_ms\":%.4f" : "  worst %.3f ms", r->worst_ms);
+    (void)printf(json ? "}\n" : "\n");
     (void)fflush(stdout);
 }
 
-static int bench_record(const struct trace_record *rec, const char *name, bool json)
+/* ---- Which works, on what ---------------------------------------------------------------------
+ */
+
+/* Is this one of the comma-separated names? */
+static bool is_listed(const char *list, const char *name, size_t len)
 {
-    struct material m;
-    syn_err err = prepare(&m, rec);
-    int status = err == SYN_OK ? EXIT_DONE : failed("%s: %s", name, syn_strerror(err));
-    for (size_t w = 0; status == EXIT_DONE && w < sizeof works / sizeof works[0]; w++) {
-        if (works[w].linear_only && !rec->linear) continue;
-        progress(works[w].name, w + 1, sizeof works / sizeof works[0]);
-        struct result result;
-        bool measured = measure_apart(&works[w], &m, &result);
-        progress_end();
-        if (measured)
-            print_result(works[w].name, name, &result, json);
-        else
-            status = failed("%s: %s: %s", name, works[w].name, syn_strerror(result.err));
+    for (const char *at = list; at != NULL; at = strchr(at, ',')) {
+        if (*at == ',') at++;
+        if (strcspn(at, ",") == len && strncmp(at, name, len) == 0) return true;
     }
-    material_free(&m);
-    return status;
+    return false;
+}
+
+static bool is_chosen(const struct bench_options *options, const struct bench_work *work)
+{
+    return options->only == NULL || is_listed(options->only, work->name, strlen(work->name));
+}
+
+/* The first name in --only that no work has; NULL: all are known. */
+static const char *unknown_work(const char *only)
+{
+    for (const char *at = only; at != NULL; at = strchr(at, ',')) {
+        if (*at == ',') at++;
+        bool known = false;
+        for (size_t w = 0; w < bench_work_count && !known; w++)
+            known = is_listed(bench_works[w].name, at, strcspn(at, ","));
+        if (!known) return at;
+    }
+    return NULL;
+}
+
+static bool suits(const struct bench_work *work, const struct trace_record *rec)
+{
+    switch (work->needs) {
+    case BENCH_NO_RECORD:
+        return rec == NULL;
+    case BENCH_LINEAR:
+        return rec != NULL && rec->linear;
+    case BENCH_CONCURRENT:
+        return rec != NULL && !rec->linear;
+    case BENCH_ANY:
+        break;
+    }
+    return rec != NULL;
+}
+
+/* All chosen works that suit the material. */
+static int bench_all(const struct bench_material *m, const char *name,
+                     const struct bench_options *options)
+{
+    for (size_t w = 0; w < bench_work_count; w++) {
+        const struct bench_work *work = &bench_works[w];
+        if (!is_chosen(options, work) || !suits(work, m->rec)) continue;
+        progress(work->name, w + 1, bench_work_count);
+        struct result result;
+        bool measured = measure_apart(work, m, &result);
+        progress_end();
+        if (!measured) return failed("%s: %s: %s", name, work->name, syn_strerror(result.err));
+        print_result(work->name, name, &result, options->json);
+    }
+    return EXIT_DONE;
 }
 
 /* friendsforever.trace.gz -> friendsforever */
@@ -331,49 +193,72 @@ static void trace_name(const char *path, char out[TRACE_NAME])
     (void)snprintf(out, TRACE_NAME, "%.*s", (int)strcspn(base, "."), base);
 }
 
-static int bench_file(const char *path, bool json)
+static int bench_file(const char *path, const struct bench_options *options)
 {
     struct trace trace;
+    struct bench_material m;
     char why[256], name[TRACE_NAME];
     if (trace_read(path, &trace, why) != SYN_OK) return failed("%s: %s", path, why);
     trace_name(path, name);
     uint32_t greatest = 0;
     for (uint32_t i = 1; i < trace.count; i++)
         if (trace.records[i].events > trace.records[greatest].events) greatest = i;
-    int status = bench_record(&trace.records[greatest], name, json);
+    syn_err err = bench_material_make(&m, &trace.records[greatest]);
+    int status =
+        err == SYN_OK ? bench_all(&m, name, options) : failed("%s: %s", name, syn_strerror(err));
+    bench_material_free(&m);
     trace_free(&trace);
     return status;
 }
 
 static int run_bench(const struct command *self, int argc, char **argv)
 {
-    bool json = false;
-    const struct option_spec specs[] = {{"json", NULL, &json}, {NULL, NULL, NULL}};
+    struct bench_options options = {0};
+    const struct option_spec specs[] = {
+        {"json", NULL, &options.json}, {"only", &options.only, NULL}, {NULL, NULL, NULL}};
     if (!take_options(self, specs, &argc, argv, 1, 1 << 16)) return EXIT_USAGE;
+    const char *unknown = unknown_work(options.only);
+    if (unknown != NULL)
+        return wrong_use(self, "no work \"%.*s\"", (int)strcspn(unknown, ","), unknown);
+    const struct bench_material nothing = {0};
     int status = EXIT_DONE;
     for (int i = 0; i < argc; i++)
-        if (bench_file(argv[i], json) != EXIT_DONE) status = EXIT_FAILED;
+        if (bench_file(argv[i], &options) != EXIT_DONE) status = EXIT_FAILED;
+    if (status == EXIT_DONE) status = bench_all(&nothing, "-", &options);
     return finish_output(status);
 }
 
 const struct command commands_bench = {
     .name = "bench",
     .run = run_bench,
-    .synopsis = "bench TRACE... [--json]",
+    .synopsis = "bench TRACE... [--only WORK,...] [--json]",
     .summary = "measure the core on recorded editing sessions",
     .help =
         "Measures CPU time (median, least, most) and peak memory of the document on each trace's\n"
         "greatest record, each work in a process of its own:\n\n"
-        "  local   every edit by one call (only records where nothing is concurrent)\n"
-        "  encode  document to bytes, state and history\n"
-        "  load    bytes of the state to text\n"
-        "  ready   bytes of the state to the first local edit done\n"
-        "  merge   bytes of the full history to text, without a snapshot\n"
-        "  relay   every txn as a message of its own: decode, validate, apply\n"
-        "  file    bytes of everything, history and state, to text\n\n"
+        "  local       every edit by one call (only records where nothing is concurrent)\n"
+        "  events      the same, and what changed is kept and cleared after each edit\n"
+        "  encode      document to bytes, state and history: what the smallest file needs\n"
+        "  pack        state deflated: the bytes that someone new is sent\n"
+        "  load        bytes of the state to text\n"
+        "  ready       bytes of the state to the first local edit done\n"
+        "  merge       bytes of the full history to text, without a snapshot\n"
+        "  file        bytes of everything, history and state, to text\n"
+        "  open        a document in an open database file to text\n"
+        "  relay       every txn as a message of its own: decode, validate, apply\n"
+        "  live        every txn of a concurrent record applied by itself: all, and the worst\n"
+        "  catch-up    a replica 100 events behind: find and encode, decode and apply\n\n"
+        "and once, after the traces (trace \"-\"):\n\n"
+        "  many        open 10,000 documents of 1 KiB by two writers, one edit each; the bytes "
+        "are\n"
+        "              what one holds, with its history\n"
+        "  many-state  the same without history\n"
+        "  map         1,540 clients set one key at once; decode and apply one by one\n\n"
+        "  --only WORK,...  only these\n"
         "  --json  one JSON object per line:\n"
         "          {\"work\":..,\"trace\":..,\"ms\":..,\"min_ms\":..,\"max_ms\":..,\"bytes\":..,"
-        "\"peak_bytes\":..}\n\n"
+        "\"peak_bytes\":..}\n"
+        "          and for live \"worst_ms\"\n\n"
         "Examples:\n"
         "  syncline bench friendsforever.trace.gz\n"
         "  syncline bench --json automerge-paper.trace.gz | jq -r '[.work, .ms] | @tsv'\n",

@@ -1,0 +1,488 @@
+/* bench_work.c -- what `syncline bench` measures; what counts lies between the two clocks.
+ *
+ *     trace -> document -> history, state, all     bytes that load, merge, file ... start from
+ *           -> frames[txn]                         what relay, live take one by one
+ *           -> behind                              a copy 100 events old, for catch-up
+ *           -> FOLDER/bench.db                     for open
+ *
+ * The clock is CPU time of the process, for machines are shared.  Freeing is outside. */
+#include "bench.h"
+#include "fold.h"
+#include "proto.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define BEHIND_EVENTS 100
+#define MANY_DOCS     10000
+#define MANY_EDITS    32 /* of ... */
+#define MANY_CHARS    32 /* ... each: a KiB */
+#define MAP_CLIENTS   1540
+
+static const syn_str file_doc = {"bench", 5};
+
+static double cpu_ms(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
+}
+
+static syn_err new_doc(syn_doc **doc, syn_obj *text, const syn_mem *mem, uint64_t peer, bool events)
+{
+    syn_doc_config config = SYN_DOC_CONFIG_INIT;
+    if (mem != NULL) config.mem = *mem;
+    config.peer = peer;
+    config.events = events;
+    syn_err err = syn_doc_new(doc, &config);
+    return err == SYN_OK ? syn_root(*doc, syn_s(""), SYN_TEXT, text) : err;
+}
+
+/* ---- Local edits, saving ----------------------------------------------------------------------
+ */
+
+static syn_err replay_locally(struct bench_run *run, bool events)
+{
+    const struct trace_record *rec = run->m->rec;
+    double start = cpu_ms();
+    syn_doc *doc = NULL;
+    syn_obj text;
+    syn_err err = new_doc(&doc, &text, run->mem, 1, events);
+    for (uint32_t p = 0; err == SYN_OK && p < rec->patch_count; p++) {
+        const struct trace_patch *patch = &rec->patches[p];
+        if (patch->removed > 0) err = syn_text_delete(doc, text, patch->pos, patch->removed);
+        if (err == SYN_OK && patch->inserted > 0)
+            err = syn_text_insert(doc, text, patch->pos, patch->text);
+        if (events) syn_doc_events_clear(doc);
+    }
+    run->ms = cpu_ms() - start;
+    if (err == SYN_OK) run->bytes = syn_text_bytes(doc, text);
+    syn_doc_free(doc);
+    return err;
+}
+
+static syn_err work_local(struct bench_run *run)
+{
+    return replay_locally(run, false);
+}
+static syn_err work_events(struct bench_run *run)
+{
+    return replay_locally(run, true);
+}
+
+static syn_err work_encode(struct bench_run *run)
+{
+    syn_buf out = {0};
+    if (run->mem != NULL) out.mem = *run->mem;
+    double start = cpu_ms();
+    syn_err err = syn_save(run->m->doc, &out);
+    run->ms = cpu_ms() - start;
+    run->bytes = out.len;
+    syn_buf_free(&out);
+    return err;
+}
+
+/* What someone new is sent: the state, deflated. */
+static syn_err work_pack(struct bench_run *run)
+{
+    const syn_buf *state = &run->m->state;
+    syn_buf out = {0};
+    if (run->mem != NULL) out.mem = *run->mem;
+    double start = cpu_ms();
+    syn_err err = proto_encode_packed_body(&out, PACKED_SNAPSHOT, state->data, state->len);
+    run->ms = cpu_ms() - start;
+    run->bytes = err == SYN_ENOTFOUND ? state->len : out.len; /* it would not be smaller */
+    syn_buf_free(&out);
+    return err == SYN_ENOTFOUND ? SYN_OK : err;
+}
+
+/* ---- From bytes -------------------------------------------------------------------------------
+ */
+
+static syn_err load_text(struct bench_run *run, const syn_buf *bytes,
+                         syn_err (*load)(syn_doc *, const void *, size_t), bool then_edit)
+{
+    double start = cpu_ms();
+    syn_doc *doc = NULL;
+    syn_obj text;
+    char *copy = NULL;
+    size_t len = 0;
+    syn_err err = new_doc(&doc, &text, run->mem, 0, false);
+    if (err == SYN_OK) err = load(doc, bytes->data, bytes->len);
+    if (err == SYN_OK && then_edit) {
+        err = syn_doc_set_peer(doc, UINT64_MAX, false);
+        if (err == SYN_OK)
+            err = syn_text_insert(doc, text, syn_text_len(doc, text) / 2, syn_s("x"));
+    } else if (err == SYN_OK) {
+        err = copy_text(doc, text, &copy, &len);
+    }
+    run->ms = cpu_ms() - start;
+    run->bytes = bytes->len;
+    free(copy);
+    syn_doc_free(doc);
+    return err;
+}
+
+static syn_err work_load(struct bench_run *run)
+{
+    return load_text(run, &run->m->state, syn_load, false);
+}
+static syn_err work_ready(struct bench_run *run)
+{
+    return load_text(run, &run->m->state, syn_load, true);
+}
+static syn_err work_merge(struct bench_run *run)
+{
+    return load_text(run, &run->m->history, syn_import, false);
+}
+static syn_err work_file(struct bench_run *run)
+{
+    return load_text(run, &run->m->all, syn_load, false);
+}
+
+/* The database is open already, as in a server; the document is not. */
+static syn_err work_open(struct bench_run *run)
+{
+    syn_store *store = NULL;
+    syn_doc *doc = NULL;
+    syn_obj text;
+    struct store_doc row = {0};
+    char detail[DETAIL_BYTES], *copy = NULL;
+    size_t len = 0;
+    syn_doc_config config = SYN_DOC_CONFIG_INIT;
+    if (run->mem != NULL) config.mem = *run->mem;
+    store_options options = {.path = run->m->file, .read_only = true};
+    syn_err err = store_open(&store, &options, detail);
+    double start = cpu_ms();
+    if (err == SYN_OK) err = doc_store_load(store, file_doc, &config, &doc, &row, detail);
+    if (err == SYN_OK) err = syn_root(doc, syn_s(""), SYN_TEXT, &text);
+    if (err == SYN_OK) err = copy_text(doc, text, &copy, &len);
+    run->ms = cpu_ms() - start;
+    run->bytes = row.bytes;
+    free(copy);
+    syn_doc_free(doc);
+    store_close(store);
+    return err;
+}
+
+/* ---- One change after the other ---------------------------------------------------------------
+ */
+
+static const char *frame_at(const struct bench_frames *frames, uint32_t i, size_t *len)
+{
+    size_t from = i == 0 ? 0 : frames->ends[i - 1];
+    *len = frames->ends[i] - from;
+    return frames->bytes.data + from;
+}
+
+static syn_err decode_frame(const struct bench_frames *frames, uint32_t i, proto_arena *arena,
+                            syn_changes *set)
+{
+    struct proto_fault fault;
+    size_t len;
+    const char *bytes = frame_at(frames, i, &len);
+    proto_arena_reset(arena);
+    return proto_decode_changes(arena, bytes, len, NULL, NULL, set, &fault);
+}
+
+/* What a server does with live edits: decode, validate, apply, one frame after another. */
+static syn_err take_frames(struct bench_run *run, const struct bench_frames *frames)
+{
+    syn_doc *doc = NULL;
+    syn_obj text;
+    proto_arena *arena = NULL;
+    syn_err err = new_doc(&doc, &text, run->mem, 0, false);
+    if (err == SYN_OK) err = proto_arena_new(&arena, run->mem);
+    double start = cpu_ms();
+    for (uint32_t i = 0; err == SYN_OK && i < frames->count; i++) {
+        syn_changes set;
+        err = decode_frame(frames, i, arena, &set);
+        if (err == SYN_OK) err = syn_apply(doc, &set, false, NULL);
+    }
+    run->ms = cpu_ms() - start;
+    run->bytes = frames->bytes.len;
+    proto_arena_free(arena);
+    syn_doc_free(doc);
+    return err;
+}
+
+static syn_err work_relay(struct bench_run *run)
+{
+    return take_frames(run, &run->m->frames);
+}
+
+/* What reading the clock twice costs, to be taken off where it is read for every change. */
+static double clock_cost(void)
+{
+    enum { TIMES = 1000 };
+    double sum = 0;
+    for (int i = 0; i < TIMES; i++) {
+        double start = cpu_ms();
+        sum += cpu_ms() - start;
+    }
+    return sum / TIMES;
+}
+
+/* The same with a clock around each change, decoding left out: the sum, and the worst. */
+static syn_err work_live(struct bench_run *run)
+{
+    const struct bench_frames *frames = &run->m->frames;
+    syn_doc *doc = NULL;
+    syn_obj text;
+    proto_arena *arena = NULL;
+    double idle = clock_cost();
+    syn_err err = new_doc(&doc, &text, run->mem, 0, false);
+    if (err == SYN_OK) err = proto_arena_new(&arena, run->mem);
+    run->ms = run->worst_ms = 0;
+    for (uint32_t i = 0; err == SYN_OK && i < frames->count; i++) {
+        syn_changes set;
+        err = decode_frame(frames, i, arena, &set);
+        double start = cpu_ms();
+        if (err == SYN_OK) err = syn_apply(doc, &set, false, NULL);
+        double took = cpu_ms() - start - idle;
+        run->ms += took;
+        if (took > run->worst_ms) run->worst_ms = took;
+    }
+    run->bytes = frames->bytes.len;
+    proto_arena_free(arena);
+    syn_doc_free(doc);
+    return err;
+}
+
+/* Both sides of a replica's return: what it lacks is found and encoded, then decoded and applied.
+ * Both documents are in memory. */
+static syn_err work_catch_up(struct bench_run *run)
+{
+    const struct bench_material *m = run->m;
+    syn_doc *doc = NULL;
+    syn_obj text;
+    syn_buf news = {0};
+    syn_err err = new_doc(&doc, &text, run->mem, 0, false);
+    if (err == SYN_OK) err = syn_load(doc, m->behind.data, m->behind.len);
+    double start = cpu_ms();
+    if (err == SYN_OK) err = syn_export_since(m->doc, m->behind_heads, m->behind_head_count, &news);
+    if (err == SYN_OK) err = syn_import(doc, news.data, news.len);
+    run->ms = cpu_ms() - start;
+    run->bytes = news.len;
+    syn_buf_free(&news);
+    syn_doc_free(doc);
+    return err;
+}
+
+/* ---- Without a trace --------------------------------------------------------------------------
+ */
+
+/* Two writers in turns, each edit after the other's; the whole as bytes. */
+static syn_err small_document(syn_buf *all, syn_buf *state)
+{
+    char words[MANY_CHARS];
+    for (size_t i = 0; i < sizeof words; i++) words[i] = (char)('a' + i % 26);
+    syn_doc *doc = NULL;
+    syn_obj text;
+    syn_err err = new_doc(&doc, &text, NULL, 1, false);
+    for (uint32_t i = 0; err == SYN_OK && i < MANY_EDITS; i++) {
+        err = syn_doc_set_peer(doc, 1 + i % 2, true);
+        if (err == SYN_OK)
+            err =
+                syn_text_insert(doc, text, syn_text_len(doc, text), (syn_str){words, sizeof words});
+    }
+    if (err == SYN_OK) err = syn_save(doc, all);
+    if (err == SYN_OK) err = syn_save_state(doc, state);
+    syn_doc_free(doc);
+    return err;
+}
+
+/* Opens MANY_DOCS copies and makes one edit in each; bytes are of one, as its allocator counts. */
+static syn_err open_many(struct bench_run *run, const syn_buf *bytes)
+{
+    syn_doc **docs = calloc(MANY_DOCS, sizeof *docs);
+    if (docs == NULL) return SYN_ENOMEM;
+    syn_err err = SYN_OK;
+    double start = cpu_ms();
+    for (uint32_t i = 0; err == SYN_OK && i < MANY_DOCS; i++) {
+        syn_obj text;
+        err = new_doc(&docs[i], &text, run->mem, 0, false);
+        if (err == SYN_OK) err = syn_load(docs[i], bytes->data, bytes->len);
+        if (err == SYN_OK) err = syn_doc_set_peer(docs[i], 3, false);
+        if (err == SYN_OK)
+            err = syn_text_insert(docs[i], text, syn_text_len(docs[i], text) / 2, syn_s("x"));
+    }
+    run->ms = cpu_ms() - start;
+    if (run->held != NULL) run->bytes = *run->held / MANY_DOCS;
+    for (uint32_t i = 0; i < MANY_DOCS; i++) syn_doc_free(docs[i]);
+    free(docs);
+    return err;
+}
+
+static syn_err many(struct bench_run *run, bool history)
+{
+    syn_buf all = {0}, state = {0};
+    syn_err err = small_document(&all, &state);
+    if (err == SYN_OK) err = open_many(run, history ? &all : &state);
+    syn_buf_free(&all);
+    syn_buf_free(&state);
+    return err;
+}
+
+static syn_err work_many(struct bench_run *run)
+{
+    return many(run, true);
+}
+static syn_err work_many_state(struct bench_run *run)
+{
+    return many(run, false);
+}
+
+/* What each client sends that sets one key of a map, none knowing of another. */
+static syn_err map_frames(struct bench_frames *frames)
+{
+    syn_err err = SYN_OK;
+    for (uint32_t c = 0; err == SYN_OK && c < MAP_CLIENTS; c++) {
+        syn_doc *doc = NULL;
+        syn_obj text, map;
+        err = new_doc(&doc, &text, NULL, 1 + c, false);
+        if (err == SYN_OK) err = syn_root(doc, syn_s("map"), SYN_MAP, &map);
+        if (err == SYN_OK) err = syn_map_set(doc, map, syn_s("key"), syn_int(c), NULL);
+        if (err == SYN_OK) err = syn_export_since(doc, NULL, 0, &frames->bytes);
+        if (err == SYN_OK) frames->ends[frames->count++] = frames->bytes.len;
+        syn_doc_free(doc);
+    }
+    return err;
+}
+
+static syn_err work_map(struct bench_run *run)
+{
+    struct bench_frames frames = {.ends = calloc(MAP_CLIENTS, sizeof *frames.ends)};
+    syn_err err = frames.ends != NULL ? map_frames(&frames) : SYN_ENOMEM;
+    if (err == SYN_OK) err = take_frames(run, &frames);
+    syn_buf_free(&frames.bytes);
+    free(frames.ends);
+    return err;
+}
+
+const struct bench_work bench_works[] = {
+    {"local", work_local, BENCH_LINEAR},   {"events", work_events, BENCH_LINEAR},
+    {"encode", work_encode, BENCH_ANY},    {"pack", work_pack, BENCH_ANY},
+    {"load", work_load, BENCH_ANY},        {"ready", work_ready, BENCH_ANY},
+    {"merge", work_merge, BENCH_ANY},      {"file", work_file, BENCH_ANY},
+    {"open", work_open, BENCH_ANY},        {"relay", work_relay, BENCH_ANY},
+    {"live", work_live, BENCH_CONCURRENT}, {"catch-up", work_catch_up, BENCH_ANY},
+    {"many", work_many, BENCH_NO_RECORD},  {"many-state", work_many_state, BENCH_NO_RECORD},
+    {"map", work_map, BENCH_NO_RECORD},
+};
+const size_t bench_work_count = sizeof bench_works / sizeof bench_works[0];
+
+/* ---- Preparing ------------------------------------------------------------------------------- */
+
+/* The document as it is now, for a replica that stays behind. */
+static syn_err keep_behind(struct bench_material *m)
+{
+    m->behind_head_count = syn_doc_heads(m->doc, NULL, 0);
+    m->behind_heads = calloc(m->behind_head_count + 1, sizeof *m->behind_heads);
+    if (m->behind_heads == NULL) return SYN_ENOMEM;
+    (void)syn_doc_heads(m->doc, m->behind_heads, m->behind_head_count);
+    return syn_save(m->doc, &m->behind);
+}
+
+static syn_err encode_frames(struct bench_material *m, struct trace_set *set)
+{
+    const struct trace_record *rec = m->rec;
+    uint64_t left = rec->events;
+    m->frames.ends = malloc(((size_t)rec->txn_count + 1) * sizeof *m->frames.ends);
+    if (m->frames.ends == NULL) return SYN_ENOMEM;
+    syn_err err = SYN_OK;
+    for (uint32_t t = 0; err == SYN_OK && t < rec->txn_count; t++) {
+        if (rec->txns[t].len == 0) continue;
+        bool last = left <= BEHIND_EVENTS || left - rec->txns[t].len < BEHIND_EVENTS;
+        if (last && m->behind_heads == NULL) err = keep_behind(m);
+        left -= rec->txns[t].len;
+        if (err == SYN_OK) err = trace_set_fill(set, rec, &t, 1);
+        if (err == SYN_OK) err = proto_encode_changes(&m->frames.bytes, &set->set, NULL);
+        if (err == SYN_OK) m->frames.ends[m->frames.count++] = m->frames.bytes.len;
+        if (err == SYN_OK) err = syn_apply(m->doc, &set->set, false, NULL);
+    }
+    return err;
+}
+
+/* The whole document as one append, then folded as a server folds it when nobody writes. */
+static syn_err fill_store(syn_store *store, syn_doc *doc)
+{
+    store_turn *turn = NULL;
+    struct doc_append what = {.end = syn_doc_log_end(doc)};
+    syn_err err = store_turn_new(store, &turn);
+    if (err != SYN_OK) return err;
+    err = store_turn_create(turn, file_doc, NULL, &what.doc);
+    if (err == SYN_OK) err = doc_store_append(turn, store, doc, &what, NULL);
+    if (err == SYN_OK)
+        err = store_commit(turn);
+    else
+        store_turn_drop(turn);
+    if (err == SYN_OK) err = store_turn_new(store, &turn);
+    if (err != SYN_OK) return err;
+    err = fold_document(store, file_doc, doc, turn);
+    if (err == SYN_OK) return store_commit(turn);
+    store_turn_drop(turn);
+    return err;
+}
+
+static syn_err make_file(struct bench_material *m)
+{
+    static const uint8_t id[STORE_ID_BYTES] = {1};
+    char detail[DETAIL_BYTES];
+    syn_store *store = NULL;
+    (void)snprintf(m->folder, sizeof m->folder, "/tmp/syncline-bench-XXXXXX");
+    if (mkdtemp(m->folder) == NULL) {
+        m->folder[0] = '\0';
+        return SYN_EIO;
+    }
+    (void)snprintf(m->file, sizeof m->file, "%s/bench.db", m->folder);
+    store_options options = {.path = m->file, .create = true, .random_id = id};
+    syn_err err = store_open(&store, &options, detail);
+    if (err == SYN_OK) err = fill_store(store, m->doc);
+    store_close(store);
+    return err;
+}
+
+static void remove_file(const struct bench_material *m)
+{
+    static const char *const endings[] = {"", "-wal", "-shm", ".lock"};
+    char path[sizeof m->file + 8];
+    if (m->folder[0] == '\0') return;
+    for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
+        (void)snprintf(path, sizeof path, "%s%s", m->file, endings[i]);
+        (void)unlink(path);
+    }
+    (void)rmdir(m->folder);
+}
+
+syn_err bench_material_make(struct bench_material *m, const struct trace_record *rec)
+{
+    *m = (struct bench_material){.rec = rec};
+    struct trace_set set = {0};
+    syn_obj text;
+    syn_err err = new_doc(&m->doc, &text, NULL, 0, false);
+    if (err == SYN_OK) err = trace_set_new(&set, rec);
+    if (err == SYN_OK) err = encode_frames(m, &set);
+    if (err == SYN_OK) err = syn_export_since(m->doc, NULL, 0, &m->history);
+    if (err == SYN_OK) err = syn_save_state(m->doc, &m->state);
+    if (err == SYN_OK) err = syn_save(m->doc, &m->all);
+    if (err == SYN_OK) err = make_file(m);
+    trace_set_free(&set);
+    return err;
+}
+
+void bench_material_free(struct bench_material *m)
+{
+    remove_file(m);
+    syn_doc_free(m->doc);
+    syn_buf_free(&m->history);
+    syn_buf_free(&m->state);
+    syn_buf_free(&m->all);
+    syn_buf_free(&m->behind);
+    free(m->behind_heads);
+    syn_buf_free(&m->frames.bytes);
+    free(m->frames.ends);
+}
