@@ -541,13 +541,18 @@ static void handle_auth(hub_conn *conn, const struct msg_auth *auth)
     h->port.authenticate(h->port.user, conn->id, auth->token);
 }
 
+static void never_opened(hub_conn *conn, uint32_t channel)
+{
+    char text[64];
+    snprintf(text, sizeof text, "channel %u was never opened", channel);
+    conn_error(conn, CODE_MALFORMED, true, 0, text);
+}
+
 static void handle_on_channel(hub_conn *conn, struct frame *frame, size_t len)
 {
     struct channel *ch = conn_channel(conn, frame->channel);
-    char text[64];
     if (frame->channel > conn->last_channel) {
-        snprintf(text, sizeof text, "channel %u was never opened", frame->channel);
-        conn_error(conn, CODE_MALFORMED, true, 0, text);
+        never_opened(conn, frame->channel);
         return;
     }
     if (ch == NULL || ch->closing) return; /* it crossed our Closed */
@@ -612,14 +617,17 @@ static void dispatch(hub_conn *conn, struct frame *frame, size_t len)
     }
 }
 
-/* A frame that cannot be read closes its channel if it has one, else the connection. */
+/* A frame that cannot be read closes its channel if it has one, else the connection.  Changes of a
+ * channel that was never opened lack its tables, which is not what is wrong with them. */
 static void undecodable(hub_conn *conn, const struct frame *frame, const struct proto_fault *fault)
 {
     struct channel *ch = conn_channel(conn, frame->channel);
     bool permanent = fault->code != CODE_BUSY;
     bool known = conn->state == CONN_LIVE && frame->channel != 0;
     if (known && ch == NULL && frame->channel <= conn->last_channel) return;
-    if (known && ch != NULL)
+    if (known && ch == NULL && frame->kind == FRAME_CHANGES)
+        never_opened(conn, frame->channel);
+    else if (known && ch != NULL)
         channel_closed(ch, fault->code, permanent, permanent ? 0 : RETRY_MS, fault->text);
     else
         conn_error(conn, fault->code, permanent, permanent ? 0 : RETRY_MS, fault->text);
