@@ -2,6 +2,7 @@
  *
  * See hub_impl.h for the structures and who sees which part of a log. */
 #include "hub_impl.h"
+#include "utf8.h"
 
 #include <assert.h>
 #include <stdarg.h>
@@ -354,15 +355,23 @@ static void send_access(hub_conn *conn, uint32_t expires_ms)
     }
 }
 
+/* Cut short a name would be another's, whose events it then answered for; an empty one is nobody's.
+ */
+static bool good_user(syn_str user)
+{
+    size_t scalars;
+    return user.len != 0 && user.len <= LIMIT_USER_BYTES &&
+           memchr(user.data, 0, user.len) == NULL && utf8_valid(user.data, user.len, &scalars);
+}
+
 void hub_signed_in(hub *h, uint64_t id, syn_str user, uint32_t expires_ms, uint64_t now)
 {
     hub_conn *conn = find_conn(h, id);
     h->now = now;
     if (conn == NULL || conn->state == CONN_CLOSED) return;
-    if (user.len > LIMIT_USER_BYTES || (user.len != 0 && memchr(user.data, 0, user.len) != NULL)) {
-        /* cut short it would be another's name, whose events it then answered for */
+    if (!good_user(user)) {
         conn_error(conn, CODE_UNAUTHENTICATED, true, 0,
-                   "the user's name is too long or has U+0000");
+                   "the user's name is empty, too long, not UTF-8, or has U+0000");
         return;
     }
     conn->expires = expires_ms != 0 ? now + expires_ms : 0;

@@ -41,7 +41,8 @@ typedef struct {
     /* Rights of a user on a document: bits SYN_MAY_*.  NULL: everyone may read, write and create.
      */
     uint32_t (*authorise)(void *user, syn_str who, syn_str document);
-    /* A document got new events, all on disk: look at `doc` (read only) during the call. */
+    /* A document got new events, and they are on disk: look at `doc` (read only) during the call.
+     * In a busy document it may hold still newer ones, which are on their way there. */
     void (*changed)(void *user, syn_str document, const syn_doc *doc);
     void (*log)(void *user, const char *line); /* NULL: stderr */
 } syn_server_config;

@@ -64,7 +64,7 @@ static void path_in(const char *folder, const char *name, char *out, size_t cap)
 
 static void writer_file(const struct world *w, int writer, char *out, size_t cap)
 {
-    char name[16];
+    char name[32];
     (void)snprintf(name, sizeof name, "writer%d.db", writer);
     path_in(w->folder, name, out, cap);
 }
