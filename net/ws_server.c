@@ -10,6 +10,8 @@
  *   - permessage-deflate can be aborted by a peer, HTTP/2 has faults: both off */
 #include "ws_server.h"
 
+#include "proto_limits.h"
+
 #include <errno.h>
 #include <ev.h>
 #include <fcntl.h>
@@ -176,7 +178,9 @@ static void accept_ready(struct ev_loop *loop, ev_io *io, int events)
         }
         if (fd < 0) return;
         prepare_socket(fd);
-        lws_adopt_socket_vhost(server->vhost, fd); /* closes fd itself if it fails */
+        struct lws *wsi = lws_adopt_socket_vhost(server->vhost, fd); /* closes fd if it fails */
+        if (wsi != NULL) /* adopted sockets get 30 s by default, whatever timeout_secs says */
+            lws_set_timeout(wsi, PENDING_TIMEOUT_ESTABLISH_WITH_SERVER, LIMIT_HANDSHAKE_MS / 1000);
     }
 }
 
