@@ -1,5 +1,4 @@
-/* hello.c -- two replicas edit at once and merge: cc hello.c $(pkg-config --cflags --libs syncline)
- */
+/* hello.c -- two replicas edit at once and merge. */
 #include <stdio.h>
 #include <syncline.h>
 #include <syncline_bytes.h>
