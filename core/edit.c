@@ -182,7 +182,7 @@ static void undo_list(syn_doc *doc, struct container *c, const struct undo *undo
 static void undo_map(syn_doc *doc, struct container *c, const struct undo *undo)
 {
     struct map_register *reg = map_find(&c->as.map, undo->key);
-    struct map_write *writes = reg->cap == 0 ? &reg->writes.one : reg->writes.many;
+    struct map_write *writes = register_slots(reg);
     for (uint32_t i = 0; i < undo->saved_len; i++) writes[i] = doc->txn.writes.at[undo->saved + i];
     reg->count = undo->saved_len;
     c->as.map.shown_valid = false;

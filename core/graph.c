@@ -81,14 +81,11 @@ void graph_id(const struct graph *g, lv_t lv, uint32_t *agent, uint32_t *seq)
     *seq = run->seq + (lv - run->lv);
 }
 
-int graph_id_compare(const struct graph *g, lv_t a, lv_t b)
+bool graph_wins(const struct graph *g, struct writer a, struct writer b)
 {
-    uint32_t agent_a, agent_b, seq_a, seq_b;
-    graph_id(g, a, &agent_a, &seq_a);
-    graph_id(g, b, &agent_b, &seq_b);
-    if (agent_a == agent_b) return (seq_a > seq_b) - (seq_a < seq_b);
-    uint64_t peer_a = g->agents.list.at[agent_a].peer, peer_b = g->agents.list.at[agent_b].peer;
-    return (peer_a > peer_b) - (peer_a < peer_b);
+    if (a.lamport != b.lamport) return a.lamport > b.lamport;
+    uint64_t peer_a = graph_agent_peer(g, a.agent), peer_b = graph_agent_peer(g, b.agent);
+    return peer_a != peer_b ? peer_a > peer_b : a.seq > b.seq;
 }
 
 /* ---- runs */
@@ -447,11 +444,6 @@ syn_err graph_set_base(struct graph *g, uint32_t agent, uint32_t seq, uint32_t l
     append_run(g, run, NULL, 0);
     g->has_base = true;
     return SYN_OK;
-}
-
-bool graph_has_base(const struct graph *g)
-{
-    return g->has_base;
 }
 
 static void remove_last_run(struct graph *g)

@@ -38,6 +38,11 @@ struct graph_run {
     uint32_t parent_first, parent_count; /* into graph.parents */
 };
 
+/* The event that wrote a value. */
+struct writer {
+    uint32_t agent, seq, lamport;
+};
+
 struct graph; /* opaque */
 
 /* NULL when memory is short. */
@@ -55,8 +60,8 @@ uint32_t graph_agent_next(const struct graph *g, uint32_t agent);
 /* ---- ids */
 lv_t graph_find(const struct graph *g, uint32_t agent, uint32_t seq); /* LV_NONE: not here */
 void graph_id(const struct graph *g, lv_t lv, uint32_t *agent, uint32_t *seq);
-/* Sign of the comparison of two events by (peer, seq), peers as unsigned 64 bits. */
-int graph_id_compare(const struct graph *g, lv_t a, lv_t b);
+/* Last writer wins: does a's event win over b's, by (lamport, peer, seq), all unsigned? */
+bool graph_wins(const struct graph *g, struct writer a, struct writer b);
 
 /* ---- runs */
 lv_t graph_len(const struct graph *g); /* LVs in use, the base's stand-in included */
@@ -70,7 +75,6 @@ uint32_t graph_lamport(const struct graph *g, lv_t lv);
 
 /* Makes the empty graph begin at a snapshot: LV 0 = (agent, seq) with that lamport. */
 syn_err graph_set_base(struct graph *g, uint32_t agent, uint32_t seq, uint32_t lamport);
-bool graph_has_base(const struct graph *g);
 
 /* Appends `len` >= 1 events (agent, seq ...) whose first has exactly these parents (ascending LVs,
  * an antichain, all < graph_len).  Continues the last run when it can.  seq must be

@@ -10,10 +10,6 @@
 
 #include "oplog.h"
 
-struct writer {
-    uint32_t agent, seq, lamport;
-};
-
 struct list_slot {
     struct op_arg value;
     struct writer made; /* the event that inserted the element */

@@ -94,12 +94,14 @@ void map_unreserve(struct map *map, uint32_t key)
     if (reg != NULL && reg->pending > 0) reg->pending--;
 }
 
-/* Does a win over b? */
+static struct writer writer_of(const struct map_write *write)
+{
+    return (struct writer){write->agent, write->seq, write->lamport};
+}
+
 static bool beats(const struct graph *graph, const struct map_write *a, const struct map_write *b)
 {
-    if (a->lamport != b->lamport) return a->lamport > b->lamport;
-    uint64_t peer_a = graph_agent_peer(graph, a->agent), peer_b = graph_agent_peer(graph, b->agent);
-    return peer_a != peer_b ? peer_a > peer_b : a->seq > b->seq;
+    return graph_wins(graph, writer_of(a), writer_of(b));
 }
 
 void map_write_in(struct map *map, const struct graph *graph, uint32_t key,
@@ -107,7 +109,7 @@ void map_write_in(struct map *map, const struct graph *graph, uint32_t key,
 {
     struct map_register *reg = map_find(map, key);
     assert(reg != NULL);
-    struct map_write *writes = reg->cap == 0 ? &reg->writes.one : reg->writes.many;
+    struct map_write *writes = register_slots(reg);
     uint32_t kept = 0;
     for (uint32_t i = 0; i < reg->count && !fast; i++) {
         bool superseded =
@@ -130,7 +132,7 @@ bool map_add_loser(struct map *map, const struct graph *graph, uint32_t key,
 {
     struct map_register *reg = map_find(map, key);
     assert(reg != NULL && reg->pending > 0);
-    struct map_write *writes = reg->cap == 0 ? &reg->writes.one : reg->writes.many;
+    struct map_write *writes = register_slots(reg);
     reg->pending--;
     if (reg->count > 0 && !beats(graph, &writes[reg->count - 1], write)) return false;
     writes[reg->count++] = *write;

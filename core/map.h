@@ -55,6 +55,10 @@ bool map_add_loser(struct map *map, const struct graph *graph, uint32_t key,
                    const struct map_write *write);
 /* NULL: the key was never written. */
 struct map_register *map_find(const struct map *map, uint32_t key);
+static inline struct map_write *register_slots(struct map_register *reg)
+{
+    return reg->cap == 0 ? &reg->writes.one : reg->writes.many;
+}
 static inline const struct map_write *register_writes(const struct map_register *reg)
 {
     return reg->cap == 0 ? &reg->writes.one : reg->writes.many;

@@ -290,20 +290,11 @@ static void do_list_insert(syn_doc *doc, struct container *c, const struct effec
     records_list(doc, effect->container, local, effect->pos, 0, effect->len, effect->at);
 }
 
-/* Last writer wins by (lamport, peer, seq). */
-static bool writer_beats(const syn_doc *doc, struct writer a, struct writer b)
-{
-    if (a.lamport != b.lamport) return a.lamport > b.lamport;
-    uint64_t peer_a = graph_agent_peer(doc->graph, a.agent);
-    uint64_t peer_b = graph_agent_peer(doc->graph, b.agent);
-    return peer_a != peer_b ? peer_a > peer_b : a.seq > b.seq;
-}
-
 static void do_list_set(syn_doc *doc, struct container *c, const struct effect *effect, bool local)
 {
     struct list_slot *slot = list_slot_at(&c->as.list, effect->pos);
     struct writer by = writer_of(doc, effect->lv);
-    if (!writer_beats(doc, by, slot->set)) return;
+    if (!graph_wins(doc->graph, by, slot->set)) return;
     slot->value = doc->log.args.at[effect->at];
     slot->set = by;
     records_push(doc, (struct record){.kind = SYN_EVENT_SET,
