@@ -2,7 +2,7 @@
  *
  *     [slot slot slot ......gap...... slot slot]
  *
- * Edits near the last one move little; an edit far away moves the items between, 44 bytes each.  A
+ * Edits near the last one move little; an edit far away moves the items between, 40 bytes each.  A
  * tree would bound that, and pays only beyond some 10^5 items.  list_reserve may fail, the edits
  * cannot. */
 #ifndef SYN_CORE_LIST_H
