@@ -11,6 +11,7 @@
 #include "ws_server.h"
 
 #include "proto_limits.h"
+#include "ws_echo.h"
 
 #include <errno.h>
 #include <ev.h>
@@ -38,9 +39,10 @@ struct ws_link { /* libwebsockets' per-session memory of the WebSocket protocol 
     char reason[64];
 };
 
-struct http_session {
+struct http_session { /* a page on its way out, or the WebSocket of /echo */
     char *body;
     size_t len, at;
+    struct ws_echo echo;
 };
 
 struct ws_server {
@@ -438,7 +440,7 @@ static int on_get(ws_server *server, struct lws *wsi, struct http_session *sessi
     if (!server->events.get(server->events.user, path, authorization, &answer))
         return plain_status(wsi, HTTP_STATUS_NOT_FOUND);
     free(session->body);
-    *session = (struct http_session){answer.body, answer.len, 0};
+    *session = (struct http_session){.body = answer.body, .len = answer.len};
     if (send_headers(wsi, &answer)) return -1;
     if (answer.len == 0) return lws_http_transaction_completed(wsi) ? -1 : 0;
     lws_callback_on_writable(wsi);
@@ -464,15 +466,39 @@ static int on_http_writable(struct lws *wsi, struct http_session *session)
     return lws_http_transaction_completed(wsi) ? -1 : 0;
 }
 
+/* A WebSocket without our subprotocol: nothing but /echo speaks without one. */
+static int filter_plain(ws_server *server, struct lws *wsi)
+{
+    char path[16];
+    bool echo = server->web[0] != '\0' && header(wsi, WSI_TOKEN_GET_URI, path, sizeof path) &&
+                strcmp(path, "/echo") == 0;
+    if (!echo)
+        return refuse_upgrade(wsi, HTTP_STATUS_BAD_REQUEST,
+                              "ask for the subprotocol " PROTOCOL_NAME);
+    if (!host_allowed(server, wsi))
+        return refuse_upgrade(wsi, HTTP_STATUS_FORBIDDEN, "this origin is not allowed");
+    return 0;
+}
+
 static int on_http(struct lws *wsi, enum lws_callback_reasons reason, void *session, void *in,
                    size_t len)
 {
     ws_server *server = lws_context_user(lws_get_context(wsi));
     struct http_session *http = session;
     switch (reason) {
-    case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION: /* a WebSocket without our subprotocol */
-        return refuse_upgrade(wsi, HTTP_STATUS_BAD_REQUEST,
-                              "ask for the subprotocol " PROTOCOL_NAME);
+    case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
+        return filter_plain(server, wsi);
+    case LWS_CALLBACK_ESTABLISHED:
+        ws_echo_begin(&http->echo, wsi);
+        return 0;
+    case LWS_CALLBACK_RECEIVE:
+        ws_echo_receive(&http->echo, wsi, in, len);
+        return 0;
+    case LWS_CALLBACK_SERVER_WRITEABLE:
+        return ws_echo_writable(&http->echo, wsi);
+    case LWS_CALLBACK_CLOSED:
+        ws_echo_end(&http->echo);
+        return 0;
     case LWS_CALLBACK_HTTP:
         return on_get(server, wsi, http);
     case LWS_CALLBACK_HTTP_WRITEABLE:
@@ -508,6 +534,17 @@ static const struct lws_http_mount answered[] = {
      .mountpoint_len = 3,
      .origin_protocol = LWSMPRO_CALLBACK,
      .protocol = "http"},
+};
+
+/* What a web page is made of today and libwebsockets does not know (it answers 415 then). */
+static const struct lws_protocol_vhost_options more_types[] = {
+    {&more_types[1], NULL, ".mjs", "text/javascript"},
+    {&more_types[2], NULL, ".wasm", "application/wasm"},
+    {&more_types[3], NULL, ".map", "application/json"},
+    {&more_types[4], NULL, ".webmanifest", "application/manifest+json"},
+    {&more_types[5], NULL, ".webp", "image/webp"},
+    {&more_types[6], NULL, ".ts", "text/plain; charset=utf-8"},
+    {NULL, NULL, ".md", "text/plain; charset=utf-8"},
 };
 
 static void set_protocols(ws_server *server)
@@ -573,6 +610,10 @@ syn_err ws_server_new(ws_server **out, struct ev_loop *loop, const struct ws_opt
                                                 .mountpoint_len = 1,
                                                 .origin = server->web,
                                                 .def = "index.html",
+                                                .extra_mimetypes = more_types,
+                                                .cache_max_age = 1, /* then asks by ETag */
+                                                .cache_reusable = 1,
+                                                .cache_revalidate = 1,
                                                 .origin_protocol = LWSMPRO_FILE};
     }
     lws_set_log_level(0, NULL);

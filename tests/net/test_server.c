@@ -218,6 +218,88 @@ START_TEST(pages)
 }
 END_TEST
 
+/* ---- /echo ----------------------------------------------------------------------------------- */
+
+static int echo_connect(const syn_server *server)
+{
+    int fd = raw_connect(syn_server_port(server));
+    char *answer = raw_request(fd, "GET /echo HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+                                   "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                                   "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
+    bool upgraded = strncmp(answer, "HTTP/1.1 101", 12) == 0;
+    free(answer);
+    if (upgraded) return fd;
+    close(fd);
+    return -1;
+}
+
+static void expect_echo(int fd, const char *expected)
+{
+    char *text;
+    size_t len;
+    ck_assert_int_eq(raw_receive(fd, &text, &len), RAW_TEXT);
+    ck_assert_uint_eq(len, strlen(expected));
+    ck_assert_int_eq(memcmp(text, expected, len), 0);
+    free(text);
+}
+
+static void expect_echo_closed(int fd, int status)
+{
+    char *text;
+    size_t len;
+    ck_assert_int_eq(raw_receive(fd, &text, &len), RAW_CLOSE);
+    ck_assert_uint_ge(len, 2);
+    ck_assert_int_eq((unsigned char)text[0] << 8 | (unsigned char)text[1], status);
+    free(text);
+    close(fd);
+}
+
+START_TEST(echo)
+{
+    syn_server_config config = SYN_SERVER_CONFIG_INIT;
+    static char most[1025];
+    config.log = no_log;
+    config.web = "/nonexistent";
+    syn_server *server = start_with(config);
+    int fd = echo_connect(server);
+    ck_assert_int_ge(fd, 0);
+    raw_send(fd, RAW_TEXT, true, "World", 5);
+    expect_echo(fd, "Hello, World!");
+    raw_send(fd, RAW_TEXT, false, "W\xc3", 2); /* a message, and a character, in two fragments */
+    raw_send(fd, 0, true, "\xb6rld", 4);
+    expect_echo(fd, "Hello, W\xc3\xb6rld!");
+    for (int i = 0; i < 50; i++) raw_send(fd, RAW_TEXT, true, "", 0); /* without waiting */
+    for (int i = 0; i < 50; i++) expect_echo(fd, "Hello, !");
+    memset(most, 'x', sizeof most);
+    raw_send(fd, RAW_TEXT, true, most, 1024);
+    char *text;
+    size_t len;
+    ck_assert_int_eq(raw_receive(fd, &text, &len), RAW_TEXT);
+    ck_assert_uint_eq(len, 7 + 1024 + 1);
+    free(text);
+    raw_send(fd, RAW_TEXT, true, most, 1025);
+    expect_echo_closed(fd, 1009);
+    fd = echo_connect(server);
+    raw_send(fd, RAW_BINARY, true, "World", 5);
+    expect_echo_closed(fd, 1003);
+    fd = echo_connect(server);
+    raw_send(fd, RAW_TEXT, true, "\xc3(", 2);
+    expect_echo_closed(fd, 1007);
+    fd = echo_connect(server); /* goes without a word */
+    raw_send(fd, RAW_TEXT, false, "Wor", 3);
+    close(fd);
+    syn_server_stop(server, 1000);
+}
+END_TEST
+
+START_TEST(no_echo_without_pages)
+{
+    syn_server *server = start();
+    ck_assert_int_eq(echo_connect(server), -1);
+    syn_server_stop(server, 1000);
+}
+END_TEST
+
 START_TEST(secret)
 {
     syn_server_config config = SYN_SERVER_CONFIG_INIT;
@@ -457,6 +539,8 @@ int main(void)
     tcase_add_test(tests, text_and_long_messages_are_refused);
     tcase_add_loop_test(tests, wrong_upgrades, 0, sizeof upgrades / sizeof upgrades[0]);
     tcase_add_test(tests, pages);
+    tcase_add_test(tests, echo);
+    tcase_add_test(tests, no_echo_without_pages);
     tcase_add_test(tests, secret);
     tcase_add_test(tests, beyond_loopback_needs_a_secret);
     tcase_add_test(tests, embedded);
