@@ -2,10 +2,12 @@
  *
  * Replicas edit, meet, lose history, get it back, take work out (world.h).  In the end all have all
  * events, and each must show what the oracle computes from the words of the protocol; so must
- * documents that replay the same history cold: in one set, event by event, in other orders, and
- * from each critical version on.  What is equal must also be equal in bytes.
+ * documents that replay the same history cold: in one set, event by event, in other orders, with
+ * every replay kept or each built anew, and from each critical version on.  What is equal must also
+ * be equal in bytes.
  *
  * Environment: SYN_SEEDS times as many histories; SYN_SEED=n runs that history alone. */
+#include "doc.h"
 #include "world.h"
 
 #include <check.h>
@@ -19,7 +21,7 @@
 #ifdef __SANITIZE_ADDRESS__
 enum { HISTORIES = 4000 }; /* fifteen times as slow; the other builds run them all */
 #else
-enum { HISTORIES = 20000 };
+enum { HISTORIES = 50000 };
 #endif
 enum { BLOCKS = 40, WORKERS = 2 };
 
@@ -113,6 +115,20 @@ static void replay_in_another_order(struct world *w)
         mirror_follow(&cold.mirror, cold.doc);
     }
     must_equal(w, &cold, false);
+    sets_free(&sets);
+}
+
+/* Event by event, each merged by a replay of its own: keeping one is only speed. */
+static void replay_from_scratch(struct world *w)
+{
+    struct replica cold = {.doc = world_new_doc()};
+    struct sets sets = sets_of(w->archive.doc, 0, syn_doc_log_end(w->archive.doc), 1);
+    for (uint32_t i = 0; i < sets.n; i++) {
+        ck_assert_int_eq(syn_apply(cold.doc, sets.at[i], false, NULL), SYN_OK);
+        for (uint32_t c = 0; c < cold.doc->all.list.n; c++)
+            drop_merge(cold.doc, container_at(&cold.doc->all, c));
+    }
+    must_equal(w, &cold, true);
     sets_free(&sets);
 }
 
@@ -230,6 +246,7 @@ static void run_history(uint32_t seed)
         if (large || one_in(&w.r, 3)) replay_in_order(&w, 1);
         if (large || one_in(&w.r, 3)) replay_in_another_order(&w);
         if (large || one_in(&w.r, 4)) replay_from_pending(&w);
+        if (large || one_in(&w.r, 3)) replay_from_scratch(&w);
         replay_from_critical_versions(&w, one_in(&w.r, 10));
     }
     world_free(&w);
