@@ -1,5 +1,5 @@
 # Headers, both libraries, the program, pkg-config and CMake package files.
-install(FILES core/syncline.h core/change.h proto/syncline_bytes.h net/syncline_client.h net/syncline_server.h
+install(FILES core/syncline.h core/syncline_editor.h core/change.h proto/syncline_bytes.h net/syncline_client.h net/syncline_server.h
         DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(TARGETS syncline syncline_static EXPORT syncline
         LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
