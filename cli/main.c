@@ -23,7 +23,8 @@ static void print_help(FILE *to)
         (void)fprintf(to, "  %-9s%s\n", commands[i]->name, commands[i]->summary);
     (void)fputs(
         "\nTARGET is a server, ws://HOST:PORT or wss://HOST:PORT, or a database file.\n"
-        "A server with a secret: give it in the environment variable SYNCLINE_TOKEN.\n\n"
+        "A server with a secret: give it in the environment variable SYNCLINE_TOKEN.\n"
+        "A wss:// server with a certificate of your own: its authority's file in SYNCLINE_CA.\n\n"
         "First steps:\n"
         "  syncline serve &                                       # syncline.db, port 7700\n"
         "  syncline set ws://127.0.0.1:7700 notes /title '\"Plan\"'\n"

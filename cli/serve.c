@@ -27,8 +27,8 @@ static void print_ready(const syn_server *server, const syn_server_config *confi
     const char *listen = config->listen != NULL ? config->listen : "127.0.0.1:7700";
     const char *colon = strrchr(listen, ':');
     int host = colon != NULL ? (int)(colon - listen) : (int)strlen(listen);
-    (void)printf("syncline: ready ws://%.*s:%u data=%s\n", host, listen, syn_server_port(server),
-                 config->data);
+    (void)printf("syncline: ready %s://%.*s:%u data=%s\n", config->tls_cert != NULL ? "wss" : "ws",
+                 host, listen, syn_server_port(server), config->data);
     (void)fflush(stdout);
 }
 
@@ -37,17 +37,21 @@ static int serve(const syn_server_config *config)
 {
     syn_server *server = NULL;
     char detail[256] = "";
-    sigset_t ends;
-    int signal_number = 0;
-    (void)sigemptyset(&ends);
-    (void)sigaddset(&ends, SIGINT);
-    (void)sigaddset(&ends, SIGTERM);
-    (void)sigprocmask(SIG_BLOCK, &ends, NULL);
+    sigset_t signals;
+    int signal_number = SIGHUP;
+    (void)sigemptyset(&signals);
+    (void)sigaddset(&signals, SIGINT);
+    (void)sigaddset(&signals, SIGTERM);
+    (void)sigaddset(&signals, SIGHUP);
+    (void)sigprocmask(SIG_BLOCK, &signals, NULL);
     syn_err err = syn_server_start(&server, config, detail);
     if (err != SYN_OK)
         return failed("cannot serve: %s", detail[0] != '\0' ? detail : syn_strerror(err));
     print_ready(server, config);
-    (void)sigwait(&ends, &signal_number);
+    while (signal_number == SIGHUP) {
+        (void)sigwait(&signals, &signal_number);
+        if (signal_number == SIGHUP) syn_server_reload(server);
+    }
     syn_server_stop(server, DRAIN_SECONDS * 1000);
     return EXIT_DONE;
 }
@@ -63,7 +67,8 @@ static int run_serve(const struct command *self, int argc, char **argv)
         {"listen", &config.listen, NULL},     {"data", &config.data, NULL},
         {"web", &config.web, NULL},           {"secret", &config.secret, NULL},
         {"secret-file", &secret_file, NULL},  {"insecure", NULL, &config.insecure},
-        {"log-json", NULL, &config.log_json}, {NULL, NULL, NULL}};
+        {"log-json", NULL, &config.log_json}, {"tls-cert", &config.tls_cert, NULL},
+        {"tls-key", &config.tls_key, NULL},   {NULL, NULL, NULL}};
     if (!take_options(self, specs, &argc, argv, 0, 0)) return EXIT_USAGE;
     if (secret_file != NULL) {
         if (!read_secret(secret_file, secret))
@@ -92,6 +97,8 @@ const struct command commands_serve = {
         "                      text message X with \"Hello, X!\" (for a first WebSocket client)\n"
         "  --secret SECRET     clients must bring it (or in the variable SYNCLINE_SECRET)\n"
         "  --secret-file FILE  ... its first line is the secret (keeps it out of `ps`)\n"
+        "  --tls-cert FILE     certificate chain (PEM): wss:// and https:// only, TLS 1.2 or 1.3\n"
+        "  --tls-key FILE      ... its key; SIGHUP reads both again and drops nobody\n"
         "  --insecure          listen beyond this machine without a secret\n"
         "  --log-json          log lines as JSON objects\n\n"
         "On the same port: /healthz, /metrics (Prometheus), /v1/documents.\n\n"

@@ -73,6 +73,7 @@ int open_client(syn_client **out, const char *url, const char *file,
     config.url = url;
     config.file = file;
     config.token = getenv("SYNCLINE_TOKEN");
+    config.ca = getenv("SYNCLINE_CA");
     config.name = "syncline " SYN_VERSION;
     config.changed = changed;
     config.user = user;

@@ -30,6 +30,7 @@ struct agent {
     syn_obj text;
     ws_client *ws;
     bool connecting, drawing; /* drawing: the session asks for a peer */
+    char closed[160];         /* why the last connection ended */
 };
 
 struct via {
@@ -92,7 +93,7 @@ static void on_writable(void *user)
 static void on_closed(void *user, const char *reason)
 {
     struct agent *agent = user;
-    (void)reason;
+    (void)snprintf(agent->closed, sizeof agent->closed, "%s", reason);
     agent->connecting = false;
     session_disconnected(agent->session, now_ms());
 }
@@ -130,6 +131,7 @@ static syn_err explain(char *why, syn_err err, const char *what, const struct ag
 {
     const char *reason = session_reason(agent->session);
     if (reason[0] == '\0') reason = session_doc_reason(agent->open);
+    if (reason[0] == '\0') reason = agent->closed;
     (void)snprintf(why, 256, "client %" PRIu32 ": %s%s%s", agent->number, what,
                    reason[0] != '\0' ? ": " : "", reason);
     return err;
@@ -199,7 +201,8 @@ static syn_err open_agent(struct agent *agent, const char *url, char *why)
     err = session_attach(agent->session, &agent->open, syn_s(agent->via->rec->name), agent->doc,
                          agent, &options, now_ms());
     agent->drawing = false;
-    if (err == SYN_OK) err = ws_client_new(&agent->ws, agent->via->loop, url, &socket, why);
+    if (err == SYN_OK)
+        err = ws_client_new(&agent->ws, agent->via->loop, url, getenv("SYNCLINE_CA"), &socket, why);
     if (err != SYN_OK) return err;
     agent->connecting = true;
     ws_client_connect(agent->ws);
@@ -226,6 +229,8 @@ syn_err via_open(struct via **out, const char *url, const struct trace_record *r
         via->agents[a].via = via;
         via->agents[a].number = a;
         err = open_agent(&via->agents[a], url, why);
+        ev_run(via->loop,
+               EVRUN_NOWAIT); /* those before must not miss the server's handshake limit */
     }
     for (uint32_t a = 0; err == SYN_OK && a < record->agents; a++) {
         err = wait_for(&via->agents[a], is_live, NULL, why);

@@ -338,7 +338,7 @@ static syn_err init_socket(syn_client *client, char *detail)
     struct ws_client_port port = {client, on_ws_opened, on_ws_message, on_ws_writable,
                                   on_ws_closed};
     if (client->url == NULL) return SYN_OK;
-    return ws_client_new(&client->ws, client->loop, client->url, &port, detail);
+    return ws_client_new(&client->ws, client->loop, client->url, client->config.ca, &port, detail);
 }
 
 static syn_err init_loop(syn_client *client)

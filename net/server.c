@@ -21,7 +21,7 @@
 #include <sys/random.h>
 #include <time.h>
 
-enum job_kind { JOB_EDIT, JOB_DELETE, JOB_ACCEPT, JOB_REFUSE };
+enum job_kind { JOB_EDIT, JOB_DELETE, JOB_ACCEPT, JOB_REFUSE, JOB_RELOAD };
 
 struct job {
     struct job *next;
@@ -257,6 +257,13 @@ static syn_err post(syn_server *server, const struct job *what, syn_str text)
     return SYN_OK;
 }
 
+static void reload(syn_server *server)
+{
+    char detail[256] = "certificate and key were read again";
+    bool good = ws_server_reload(server->ws, detail) == SYN_OK;
+    log_event(server, good ? "reload" : "reload failed, the old certificate stays", detail);
+}
+
 static void run_job(syn_server *server, struct job *job)
 {
     syn_str text = {job->text, job->len};
@@ -273,6 +280,9 @@ static void run_job(syn_server *server, struct job *job)
         break;
     case JOB_REFUSE:
         hub_refused(server->hub, job->conn, text, now);
+        break;
+    case JOB_RELOAD:
+        reload(server);
         break;
     }
     free(job);
@@ -410,7 +420,7 @@ static syn_err open_store(syn_server *server, char *detail)
     const syn_server_config *config = &server->config;
     uint64_t id[2] = {next_random(server), next_random(server)};
     char owner[300];
-    snprintf(owner, sizeof owner, "ws://%.256s",
+    snprintf(owner, sizeof owner, "%s://%.256s", config->tls_cert != NULL ? "wss" : "ws",
              config->listen != NULL ? config->listen : "127.0.0.1:7700");
     store_options options = {.path = config->data,
                              .owner = owner,
@@ -450,8 +460,12 @@ static syn_err open_sockets(syn_server *server, const char *host, uint16_t port,
         .get = on_get,
     };
     bool open = server->secret == NULL && server->config.authenticate == NULL;
-    struct ws_options options = {
-        .host = host, .port = port, .web = server->config.web, .local_names = loopback && open};
+    struct ws_options options = {.host = host,
+                                 .port = port,
+                                 .web = server->config.web,
+                                 .local_names = loopback && open,
+                                 .tls_cert = server->config.tls_cert,
+                                 .tls_key = server->config.tls_key};
     return ws_server_new(&server->ws, server->loop, &options, &events, detail);
 }
 
@@ -550,6 +564,12 @@ syn_err syn_server_start(syn_server **out, const syn_server_config *config, char
 uint16_t syn_server_port(const syn_server *server)
 {
     return ws_server_port(server->ws);
+}
+
+void syn_server_reload(syn_server *server)
+{
+    struct job job = {.kind = JOB_RELOAD};
+    (void)post(server, &job, syn_s("")); /* without memory: the old certificate stays */
 }
 
 void syn_server_stop(syn_server *server, uint32_t timeout_ms)

@@ -36,7 +36,8 @@ typedef enum {
 
 typedef struct {
     uint32_t size;     /* = sizeof(syn_client_config) */
-    const char *url;   /* "ws://host:port[/path]", NULL: offline only */
+    const char *url;   /* "ws://host:port[/path]" or "wss://...", NULL: offline only */
+    const char *ca;    /* wss: PEM file of the authorities to trust; NULL: the system's */
     const char *file;  /* local SQLite file, NULL: memory only.  Belongs to one (server, user) */
     const char *token; /* NULL: none */
     const char *name;  /* for the server's logs */
@@ -63,7 +64,7 @@ typedef struct {
     }
 
 /* Does not wait for a connection.  detail: at least 256 bytes, why it was refused; may be NULL.
- * SYN_EBUSY: another process has the local file.  SYN_EMISUSE: URL.  Others: as store_open. */
+ * SYN_EBUSY: another process has the local file.  SYN_EMISUSE: URL, ca.  Others: as store_open. */
 SYN_EXPORT syn_err syn_client_new(syn_client **out, const syn_client_config *config, char *detail);
 /* Closes the connection and commits the local file.  Unsent edits stay in the file. */
 SYN_EXPORT void syn_client_free(syn_client *client);

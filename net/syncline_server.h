@@ -31,10 +31,11 @@ typedef struct {
     const char *secret; /* shared secret that Hello.token must equal; NULL: none */
     bool insecure;      /* listen beyond loopback without secret or authorise */
     bool log_json;
-    void *loop;      /* struct ev_loop *; NULL: own thread */
-    const char *vfs; /* SQLite VFS for the data file; NULL: default */
-    uint64_t seed;   /* 0: from the system; tests give one to repeat a run */
-    void *user;      /* for the hooks */
+    const char *tls_cert, *tls_key; /* PEM files: wss:// and https:// only; NULL: no TLS */
+    void *loop;                     /* struct ev_loop *; NULL: own thread */
+    const char *vfs;                /* SQLite VFS for the data file; NULL: default */
+    uint64_t seed;                  /* 0: from the system; tests give one to repeat a run */
+    void *user;                     /* for the hooks */
     /* Sign-in: who is it?  Answer with syn_auth_accept or syn_auth_refuse, now or later, from any
      * thread. NULL: the shared secret decides, or everyone is "anonymous". */
     void (*authenticate)(void *user, syn_auth_request *request, syn_str token);
@@ -53,10 +54,13 @@ typedef struct {
 
 /* Opens the file, listens, serves.  detail (256 bytes, may be NULL) says why not.
  * SYN_EBUSY: the address or the file is in use.  SYN_EDENIED: beyond loopback without sign-in and
- * without insecure.  SYN_EMISUSE: listen address.  Others as store_open. */
+ * without insecure.  SYN_EMISUSE: listen address, certificate or key.  Others as store_open. */
 SYN_EXPORT syn_err syn_server_start(syn_server **out, const syn_server_config *config,
                                     char *detail);
 SYN_EXPORT uint16_t syn_server_port(const syn_server *server);
+/* Reads certificate and key again, as after their renewal, from any thread: new connections get
+ * them, open ones stay.  If they are no good the log says why and the old ones stay in use. */
+SYN_EXPORT void syn_server_reload(syn_server *server);
 /* Graceful: refuses new connections, commits and acknowledges what came in, says goodbye
  * (GOING_AWAY), waits at most timeout_ms for clients to leave, frees everything.  Call from outside
  * the server's thread (own thread), or from the loop (config.loop; then it returns when drained).

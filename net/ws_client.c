@@ -9,6 +9,7 @@
 #include "ws_client.h"
 #include "proto_limits.h"
 #include "syncline_bytes.h"
+#include "ws_tls.h"
 
 #include <assert.h>
 #include <ev.h>
@@ -239,7 +240,7 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
 
 /* ---- Life ------------------------------------------------------------------------------------ */
 
-static syn_err create_context(ws_client *ws)
+static syn_err create_context(ws_client *ws, const char *ca)
 {
     static const lws_retry_bo_t no_timers = {0};
     struct lws_context_creation_info info;
@@ -252,7 +253,12 @@ static syn_err create_context(ws_client *ws)
     info.port = CONTEXT_PORT_NO_LISTEN;
     info.protocols = ws->protocols;
     info.options = LWS_SERVER_OPTION_LIBEV;
-    if (ws->tls) info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
+    if (ws->tls) {
+        info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
+        info.ssl_client_options_set = ws_tls_options();
+        info.client_ssl_ca_filepath = ca;
+        if (ca != NULL) info.options |= LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS;
+    }
     info.foreign_loops = loops;
     info.user = ws;
     info.retry_and_idle_policy = &no_timers;
@@ -262,7 +268,7 @@ static syn_err create_context(ws_client *ws)
     return ws->context != NULL ? SYN_OK : SYN_EIO;
 }
 
-syn_err ws_client_new(ws_client **out, struct ev_loop *loop, const char *url,
+syn_err ws_client_new(ws_client **out, struct ev_loop *loop, const char *url, const char *ca,
                       const struct ws_client_port *port, char *detail)
 {
     ws_client *ws = calloc(1, sizeof *ws);
@@ -273,7 +279,8 @@ syn_err ws_client_new(ws_client **out, struct ev_loop *loop, const char *url,
     ws->later.data = ws;
     syn_err err = parse_url(ws, url, detail);
     lws_set_log_level(0, NULL);
-    if (!err) err = create_context(ws);
+    if (!err && ws->tls && ca != NULL) err = ws_tls_check_ca(ca, detail);
+    if (!err) err = create_context(ws, ca);
     if (err) {
         free(ws);
         return err;

@@ -24,7 +24,9 @@ struct ws_client_port {
 
 /* url: ws://HOST[:PORT][/PATH] or wss://...; HOST may be an IPv6 address in brackets.
  * SYN_EMISUSE: it is not; detail (256 bytes, may be NULL) says why. */
-syn_err ws_client_new(ws_client **out, struct ev_loop *loop, const char *url,
+/* ca: PEM file of the authorities that a wss server's certificate must come from; NULL: the
+ * system's. */
+syn_err ws_client_new(ws_client **out, struct ev_loop *loop, const char *url, const char *ca,
                       const struct ws_client_port *port, char *detail);
 void ws_client_free(ws_client *ws); /* nothing is called any more; NULL is fine */
 /* Nothing may be open. */

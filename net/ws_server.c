@@ -7,11 +7,13 @@
  *   - its timers cost 120 us a connection: a zeroed retry policy; pings are the hub's
  *   - it accepts any method, version and subprotocol, and text: checked here
  *   - it has no limit for a message, and splits messages anywhere: gathered and bounded here
- *   - permessage-deflate can be aborted by a peer, HTTP/2 has faults: both off */
+ *   - permessage-deflate can be aborted by a peer, HTTP/2 has faults: both off
+ *   - of a bad certificate it says nothing, and renews badly: ws_tls.h */
 #include "ws_server.h"
 
 #include "proto_limits.h"
 #include "ws_echo.h"
+#include "ws_tls.h"
 
 #include <errno.h>
 #include <ev.h>
@@ -51,7 +53,8 @@ struct ws_server {
     struct lws_vhost *vhost;
     struct ws_events events;
     bool local_names, listening;
-    char web[512];
+    char web[512], cert[512], key[512];
+    ws_tls *tls; /* NULL: none */
     int fd;
     uint16_t port;
     ev_io accepting;
@@ -503,6 +506,9 @@ static int on_http(struct lws *wsi, enum lws_callback_reasons reason, void *sess
         return on_get(server, wsi, http);
     case LWS_CALLBACK_HTTP_WRITEABLE:
         return http != NULL ? on_http_writable(wsi, http) : 0;
+    case LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS: /* session is the SSL_CTX */
+        ws_tls_serve(server->tls, session);
+        return 0;
     case LWS_CALLBACK_CLOSED_HTTP:
         if (http != NULL) {
             free(http->body);
@@ -578,10 +584,38 @@ static syn_err create_context(ws_server *server)
     info.alpn = "http/1.1";
     info.vhost_name = "default";
     info.mounts = server->web[0] != '\0' ? &server->mount : answered;
+    if (server->tls != NULL) {
+        info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
+        info.ssl_cert_filepath = server->cert;
+        info.ssl_private_key_filepath = server->key;
+        info.ssl_options_set = ws_tls_options();
+    }
     server->context = lws_create_context(&info);
     if (server->context == NULL) return SYN_ENOMEM;
     server->vhost = lws_get_vhost_by_name(server->context, "default");
     return server->vhost != NULL ? SYN_OK : SYN_ENOMEM;
+}
+
+static syn_err use_certificate(ws_server *server, const struct ws_options *options, char *detail)
+{
+    if (options->tls_cert == NULL && options->tls_key == NULL) return SYN_OK;
+    if (options->tls_cert == NULL || options->tls_key == NULL) {
+        snprintf(detail, 256, "TLS needs a certificate and its key");
+        return SYN_EMISUSE;
+    }
+    int cert = snprintf(server->cert, sizeof server->cert, "%s", options->tls_cert);
+    int key = snprintf(server->key, sizeof server->key, "%s", options->tls_key);
+    if (cert >= (int)sizeof server->cert || key >= (int)sizeof server->key) {
+        snprintf(detail, 256, "the path of the certificate or of the key is too long");
+        return SYN_EMISUSE;
+    }
+    return ws_tls_new(&server->tls, server->cert, server->key, detail);
+}
+
+syn_err ws_server_reload(ws_server *server, char *detail)
+{
+    if (server->tls == NULL) return SYN_OK;
+    return ws_tls_renew(server->tls, server->cert, server->key, detail);
 }
 
 static void start_listening(ws_server *server)
@@ -617,7 +651,8 @@ syn_err ws_server_new(ws_server **out, struct ev_loop *loop, const struct ws_opt
                                                 .origin_protocol = LWSMPRO_FILE};
     }
     lws_set_log_level(0, NULL);
-    syn_err err = open_port(server, options, detail);
+    syn_err err = use_certificate(server, options, detail);
+    if (!err) err = open_port(server, options, detail);
     if (!err) {
         err = create_context(server);
         if (err) snprintf(detail, 256, "libwebsockets could not start on libev");
@@ -652,6 +687,7 @@ void ws_server_free(ws_server *server)
     ws_server_stop_listening(server);
     if (server->fd >= 0) close(server->fd);
     if (server->context != NULL) lws_context_destroy(server->context);
+    ws_tls_free(server->tls);
     free(server->scratch);
     free(server);
 }

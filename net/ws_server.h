@@ -37,12 +37,17 @@ struct ws_options {
     uint16_t port;    /* 0: any */
     const char *web;  /* folder for what `get` does not answer; NULL: none */
     bool local_names; /* only requests that name this machine as localhost or by an address */
+    const char *tls_cert, *tls_key; /* PEM files: TLS only, no plain connection; NULL: no TLS */
 };
 
-/* SYN_EBUSY: the address is in use.  SYN_EMISUSE: no such address.  detail: 256 bytes. */
+/* SYN_EBUSY: the address is in use.  SYN_EMISUSE: no such address, or no such certificate or key.
+ * detail: 256 bytes. */
 syn_err ws_server_new(ws_server **out, struct ev_loop *loop, const struct ws_options *options,
                       const struct ws_events *events, char *detail);
 uint16_t ws_server_port(const ws_server *server);
+/* Reads certificate and key again: new connections get them, open ones stay as they are.
+ * SYN_EMISUSE: they are not good, and the old ones stay in use. */
+syn_err ws_server_reload(ws_server *server, char *detail);
 /* No new connections from now on. */
 void ws_server_stop_listening(ws_server *server);
 void ws_server_free(ws_server *server); /* NULL is fine */

@@ -23,6 +23,7 @@ C11 = set("assert complex ctype errno fenv float inttypes iso646 limits locale m
 IMPURE = {"time.h", "threads.h", "signal.h", "locale.h"}  # stdio.h: snprintf, and the last words of a failed check
 FOREIGN = [
     (r"(libwebsockets\.h|lws.*\.h)", "net/ws_*"),
+    (r"openssl/ssl\.h", "net/ws_tls*"),
     (r"sqlite3.*\.h", "store/*sqlite*"),
     (r"protobuf-c/.*|.*\.pb-c\.h", "proto/*"),
 ]

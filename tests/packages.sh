@@ -3,7 +3,7 @@
 # To build the libraries and the program.
 BUILD_PACKAGES="gcc libc6-dev cmake ninja-build pkg-config protobuf-c-compiler libprotobuf-c-dev
   libsqlite3-dev libwebsockets-dev libwebsockets-evlib-ev libev-dev zlib1g-dev libssl-dev
-  libxxhash-dev libjansson-dev"
+  libxxhash-dev libjansson-dev libcurl4-openssl-dev"
 # ... and to test them.
 TEST_PACKAGES="$BUILD_PACKAGES check protobuf-compiler python3 python3-protobuf python3-websockets python3-xxhash
   curl git"
