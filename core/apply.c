@@ -325,9 +325,16 @@ static syn_err push_content(syn_doc *doc, const syn_changes *set, const struct t
     return op_takes_args(kind) ? push_args(doc, set, taken, obj, agent, seq) : SYN_OK;
 }
 
-/* Appends and plans some new events, the first of which has become LV lv in the graph. */
+static syn_err not_there(syn_doc *doc, uint32_t op, uint32_t pos)
+{
+    return doc_refuse(doc, SYN_EMALFORMED, "operation %u: position %u is not there at its parents",
+                      op, pos);
+}
+
+/* Appends some new events, the first of which has become LV lv in the graph.  Plans them, too,
+ * unless something is concurrent: from there on the set is planned when all of it is known. */
 static syn_err add_events(syn_doc *doc, const syn_changes *set, const struct taken *taken,
-                          const struct incoming *in, lv_t lv, bool joins)
+                          const struct incoming *in, lv_t lv, bool joins, lv_t *unplanned)
 {
     syn_obj obj = SYN_NO_OBJ;
     uint32_t kind = taken->op->kind;
@@ -355,11 +362,9 @@ static syn_err add_events(syn_doc *doc, const syn_changes *set, const struct tak
     uint32_t before = obj == SYN_NO_OBJ ? 0 : container_at(&doc->all, obj)->len;
     doc_append(doc, &(struct op_run){lv, pos, at, before, obj, stored}, taken->len, joins);
     struct op_piece piece = {lv, lv + taken->len, stored, obj, pos, at};
-    err = doc_plan(doc, &piece, in->fast);
-    if (err == SYN_ERANGE)
-        err =
-            doc_refuse(doc, SYN_EMALFORMED, "operation %u: position %u is not there at its parents",
-                       taken->index, pos);
+    if (!in->fast && *unplanned == LV_NONE) *unplanned = lv;
+    if (*unplanned == LV_NONE) err = doc_plan(doc, &piece);
+    if (err == SYN_ERANGE) err = not_there(doc, taken->index, pos);
     if (err == SYN_OK) doc->fault.op_run = 0;
     return err;
 }
@@ -578,7 +583,7 @@ static syn_err compare_known(syn_doc *doc, struct reader *reader, const struct i
 /* ---- The whole ------------------------------------------------------------------------------- */
 
 static syn_err apply_run(syn_doc *doc, struct reader *reader, const struct change_run *run,
-                         syn_applied *out)
+                         lv_t *unplanned, syn_applied *out)
 {
     struct incoming in = {.run = run, .peer = reader->set->peers[run->peer]};
     doc->fault.event = (syn_id){in.peer, run->seq};
@@ -601,10 +606,43 @@ static syn_err apply_run(syn_doc *doc, struct reader *reader, const struct chang
         if (cut_unknown(&taken))
             return doc_refuse(doc, SYN_EMALFORMED,
                               "an operation of unknown kind is cut between runs");
-        err = add_events(doc, reader->set, &taken, &in, lv, joins);
+        err = add_events(doc, reader->set, &taken, &in, lv, joins, unplanned);
         left -= taken.len;
     }
     return err;
+}
+
+/* Index of the op that (peer, seq) is an event of. */
+static uint32_t op_of_event(const syn_changes *set, uint64_t peer, uint32_t seq)
+{
+    uint32_t before = 0, op = 0;
+    for (uint32_t i = 0; i < set->run_count; i++) {
+        const struct change_run *run = &set->runs[i];
+        if (set->peers[run->peer] == peer && seq - run->seq < run->len) {
+            before += seq - run->seq;
+            break;
+        }
+        before += run->len;
+    }
+    while (op + 1 < set->op_count && before >= set->ops[op].len) before -= set->ops[op++].len;
+    return op;
+}
+
+/* Plans what was appended from `from` on. */
+static syn_err plan_rest(syn_doc *doc, const syn_changes *set, lv_t from)
+{
+    lv_t fault = from;
+    uint64_t by_size = 10000000 + 64 * (uint64_t)(graph_len(doc->graph) - from);
+    doc->work = (struct work){.limit = doc->work_limit > 0 ? doc->work_limit : by_size};
+    syn_err err = doc_plan_set(doc, from, &fault);
+    if (err != SYN_OK) doc->fault.event = doc_id(doc, fault);
+    if (err == SYN_ELIMIT && doc->work.done > doc->work.limit)
+        return doc_refuse(doc, err, "merging it takes more than %llu steps",
+                          (unsigned long long)doc->work.limit);
+    if (err != SYN_ERANGE) return err;
+    uint32_t op = op_of_event(set, doc->fault.event.peer, doc->fault.event.seq);
+    doc->fault.op_run = op + 1;
+    return not_there(doc, op, set->ops[op].pos);
 }
 
 static void mark_touched(syn_doc *doc, lv_t from)
@@ -619,6 +657,7 @@ syn_err apply_set(syn_doc *doc, const syn_changes *set, syn_applied *out)
 {
     struct doc_mark mark = doc_mark(doc);
     struct reader reader = {.set = set};
+    lv_t unplanned = LV_NONE;
     doc->fault = (syn_fault){0};
     *out = (syn_applied){0};
     syn_err err = check_shape(doc, set, &reader.ascii);
@@ -628,7 +667,8 @@ syn_err apply_set(syn_doc *doc, const syn_changes *set, syn_applied *out)
     if (err != SYN_OK) return err;
     for (uint32_t i = 0; i < set->container_count; i++) *array_push(&doc->resolved) = SYN_NO_OBJ;
     for (uint32_t i = 0; err == SYN_OK && i < set->run_count; i++)
-        err = apply_run(doc, &reader, &set->runs[i], out);
+        err = apply_run(doc, &reader, &set->runs[i], &unplanned, out);
+    if (err == SYN_OK && unplanned != LV_NONE) err = plan_rest(doc, set, unplanned);
     if (err == SYN_OK) err = doc_carry_out(doc, false);
     if (err != SYN_OK) {
         doc_undo_append(doc, mark);

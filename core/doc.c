@@ -89,6 +89,7 @@ syn_err doc_new(syn_doc **out, const syn_doc_config *config, const syn_mem *shar
     doc->peer = config->peer;
     doc->agent = AGENT_NONE;
     doc->keep_records = config->events;
+    doc->work_limit = config->work_limit;
     doc->max_heads = config->max_heads > 0 ? config->max_heads : 4096;
     doc->max_events =
         config->max_events > 0 && config->max_events < LV_MAX ? config->max_events : LV_MAX;
@@ -138,6 +139,7 @@ void doc_free_parts(syn_doc *doc)
     containers_free(&doc->all, mem);
     transaction_free(&doc->txn, mem);
     array_free(mem, &doc->plan);
+    array_free(mem, &doc->order);
     array_free(mem, &doc->where);
     array_free(mem, &doc->parents);
     array_free(mem, &doc->spare_a);

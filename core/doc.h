@@ -106,6 +106,8 @@ struct syn_doc {
     struct transaction txn;
 
     ARRAY(struct effect) plan;
+    lv_ranges order;            /* scratch of plan_set.c */
+    struct work work;           /* of the change being applied, or the last one */
     ARRAY(uint32_t) where;      /* scratch of list sets */
     lv_set parents;             /* scratch */
     lv_ranges spare_a, spare_b; /* scratch of graph_diff */
@@ -121,6 +123,7 @@ struct syn_doc {
     size_t pending_bytes, max_pending;
 
     uint32_t max_heads, max_events, max_value;
+    uint64_t work_limit; /* of one change; 0: by its size */
     uint64_t hash_seed;
     struct export_buffers out;
     syn_fault fault;
@@ -159,9 +162,17 @@ static inline void doc_append(syn_doc *doc, const struct op_run *run, uint32_t l
     else
         doc_append_run(doc, run, len, joins);
 }
-/* Plans the effects of the events [from, from + len) of one op, just appended.  fast: its parents
- * are all that was here.  SYN_ERANGE, SYN_ENOMEM. */
-syn_err doc_plan(syn_doc *doc, const struct op_piece *piece, bool fast);
+/* Plans the effects of some events of one op that nothing here is concurrent with: all that was
+ * planned or applied are their ancestors.  SYN_ERANGE, SYN_ENOMEM. */
+syn_err doc_plan(syn_doc *doc, const struct op_piece *piece);
+/* The same of any other.  ready: all events below have been applied or planned, those of the
+ * stretch from there on come in an order that has parents first.  SYN_ELIMIT: the work budget is
+ * spent. */
+syn_err doc_plan_merged(syn_doc *doc, const struct op_piece *piece,
+                        const struct event_origin *origin, lv_t ready);
+/* plan_set.c: plans all events from `from` on, appended but not planned.  *fault: on SYN_ERANGE, an
+ * event that cannot be. */
+syn_err doc_plan_set(syn_doc *doc, lv_t from, lv_t *fault);
 /* Reserves and carries out the plan; nothing is changed on an error. */
 syn_err doc_carry_out(syn_doc *doc, bool local);
 void drop_merge(syn_doc *doc, struct container *c);

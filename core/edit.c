@@ -384,7 +384,7 @@ static syn_err edit_with_arg(syn_doc *doc, struct edit *edit, uint32_t op, uint3
     const struct op_run run = {edit->lv, pos, at, edit->c->len, obj, op};
     doc_append(doc, &run, 1, joins);
     struct op_piece piece = {edit->lv, edit->lv + 1, op, obj, pos, at};
-    err = doc_plan(doc, &piece, true);
+    err = doc_plan(doc, &piece);
     if (err == SYN_OK) err = doc_carry_out(doc, true);
     if (err != SYN_OK) {
         doc_undo_append(doc, mark);

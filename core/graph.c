@@ -253,6 +253,19 @@ lv_t graph_critical_at_or_before(const struct graph *g, lv_t lv)
     return last < lv ? last : lv;
 }
 
+bool graph_critical_stretch(const struct graph *g, struct lv_range *stretch)
+{
+    uint32_t n = critical_up_to(g, stretch->from);
+    bool critical = n > 0 && g->critical.at[n - 1].end > stretch->from;
+    lv_t end = stretch->end;
+    if (critical)
+        end = g->critical.at[n - 1].end;
+    else if (n < g->critical.n)
+        end = g->critical.at[n].from;
+    if (end < stretch->end) stretch->end = end;
+    return critical;
+}
+
 /* Appends a range above all others; room for one is there. */
 static void critical_append(struct graph *g, lv_t from, lv_t end)
 {

@@ -105,6 +105,8 @@ syn_err graph_frontier_at(const struct graph *g, lv_t len, lv_set *out);
 
 /* The greatest critical version <= lv, or LV_NONE. Critical with respect to all events now here. */
 lv_t graph_critical_at_or_before(const struct graph *g, lv_t lv);
+/* Is stretch->from critical?  Cuts the stretch where that changes. */
+bool graph_critical_stretch(const struct graph *g, struct lv_range *stretch);
 
 void graph_check(const struct graph *g); /* aborts on a broken invariant */
 

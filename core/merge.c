@@ -1,3 +1,4 @@
+/* merge.c -- feeding the tracker of one sequence (merge.h). */
 #include "merge.h"
 
 struct sequence_merge *merge_new(const syn_mem *mem)
@@ -18,9 +19,9 @@ void merge_free(struct sequence_merge *merge, const syn_mem *mem)
     if (merge == NULL) return;
     tracker_free(merge->tracker);
     array_free(mem, &merge->prepare);
-    array_free(mem, &merge->runs);
     array_free(mem, &merge->retreat);
     array_free(mem, &merge->advance);
+    array_free(mem, &merge->order);
     array_free(mem, &merge->deletes);
     mem_free(mem, merge, sizeof *merge);
 }
@@ -30,8 +31,8 @@ size_t merge_footprint(const struct sequence_merge *merge)
     if (merge == NULL) return 0;
     return sizeof *merge + tracker_footprint(merge->tracker) +
            (size_t)merge->prepare.cap * sizeof(lv_t) +
-           (size_t)merge->runs.cap * sizeof(struct fed_run) +
-           ((size_t)merge->retreat.cap + merge->advance.cap) * sizeof(struct lv_range) +
+           ((size_t)merge->retreat.cap + merge->advance.cap + merge->order.cap) *
+               sizeof(struct lv_range) +
            (size_t)merge->deletes.cap * sizeof(struct tracker_effect);
 }
 
@@ -64,154 +65,162 @@ static uint32_t length_at(const struct merge_source *source, lv_t window)
 static syn_err begin_window(struct sequence_merge *merge, const struct merge_source *source,
                             lv_t window)
 {
-    syn_err err = tracker_reset(merge->tracker, length_at(source, window));
-    if (err == SYN_OK) {
-        merge->prepare.n = 0;
-        err = array_reserve(source->mem, &merge->prepare, 1);
-    }
+    merge->base_len = length_at(source, window);
+    syn_err err = tracker_reset(merge->tracker, merge->base_len);
+    merge->prepare.n = 0;
+    if (err == SYN_OK) err = array_reserve(source->mem, &merge->prepare, 1);
     if (err != SYN_OK) return err;
     if (window > 0) *array_push(&merge->prepare) = window - 1;
     merge->window = merge->fed = window;
-    merge->runs.n = 0;
     return SYN_OK;
 }
 
-static syn_err choose_window(struct sequence_merge *merge, const struct merge_source *source,
-                             const lv_t *parents, uint32_t count)
+static uint32_t id_of(const struct sequence_merge *merge, lv_t lv)
 {
-    lv_t critical = count == 0 ? LV_NONE : graph_critical_at_or_before(source->graph, parents[0]);
-    lv_t window = critical == LV_NONE ? 0 : critical + 1;
-    bool usable = merge->window != LV_NONE && merge->window <= window && window < merge->fed;
-    return usable ? SYN_OK : begin_window(merge, source, window);
+    return lv - merge->window + merge->base_len;
 }
 
-/* Calls retreat or advance for what was fed of [range). */
+/* ---- The work done so far */
+
+static syn_err spend(const struct merge_source *source, uint64_t steps)
+{
+    source->work->done += steps;
+    return source->work->done <= source->work->limit ? SYN_OK : SYN_ELIMIT;
+}
+
+/* ---- Moving the prepare version */
+
+/* Takes [range) out of the prepare version or puts it in, as far as it lies in the window. */
 static syn_err move_range(struct sequence_merge *merge, struct lv_range range,
                           syn_err (*move)(struct tracker *, uint32_t, uint32_t))
 {
-    uint32_t low = 0, high = merge->runs.n;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (merge->runs.at[middle].lv + merge->runs.at[middle].len > range.from)
-            high = middle;
-        else
-            low = middle + 1;
-    }
-    for (; low < merge->runs.n && merge->runs.at[low].lv < range.end; low++) {
-        const struct fed_run *run = &merge->runs.at[low];
-        lv_t from = run->lv > range.from ? run->lv : range.from;
-        lv_t end = run->lv + run->len < range.end ? run->lv + run->len : range.end;
-        syn_err err = move(merge->tracker, run->id + (from - run->lv), end - from);
-        if (err != SYN_OK) return err;
-    }
-    return SYN_OK;
+    lv_t from = range.from > merge->window ? range.from : merge->window;
+    return from < range.end ? move(merge->tracker, id_of(merge, from), range.end - from) : SYN_OK;
 }
 
-static syn_err move_prepare(struct sequence_merge *merge, const struct merge_source *source,
-                            const lv_t *to, uint32_t count)
+static bool is_prepared_at(const struct sequence_merge *merge, const struct event_origin *to)
 {
-    if (count == merge->prepare.n &&
-        (count == 0 || memcmp(to, merge->prepare.at, count * sizeof *to) == 0))
-        return SYN_OK;
-    syn_err err = graph_diff(source->graph, merge->prepare.at, merge->prepare.n, to, count,
-                             &merge->retreat, &merge->advance);
+    return to->parent_count == merge->prepare.n &&
+           memcmp(to->parents, merge->prepare.at, to->parent_count * sizeof *to->parents) == 0;
+}
+
+static syn_err prepare_at(struct sequence_merge *merge, const struct merge_source *source,
+                          const struct event_origin *to)
+{
+    if (to->parent_count == 0 ? merge->prepare.n == 0 : is_prepared_at(merge, to)) return SYN_OK;
+    syn_err err = graph_diff(source->graph, merge->prepare.at, merge->prepare.n, to->parents,
+                             to->parent_count, &merge->retreat, &merge->advance);
     for (uint32_t i = merge->retreat.n; err == SYN_OK && i-- > 0;)
         err = move_range(merge, merge->retreat.at[i], tracker_retreat);
     for (uint32_t i = 0; err == SYN_OK && i < merge->advance.n; i++)
         err = move_range(merge, merge->advance.at[i], tracker_advance);
-    if (err == SYN_OK) {
-        merge->prepare.n = 0;
-        err = array_reserve(source->mem, &merge->prepare, count);
-    }
+    merge->prepare.n = 0;
+    if (err == SYN_OK) err = array_reserve(source->mem, &merge->prepare, to->parent_count + 1);
+    if (err == SYN_OK)
+        err = spend(source,
+                    tracker_take_work(merge->tracker) + merge->retreat.n + merge->advance.n + 1);
     if (err != SYN_OK) return err;
-    for (uint32_t i = 0; i < count; i++) *array_push(&merge->prepare) = to[i];
+    for (uint32_t i = 0; i < to->parent_count; i++) *array_push(&merge->prepare) = to->parents[i];
     return SYN_OK;
 }
 
-static syn_err move_to_parents(struct sequence_merge *merge, const struct merge_source *source,
-                               lv_t lv)
+/* ---- Feeding */
+
+/* Before a piece is fed: its parents are the prepare version, its ids the next. */
+static syn_err before_piece(struct sequence_merge *merge, const struct merge_source *source,
+                            const struct op_piece *piece, const struct event_origin *origin)
 {
-    const lv_t *parents;
-    lv_t previous;
-    uint32_t count = graph_parents(source->graph, lv, &parents, &previous);
-    return move_prepare(merge, source, parents, count);
+    syn_err err = prepare_at(merge, source, origin);
+    return err == SYN_OK ? tracker_go_to(merge->tracker, id_of(merge, piece->from)) : err;
 }
 
-/* Room to note that the piece was fed; noted by fed_note. */
-static syn_err fed_reserve(struct sequence_merge *merge, const struct merge_source *source)
+static syn_err after_piece(struct sequence_merge *merge, const struct merge_source *source,
+                           const struct op_piece *piece)
 {
-    syn_err err = array_reserve(source->mem, &merge->runs, 1);
-    return err == SYN_OK ? array_reserve(source->mem, &merge->prepare, 1) : err;
-}
-
-static void fed_note(struct sequence_merge *merge, const struct op_piece *piece, uint32_t id)
-{
-    uint32_t len = piece->end - piece->from;
-    struct fed_run *last = merge->runs.n > 0 ? &merge->runs.at[merge->runs.n - 1] : NULL;
-    if (last != NULL && last->lv + last->len == piece->from && last->id + last->len == id)
-        last->len += len;
-    else
-        *array_push(&merge->runs) = (struct fed_run){piece->from, id, len};
-    merge->fed = piece->end;
+    if (merge->fed < piece->end) merge->fed = piece->end;
     merge->prepare.n = 0;
+    syn_err err = array_reserve(source->mem, &merge->prepare, 1);
+    if (err != SYN_OK) return err;
     *array_push(&merge->prepare) = piece->end - 1;
+    return spend(source, tracker_take_work(merge->tracker) + 1);
 }
 
 syn_err merge_insert(struct sequence_merge *merge, const struct merge_source *source,
-                     const struct op_piece *piece, uint32_t *at_pos)
+                     const struct op_piece *piece, const struct event_origin *origin,
+                     uint32_t *at_pos)
 {
-    uint32_t agent, seq, id = tracker_next_id(merge->tracker);
-    graph_id(source->graph, piece->from, &agent, &seq);
-    syn_err err = fed_reserve(merge, source);
-    if (err != SYN_OK) return err;
-    struct tracker_effect effect;
-    err = tracker_insert(merge->tracker, graph_agent_peer(source->graph, agent), piece->pos,
-                         piece->end - piece->from, &effect);
-    if (err != SYN_OK) return err;
+    struct tracker_effect effect = {0};
+    syn_err err = before_piece(merge, source, piece, origin);
+    if (err == SYN_OK)
+        err = tracker_insert(merge->tracker, origin->peer, piece->pos, piece->end - piece->from,
+                             &effect);
     *at_pos = effect.pos;
-    fed_note(merge, piece, id);
-    return SYN_OK;
+    return err == SYN_OK ? after_piece(merge, source, piece) : err;
 }
 
 syn_err merge_delete(struct sequence_merge *merge, const struct merge_source *source,
-                     const struct op_piece *piece)
+                     const struct op_piece *piece, const struct event_origin *origin)
 {
-    uint32_t id = tracker_next_id(merge->tracker);
-    syn_err err = fed_reserve(merge, source);
     merge->deletes.n = 0;
+    syn_err err = before_piece(merge, source, piece, origin);
     if (err == SYN_OK)
         err = tracker_delete(merge->tracker, piece->pos, piece->end - piece->from,
                              piece->kind == OP_DELETE_BACK, &merge->deletes);
-    if (err == SYN_OK) fed_note(merge, piece, id);
-    return err;
+    return err == SYN_OK ? after_piece(merge, source, piece) : err;
 }
 
 syn_err merge_set(struct sequence_merge *merge, const struct merge_source *source,
-                  const struct op_piece *piece, uint32_t *where)
+                  const struct op_piece *piece, const struct event_origin *origin, uint32_t *where)
 {
-    uint32_t id = tracker_next_id(merge->tracker);
-    syn_err err = fed_reserve(merge, source);
+    syn_err err = before_piece(merge, source, piece, origin);
     if (err == SYN_OK)
         err = tracker_set(merge->tracker, piece->pos, piece->end - piece->from, where);
-    if (err == SYN_OK) fed_note(merge, piece, id);
-    return err;
+    return err == SYN_OK ? after_piece(merge, source, piece) : err;
 }
 
-/* Feeds a piece that was applied before: only the tracker's state matters.  Sets change nothing,
- * and need no id. */
+/* ---- What was applied before */
+
+/* Feeds a piece for the tracker's state alone.  Sets change nothing: they stay holes. */
 static syn_err feed_applied(struct sequence_merge *merge, const struct merge_source *source,
                             const struct op_piece *piece)
 {
+    lv_t previous;
     uint32_t ignored;
-    if (piece->kind == OP_LIST_SET) {
-        merge->fed = piece->end;
-        return SYN_OK;
-    }
-    syn_err err = move_to_parents(merge, source, piece->from);
-    if (err != SYN_OK) return err;
+    if (piece->kind == OP_LIST_SET) return SYN_OK;
+    const struct graph_run *run =
+        graph_run_at(source->graph, graph_run_of(source->graph, piece->from));
+    struct event_origin origin = {.peer = graph_agent_peer(source->graph, run->agent)};
+    origin.parent_count = graph_parents(source->graph, piece->from, &origin.parents, &previous);
     return piece->kind == OP_TEXT_INSERT || piece->kind == OP_LIST_INSERT
-               ? merge_insert(merge, source, piece, &ignored)
-               : merge_delete(merge, source, piece);
+               ? merge_insert(merge, source, piece, &origin, &ignored)
+               : merge_delete(merge, source, piece, &origin);
+}
+
+static syn_err feed_range(struct sequence_merge *merge, const struct merge_source *source,
+                          struct lv_range range)
+{
+    syn_err err = SYN_OK;
+    uint32_t index = first_run_above(source, range.from);
+    for (; err == SYN_OK && index < source->run_count; index++) {
+        lv_t lv = source->log->runs.at[source->runs[index]].lv;
+        lv_t from = lv > range.from ? lv : range.from;
+        if (from >= range.end) break;
+        lv_t end = oplog_run_end(source->log, source->runs[index]);
+        if (end > range.end) end = range.end;
+        struct op_piece piece = oplog_piece(source->log, source->runs[index], from, end);
+        err = feed_applied(merge, source, &piece);
+    }
+    return err;
+}
+
+static syn_err feed_up_to(struct sequence_merge *merge, const struct merge_source *source, lv_t end)
+{
+    struct lv_range range = {merge->fed, end};
+    if (end - merge->fed < VISIT_MIN) return feed_range(merge, source, range);
+    syn_err err = visit_order(source->graph, source->mem, range, &merge->order);
+    for (uint32_t i = 0; err == SYN_OK && i < merge->order.n; i++)
+        err = feed_range(merge, source, merge->order.at[i]);
+    return err;
 }
 
 bool merge_is_stale(const struct sequence_merge *merge, lv_t now)
@@ -220,23 +229,15 @@ bool merge_is_stale(const struct sequence_merge *merge, lv_t now)
     return now - merge->fed > merge->fed - merge->window + 64;
 }
 
-syn_err merge_prepare(struct sequence_merge *merge, const struct merge_source *source,
-                      const struct op_piece *piece)
+syn_err merge_begin(struct sequence_merge *merge, const struct merge_source *source, lv_t now)
 {
-    const lv_t *parents;
-    lv_t previous;
-    uint32_t count = graph_parents(source->graph, piece->from, &parents, &previous);
-    syn_err err = choose_window(merge, source, parents, count);
-    bool all_fed = merge->fed == piece->from; /* as it is within one change: no search */
-    uint32_t index = all_fed ? source->run_count : first_run_above(source, merge->fed);
-    for (; err == SYN_OK && index < source->run_count; index++) {
-        const struct op_run *run = &source->log->runs.at[source->runs[index]];
-        lv_t from = run->lv > merge->fed ? run->lv : merge->fed;
-        if (from >= piece->from) break;
-        lv_t end = oplog_run_end(source->log, source->runs[index]);
-        if (end > piece->from) end = piece->from;
-        struct op_piece applied = oplog_piece(source->log, source->runs[index], from, end);
-        err = feed_applied(merge, source, &applied);
-    }
-    return err == SYN_OK ? move_to_parents(merge, source, piece->from) : err;
+    syn_err err = SYN_OK;
+    if (merge->window != LV_NONE && merge->fed > now) return SYN_OK; /* begun before */
+    lv_t critical = now == 0 ? LV_NONE : graph_critical_at_or_before(source->graph, now - 1);
+    lv_t window = critical == LV_NONE ? 0 : critical + 1;
+    bool usable = merge->window != LV_NONE && merge->window <= window && window < merge->fed;
+    if (!usable) err = begin_window(merge, source, window);
+    if (err == SYN_OK) err = feed_up_to(merge, source, now);
+    if (err == SYN_OK) merge->fed = now;
+    return err;
 }

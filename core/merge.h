@@ -2,10 +2,14 @@
  *
  * One object per container that lately had concurrent operations.  It holds a tracker over the
  * *window*: the container's operations from LV `window` on, where window - 1 is a critical version.
- * Operations up to `fed` are in the tracker; the prepare version says which of them its positions
- * speak of.
+ * All of them below `fed` are in the tracker, and perhaps some above, while a whole set is planned
+ * in an order of its own (visit.h); the prepare version says of which its positions speak.
  *
  *     LV   ...critical |window ........ fed| new ...
+ *     id               |base_len ......    | ...        so id = lv - window + base_len
+ *
+ * Events of other containers are holes in the tracker's ids.  (Dense ids need a map from LVs, which
+ * is searched at every move, and sorted anew when events come in another order than their LVs'.)
  *
  * It is kept between changes, so that a long-lived branch costs each new event its own work, not a
  * replay.  An operation that is not concurrent with anything does not end it at once, because
@@ -17,19 +21,21 @@
 
 #include "oplog.h"
 #include "tracker.h"
+#include "visit.h"
 
-struct fed_run { /* events [lv, lv + len) have tracker ids [id, id + len) */
-    lv_t lv;
-    uint32_t id, len;
+/* How much the change at hand may cost: steps of trackers and graph walks.  Beyond the limit it is
+ * refused, so that no shape of history keeps anybody waiting. */
+struct work {
+    uint64_t done, limit;
 };
 
 struct sequence_merge {
     struct tracker *tracker;
+    uint32_t base_len; /* of the sequence at window - 1 */
     lv_t window, fed;
     lv_set prepare;
-    ARRAY(struct fed_run) runs;
-    lv_ranges retreat, advance; /* scratch */
-    tracker_effects deletes;    /* scratch: the effects of the last delete */
+    lv_ranges retreat, advance, order; /* scratch */
+    tracker_effects deletes;           /* scratch: the effects of the last delete */
 };
 
 struct sequence_merge *merge_new(const syn_mem *mem);
@@ -44,24 +50,32 @@ struct merge_source {
     const uint32_t *runs; /* indexes of the container's op runs */
     uint32_t run_count;
     uint32_t len; /* of the sequence now */
+    struct work *work;
+};
+
+/* Whose event, and after which: what the graph says of the first event of a piece. */
+struct event_origin {
+    const lv_t *parents;
+    uint32_t parent_count;
+    uint64_t peer;
 };
 
 /* At event `now`, not concurrent with anything: is it time to let go? */
 bool merge_is_stale(const struct sequence_merge *merge, lv_t now);
 
-/* Brings the merge to where the piece (already in graph and log) can be fed: chooses or rebuilds
- * the window, feeds what was applied since, moves the prepare version to the parents of the piece's
- * first event. On any error the merge must be freed. */
-syn_err merge_prepare(struct sequence_merge *merge, const struct merge_source *source,
-                      const struct op_piece *piece);
+/* Makes the merge ready for events from `now` on, in any order that has parents first: everything
+ * below, which has been applied, is fed.  After an error of this or the next three the merge is
+ * half fed: drop it.  SYN_ELIMIT: too much work. */
+syn_err merge_begin(struct sequence_merge *merge, const struct merge_source *source, lv_t now);
 
-/* Feeds the piece.  SYN_ERANGE: its position does not exist at its parents.  The effects:
- * inserts: *at_pos; deletes: merge->deletes; sets: where[0..len) (room given by the caller). */
+/* Each feeds one piece.  insert: *at_pos is where it lands.  delete: the effects are
+ * merge->deletes, each to be applied after the one before it.  set: `where` as in tracker_set. */
 syn_err merge_insert(struct sequence_merge *merge, const struct merge_source *source,
-                     const struct op_piece *piece, uint32_t *at_pos);
+                     const struct op_piece *piece, const struct event_origin *origin,
+                     uint32_t *at_pos);
 syn_err merge_delete(struct sequence_merge *merge, const struct merge_source *source,
-                     const struct op_piece *piece);
+                     const struct op_piece *piece, const struct event_origin *origin);
 syn_err merge_set(struct sequence_merge *merge, const struct merge_source *source,
-                  const struct op_piece *piece, uint32_t *where);
+                  const struct op_piece *piece, const struct event_origin *origin, uint32_t *where);
 
 #endif

@@ -1,7 +1,8 @@
 /* plan.c -- from appended operations to the state.
  *
- * doc_plan turns each operation into effects on today's state.  One that nothing is concurrent with
- * acts as it says; others in a sequence go through the merge (merge.h).  Only then, when every
+ * Planning turns each operation into effects on today's state.  One that nothing is concurrent with
+ * acts as it says (doc_plan); others in a sequence go through the merge (doc_plan_merged, merge.h;
+ * plan_set.c says in which order).  Only then, when every
  * operation of the change has been found possible, doc_carry_out reserves memory and changes the
  * state, which can no longer fail. */
 #include "doc.h"
@@ -124,12 +125,12 @@ static syn_err plan_fast_sequence(syn_doc *doc, struct container *c, const struc
 }
 
 static syn_err plan_merged_set(syn_doc *doc, struct container *c, const struct merge_source *source,
-                               const struct op_piece *piece)
+                               const struct op_piece *piece, const struct event_origin *origin)
 {
     uint32_t len = piece->end - piece->from;
     doc->where.n = 0;
     syn_err err = array_reserve(&doc->mem, &doc->where, len);
-    if (err == SYN_OK) err = merge_set(c->merge, source, piece, doc->where.at);
+    if (err == SYN_OK) err = merge_set(c->merge, source, piece, origin, doc->where.at);
     for (uint32_t i = 0; err == SYN_OK && i < len; i++) {
         if (doc->where.at[i] == UINT32_MAX) continue; /* the item was deleted concurrently */
         struct effect effect = effect_of(piece, false);
@@ -142,21 +143,22 @@ static syn_err plan_merged_set(syn_doc *doc, struct container *c, const struct m
     return err;
 }
 
-static syn_err plan_merged(syn_doc *doc, struct container *c, const struct op_piece *piece)
+static syn_err plan_merged(syn_doc *doc, struct container *c, const struct op_piece *piece,
+                           const struct event_origin *origin, lv_t ready)
 {
-    const struct merge_source source = {&doc->mem,  doc->graph, &doc->log,
-                                        c->runs.at, c->runs.n,  c->len};
+    const struct merge_source source = {&doc->mem, doc->graph, &doc->log, c->runs.at,
+                                        c->runs.n, c->len,     &doc->work};
     if (c->merge == NULL) c->merge = merge_new(doc->shared);
     if (c->merge == NULL) return SYN_ENOMEM;
-    syn_err err = merge_prepare(c->merge, &source, piece);
+    syn_err err = merge_begin(c->merge, &source, ready);
     struct effect effect = effect_of(piece, false);
     if (err != SYN_OK) return err;
-    if (piece->kind == OP_LIST_SET) return plan_merged_set(doc, c, &source, piece);
+    if (piece->kind == OP_LIST_SET) return plan_merged_set(doc, c, &source, piece, origin);
     if (!op_is_delete(piece->kind)) {
-        err = merge_insert(c->merge, &source, piece, &effect.pos);
+        err = merge_insert(c->merge, &source, piece, origin, &effect.pos);
         return err == SYN_OK ? plan_insert(doc, c, effect) : err;
     }
-    err = merge_delete(c->merge, &source, piece);
+    err = merge_delete(c->merge, &source, piece, origin);
     for (uint32_t i = 0; err == SYN_OK && i < c->merge->deletes.n; i++) {
         effect.pos = c->merge->deletes.at[i].pos;
         effect.len = c->merge->deletes.at[i].len;
@@ -165,16 +167,27 @@ static syn_err plan_merged(syn_doc *doc, struct container *c, const struct op_pi
     return err;
 }
 
-syn_err doc_plan(syn_doc *doc, const struct op_piece *piece, bool fast)
+static bool acts(const struct op_piece *piece)
 {
-    if (piece->container == SYN_NO_OBJ || piece->kind == OP_FIRST_UNKNOWN) return SYN_OK;
+    return piece->container != SYN_NO_OBJ && piece->kind != OP_FIRST_UNKNOWN;
+}
+
+syn_err doc_plan(syn_doc *doc, const struct op_piece *piece)
+{
+    if (!acts(piece)) return SYN_OK;
     struct container *c = container_at(&doc->all, piece->container);
-    if (!kind_is_sequence(c->id.kind)) return plan_push(doc, effect_of(piece, fast));
-    if (fast) {
-        if (c->merge != NULL && merge_is_stale(c->merge, piece->from)) drop_merge(doc, c);
-        return plan_fast_sequence(doc, c, piece);
-    }
-    syn_err err = plan_merged(doc, c, piece);
+    if (!kind_is_sequence(c->id.kind)) return plan_push(doc, effect_of(piece, true));
+    if (c->merge != NULL && merge_is_stale(c->merge, piece->from)) drop_merge(doc, c);
+    return plan_fast_sequence(doc, c, piece);
+}
+
+syn_err doc_plan_merged(syn_doc *doc, const struct op_piece *piece,
+                        const struct event_origin *origin, lv_t ready)
+{
+    if (!acts(piece)) return SYN_OK;
+    struct container *c = container_at(&doc->all, piece->container);
+    if (!kind_is_sequence(c->id.kind)) return plan_push(doc, effect_of(piece, false));
+    syn_err err = plan_merged(doc, c, piece, origin, ready);
     if (err != SYN_OK) drop_merge(doc, c); /* half fed */
     return err;
 }

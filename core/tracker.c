@@ -61,7 +61,14 @@ static bool record_extend(struct tracker *t, struct at gap, const struct record 
     if (r->left != r->id - 1 || leaf->right[i] != r->right) return false;
     if (leaf->state[i] != r->state || leaf->peer[i] != r->peer) return false;
     leaf->len[i] += r->len;
+    ids_no_start(t, r->id);
     return true;
+}
+
+static void fed(struct tracker *t, uint32_t len)
+{
+    t->next_id += len;
+    if (t->end_id < t->next_id) t->end_id = t->next_id;
 }
 
 /* The gap behind the pos-th visible element; its neighbours become r's origins. */
@@ -103,7 +110,7 @@ syn_err tracker_insert(struct tracker *t, uint64_t peer, uint32_t pos, uint32_t 
         tree_put(t, gap.at, &r);
     }
     tree_changed(t, gap.at.leaf, record_sums(len, VISIBLE));
-    t->next_id += len;
+    fed(t, len);
     return SYN_OK;
 }
 
@@ -135,7 +142,7 @@ static syn_err delete_piece(struct tracker *t, uint32_t pos, uint32_t len, bool 
     struct at at = tree_isolate(t, spot.at, first, n);
     tree_changed(t, at.leaf, tree_set_state(t, at, (VISIBLE + 1) | GONE));
     ids_put_delete(t, t->next_id, target, back);
-    t->next_id += n;
+    fed(t, n);
     *done = n;
     return SYN_OK;
 }
@@ -164,7 +171,7 @@ syn_err tracker_set(struct tracker *t, uint32_t pos, uint32_t len, uint32_t *whe
     if (err == SYN_OK) err = tree_reserve(t);
     if (err != SYN_OK) return err;
     ids_put_delete(t, t->next_id, NONE, false);
-    t->next_id += len;
+    fed(t, len);
     while (len > 0) {
         struct spot spot = tree_find_visible(t, pos);
         const struct leaf *leaf = &t->leaves.at[spot.at.leaf];
@@ -225,6 +232,7 @@ static syn_err shift_elements(struct tracker *t, struct pending *p, uint32_t id,
         err = shift_record(t, p, at, off, n, up);
         id += n;
         len -= n;
+        t->work++;
     }
     return err;
 }
@@ -238,7 +246,7 @@ static syn_err shift_started(struct tracker *t, struct pending *p, uint32_t id, 
     uint32_t slot = start % PAGE, target = page->target[slot];
     if ((page->deletes[slot / 64] & bit(slot)) == 0)
         return shift_record(t, p, tree_find_start(t, target, start), id - start, n, up);
-    if (target == NONE) return SYN_OK; /* a set */
+    if (target == NONE) return SYN_OK; /* a set, a hole */
     bool back = (page->back[slot / 64] & bit(slot)) != 0;
     return shift_elements(t, p, back ? target - (next - 1 - start) : target + (id - start), n, up);
 }
@@ -246,15 +254,16 @@ static syn_err shift_started(struct tracker *t, struct pending *p, uint32_t id, 
 static syn_err shift_events(struct tracker *t, uint32_t id, uint32_t len, bool up)
 {
     assert(id >= t->base_len);
-    assert(id <= t->next_id && len <= t->next_id - id);
+    if (id >= t->end_id) return SYN_OK;
     t->cache.leaf = NONE;
-    uint32_t end = id + len;
+    uint32_t end = len < t->end_id - id ? id + len : t->end_id;
     struct pending pending = {.leaf = NONE};
-    syn_err err = SYN_OK;
+    syn_err err = ids_put_hole(t, t->next_id);
     while (err == SYN_OK && id < end) {
         uint32_t next = ids_start_after(t, id, end);
         err = shift_started(t, &pending, id, next, up);
         id = next;
+        t->work++;
     }
     pending_add(t, &pending, NONE, (struct sums){0});
     return err;
@@ -272,11 +281,29 @@ syn_err tracker_advance(struct tracker *t, uint32_t id, uint32_t len)
 
 /* ---- Life */
 
+syn_err tracker_go_to(struct tracker *t, uint32_t id)
+{
+    assert(id >= t->base_len);
+    if (id == t->next_id) return SYN_OK;
+    if (id >= MAX_IDS) return SYN_ELIMIT;
+    syn_err err = ids_put_hole(t, t->next_id);
+    if (err != SYN_OK) return err;
+    t->next_id = id;
+    return ids_reserve(t, 0);
+}
+
+uint64_t tracker_take_work(struct tracker *t)
+{
+    uint64_t work = t->work;
+    t->work = 0;
+    return work;
+}
+
 syn_err tracker_reset(struct tracker *t, uint32_t base_len)
 {
     ids_forget(t);
     t->leaves.n = t->nodes.n = 0;
-    t->base_len = t->next_id = 0;
+    t->base_len = t->next_id = t->end_id = 0;
     t->total = (struct sums){0};
     syn_err err = array_reserve(t->mem, &t->leaves, 1);
     if (err == SYN_OK) err = array_reserve(t->mem, &t->nodes, 1);
@@ -291,8 +318,8 @@ syn_err tracker_reset(struct tracker *t, uint32_t base_len)
         tree_put(t, (struct at){0, 0}, &r);
         tree_changed(t, 0, record_sums(base_len, VISIBLE));
     }
-    t->base_len = t->next_id = base_len;
-    return SYN_OK;
+    t->base_len = t->next_id = t->end_id = base_len;
+    return ids_put_hole(t, base_len);
 }
 
 struct tracker *tracker_new(const syn_mem *mem)

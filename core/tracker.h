@@ -6,8 +6,10 @@
  * *effect* version (everything fed so far) visible or deleted.  Feeding an operation at its own
  * parents' version answers where it acts in the effect version.
  *
- * Ids are dense: 0 .. base_len-1 are the elements that stood there at the base version, base_len +
- * k is the k-th event fed (insert or delete or set alike).  The caller keeps the map from LVs.
+ * Ids: 0 .. base_len-1 are the elements that stood there at the base version; above them the caller
+ * chooses, with tracker_go_to, which ids what is fed next gets.  So an id can be an LV less a
+ * constant, though events are fed in another order and some never: ids that were not fed are holes,
+ * which a move passes over.
  * Order among concurrent inserts: FugueMax, ties by ascending peer (core: design 3.4).
  *
  * Any error leaves the tracker unusable: drop it with tracker_free or tracker_reset.  SYN_STRESS
@@ -35,6 +37,9 @@ uint32_t tracker_prepare_len(const struct tracker *t); /* elements visible in th
 uint32_t tracker_effect_len(const struct tracker *t);
 uint32_t tracker_next_id(const struct tracker *t);
 
+/* What is fed next gets ids from this on (>= base_len), none of which has been fed. */
+syn_err tracker_go_to(struct tracker *t, uint32_t id);
+
 /* Each feeds ids next_id .. next_id+len-1.  SYN_ERANGE: position beyond the prepare version.
  *
  * insert: `len` elements of `peer` at prepare position pos; effect->pos is where they land.
@@ -49,11 +54,14 @@ syn_err tracker_delete(struct tracker *t, uint32_t pos, uint32_t len, bool back,
                        tracker_effects *effects);
 syn_err tracker_set(struct tracker *t, uint32_t pos, uint32_t len, uint32_t *where);
 
-/* Moves the prepare version: takes events [id, id+len) out, or back in.  The ids are fed ones
- * (>= base_len); what they did (insert, delete, set) is known from feeding.  Any order within one
- * move is right, because states are counters. */
+/* Moves the prepare version: takes events [id, id+len) out, or back in.  The ids are >= base_len;
+ * what they did (insert, delete, set, nothing) is known from feeding.  Any order within one move is
+ * right, because states are counters. */
 syn_err tracker_retreat(struct tracker *t, uint32_t id, uint32_t len);
 syn_err tracker_advance(struct tracker *t, uint32_t id, uint32_t len);
+
+/* Steps of work done since this was asked last: pieces moved, records passed or looked up. */
+uint64_t tracker_take_work(struct tracker *t);
 
 size_t tracker_footprint(const struct tracker *t);
 void tracker_check(const struct tracker *t); /* aborts on a broken invariant */

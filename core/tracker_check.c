@@ -12,7 +12,7 @@ static bool sums_equal(struct sums a, struct sums b)
 
 static void check_origin(const struct tracker *t, uint32_t id)
 {
-    CHECK(id < t->next_id || id == START || id == END);
+    CHECK(id < t->end_id || id == START || id == END);
 }
 
 static void check_leaf(const struct tracker *t, uint32_t at)
@@ -23,7 +23,7 @@ static void check_leaf(const struct tracker *t, uint32_t at)
     for (uint32_t i = 0; i < leaf->n; i++) {
         uint32_t id = leaf->id[i], start;
         CHECK(leaf->len[i] > 0);
-        CHECK(leaf->len[i] <= t->next_id - id);
+        CHECK(leaf->len[i] <= t->end_id - id);
         const struct page *page = ids_start_before(t, id + leaf->len[i] - 1, &start);
         CHECK(start == id);
         CHECK(page->target[id % PAGE] == at);

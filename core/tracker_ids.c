@@ -41,7 +41,7 @@ static const struct page *page_before(const struct tracker *t, uint32_t p)
 
 const struct page *ids_start_below(const struct tracker *t, uint32_t id, uint32_t *start)
 {
-    assert(id < t->next_id);
+    assert(id < t->end_id);
     uint32_t known = t->table.at[id / PAGE], s = NONE;
     const struct page *page = NULL;
     if (known != 0) {
@@ -108,6 +108,21 @@ void ids_put_delete(struct tracker *t, uint32_t id, uint32_t target, bool back)
     page->deletes[i / 64] |= bit(i);
     page->back[i / 64] = back ? page->back[i / 64] | bit(i) : page->back[i / 64] & ~bit(i);
     page->target[i] = target;
+}
+
+syn_err ids_put_hole(struct tracker *t, uint32_t id)
+{
+    syn_err err = array_reserve(t->mem, &t->pages, 1);
+    if (err != SYN_OK) return err;
+    uint32_t i = id % PAGE;
+    if ((page_of(t, id)->start[i / 64] & bit(i)) == 0) ids_put_delete(t, id, NONE, false);
+    return SYN_OK;
+}
+
+void ids_no_start(struct tracker *t, uint32_t id)
+{
+    uint32_t known = t->table.at[id / PAGE], i = id % PAGE;
+    if (known != 0) t->pages.at[known - 1].start[i / 64] &= ~bit(i);
 }
 
 /* The record that moved to another leaf. */
