@@ -31,14 +31,15 @@ static void check_log(const syn_doc *doc)
 static void check_map(const syn_doc *doc, const struct map *map)
 {
     for (uint32_t i = 0; i < map->registers.n; i++) {
-        const struct map_register *reg = &map->registers.at[i];
+        struct map_register *reg = &map->registers.at[i];
+        const struct map_write *writes = map_writes(doc->graph, reg);
         require(map_find(map, reg->key) == reg, "a register is found by its key");
         require(reg->pending == 0, "no write is reserved and missing");
         for (uint32_t k = 0; k < reg->count; k++) {
-            lv_t lv = register_writes(reg)[k].lv;
+            lv_t lv = writes[k].lv;
             require(lv == LV_NONE || lv < graph_len(doc->graph), "a write's event is here");
             for (uint32_t j = 0; j < k && lv != LV_NONE; j++) {
-                lv_t other = register_writes(reg)[j].lv;
+                lv_t other = writes[j].lv;
                 require(other == LV_NONE || (!graph_contains(doc->graph, &lv, 1, other) &&
                                              !graph_contains(doc->graph, &other, 1, lv)),
                         "writes kept for a key are concurrent");

@@ -59,11 +59,12 @@ static bool same_write(const syn_doc *a, const struct map_write *x, const syn_do
 }
 
 /* Writes of a key as a snapshot has them: a lone delete is as good as none. */
-static uint32_t kept_writes(const struct map *map, uint32_t key, const struct map_write **writes)
+static uint32_t kept_writes(const syn_doc *doc, const struct map *map, uint32_t key,
+                            const struct map_write **writes)
 {
-    const struct map_register *reg = map_find(map, key);
+    struct map_register *reg = map_find(map, key);
     if (reg == NULL || reg->count == 0) return 0;
-    *writes = register_writes(reg);
+    *writes = map_writes(doc->graph, reg);
     return reg->count == 1 && (*writes)->gone ? 0 : reg->count;
 }
 
@@ -71,8 +72,8 @@ static bool same_key(const syn_doc *a, const struct map *x, const syn_doc *b, co
                      uint32_t key)
 {
     const struct map_write *p = NULL, *q = NULL;
-    uint32_t count = kept_writes(x, key, &p);
-    if (count != kept_writes(y, key, &q)) return false;
+    uint32_t count = kept_writes(a, x, key, &p);
+    if (count != kept_writes(b, y, key, &q)) return false;
     for (uint32_t i = 0; i < count; i++)
         if (!same_write(a, &p[i], b, &q[i])) return false;
     return true;

@@ -43,7 +43,11 @@ static bool same(struct container_id x, struct container_id y)
 
 syn_obj containers_find(const struct containers *all, struct container_id id)
 {
-    if (all->slot_cap == 0) return SYN_NO_OBJ;
+    if (all->slot_cap == 0) {
+        for (uint32_t i = 0; i < all->list.n; i++)
+            if (same(all->list.at[i].id, id)) return i;
+        return SYN_NO_OBJ;
+    }
     uint32_t slot = hash_of(id) & (all->slot_cap - 1);
     while (all->slots[slot] != 0) {
         if (same(all->list.at[all->slots[slot] - 1].id, id)) return all->slots[slot] - 1;
@@ -54,6 +58,7 @@ syn_obj containers_find(const struct containers *all, struct container_id id)
 
 static void put_slot(struct containers *all, uint32_t number)
 {
+    if (all->slot_cap == 0) return;
     uint32_t slot = hash_of(all->list.at[number].id) & (all->slot_cap - 1);
     while (all->slots[slot] != 0) slot = (slot + 1) & (all->slot_cap - 1);
     all->slots[slot] = number + 1;
@@ -61,14 +66,14 @@ static void put_slot(struct containers *all, uint32_t number)
 
 static void refill(struct containers *all)
 {
-    memset(all->slots, 0, (size_t)all->slot_cap * sizeof *all->slots);
+    if (all->slot_cap > 0) memset(all->slots, 0, all->slot_cap * sizeof *all->slots);
     for (uint32_t i = 0; i < all->list.n; i++) put_slot(all, i);
 }
 
 static syn_err grow_slots(struct containers *all, const syn_mem *mem)
 {
-    if (all->slot_cap > 0 && (all->list.n + 1) * 4 <= all->slot_cap * 3) return SYN_OK;
-    uint32_t cap = all->slot_cap == 0 ? 4 : all->slot_cap * 2;
+    if (index_serves(all->list.n + 1, all->slot_cap)) return SYN_OK;
+    uint32_t cap = index_grown(all->slot_cap);
     uint32_t *slots = mem_alloc(mem, (size_t)cap * sizeof *slots);
     if (slots == NULL) return SYN_ENOMEM;
     mem_free(mem, all->slots, (size_t)all->slot_cap * sizeof *all->slots);

@@ -37,7 +37,7 @@ struct container {
 
 struct containers {
     ARRAY(struct container) list;
-    uint32_t *slots; /* number + 1 */
+    uint32_t *slots; /* number + 1; NULL: few containers, no index */
     uint32_t slot_cap;
 };
 

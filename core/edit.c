@@ -179,15 +179,6 @@ static void undo_list(syn_doc *doc, struct container *c, const struct undo *undo
     }
 }
 
-static void undo_map(syn_doc *doc, struct container *c, const struct undo *undo)
-{
-    struct map_register *reg = map_find(&c->as.map, undo->key);
-    struct map_write *writes = register_slots(reg);
-    for (uint32_t i = 0; i < undo->saved_len; i++) writes[i] = doc->txn.writes.at[undo->saved + i];
-    reg->count = undo->saved_len;
-    c->as.map.shown_valid = false;
-}
-
 static void undo_one(syn_doc *doc, const struct undo *undo)
 {
     struct container *c = container_at(&doc->all, undo->container);
@@ -199,7 +190,7 @@ static void undo_one(syn_doc *doc, const struct undo *undo)
         undo_list(doc, c, undo);
         break;
     case SYN_MAP:
-        undo_map(doc, c, undo);
+        map_put_back(&c->as.map, undo->key, doc->txn.writes.at + undo->saved, undo->saved_len);
         break;
     default:
         c->as.counter = (int64_t)((uint64_t)c->as.counter - (uint64_t)undo->delta);
@@ -411,7 +402,7 @@ static syn_err map_edit(syn_doc *doc, syn_obj map, syn_str key, uint32_t op,
         saved = map_find(&edit.c->as.map, name)->count;
         err = undo_reserve(doc, 0, saved, 0);
         if (err != SYN_OK) return err;
-        const struct map_write *writes = register_writes(map_find(&edit.c->as.map, name));
+        const struct map_write *writes = register_slots(map_find(&edit.c->as.map, name));
         for (uint32_t i = 0; i < saved; i++) doc->txn.writes.at[doc->txn.writes.n + i] = writes[i];
     }
     err = edit_with_arg(doc, &edit, op, 0, name, value, made);

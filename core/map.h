@@ -4,11 +4,15 @@
  * winner first (by lamport, peer, seq, all unsigned, the greatest wins).  A delete is a write like
  * any other.
  *
- *     registers   key 7 -> [write, write]     key 2 -> [write]     in order of first use
- *     index       open addressing from key number to register
+ *     registers   key 7 -> [winner, loser, loser]     key 2 -> [winner]     in order of first use
+ *     index       open addressing from key number to register; none while there are few
  *     shown       registers whose winner is no delete, by bytes of the key; made when asked for
  *
- * map_reserve may fail, map_write cannot. */
+ * Losers are put in order when somebody asks for them (map_writes): a thousand clients that set one
+ * key at once cost one comparison each, and one sort in the end.  For the same reason a write is
+ * compared only with those kept that may be its ancestors, by the age of the oldest.
+ *
+ * map_reserve may fail, map_write_in cannot. */
 #ifndef SYN_CORE_MAP_H
 #define SYN_CORE_MAP_H
 
@@ -26,6 +30,8 @@ struct map_register {
     uint32_t count;
     uint32_t cap;     /* 0: `one` holds the only write */
     uint32_t pending; /* writes that have room reserved and are still to come */
+    uint32_t oldest;  /* no write kept has a lower LV; 0 also when one is below the snapshot */
+    bool in_order;    /* the losers are */
     union {
         struct map_write one;
         struct map_write *many;
@@ -55,14 +61,15 @@ bool map_add_loser(struct map *map, const struct graph *graph, uint32_t key,
                    const struct map_write *write);
 /* NULL: the key was never written. */
 struct map_register *map_find(const struct map *map, uint32_t key);
+/* The writes kept, the winner first and the losers in any order. */
 static inline struct map_write *register_slots(struct map_register *reg)
 {
     return reg->cap == 0 ? &reg->writes.one : reg->writes.many;
 }
-static inline const struct map_write *register_writes(const struct map_register *reg)
-{
-    return reg->cap == 0 ? &reg->writes.one : reg->writes.many;
-}
+/* The writes kept, greatest first.  Puts them so when they are not: a cache, so readers may. */
+const struct map_write *map_writes(const struct graph *graph, struct map_register *reg);
+/* Sets a register to what its slots were before; they fit, for they were there. */
+void map_put_back(struct map *map, uint32_t key, const struct map_write *writes, uint32_t count);
 /* The winner if it shows, or NULL. */
 const struct map_write *map_winner(const struct map *map, uint32_t key);
 /* Shown registers in byte order of their keys. */

@@ -36,9 +36,13 @@ static inline void *mem_zalloc(const syn_mem *mem, size_t size)
     return p;
 }
 
-/* Room for `need` entries of `size` bytes in the block `*at` that holds `*cap`; doubles, so that
- * repeated growth costs O(1) an entry.  SYN_ENOMEM leaves block and capacity alone. */
+/* Room for `need` entries of `size` bytes in the block `*at` that holds `*cap`; grows by
+ * half, so that repeated growth costs O(1) an entry.  SYN_ENOMEM leaves block and capacity alone.
+ */
 syn_err mem_reserve(const syn_mem *mem, void **at, uint32_t *cap, uint64_t need, size_t size);
+
+/* Gives the room behind the n entries back; keeps it when the allocator will not. */
+void mem_fit(const syn_mem *mem, void **at, uint32_t *cap, uint32_t n, size_t size);
 
 /* A growable array of T.  Zero-initialised is empty. */
 #define ARRAY(T)                                                                                   \
@@ -58,8 +62,27 @@ syn_err mem_reserve(const syn_mem *mem, void **at, uint32_t *cap, uint64_t need,
 /* The next entry, for which room was reserved. */
 #define array_push(a) (assert((a)->n < (a)->cap), &(a)->at[(a)->n++])
 
+#define array_fit(mem, a)                                                                          \
+    mem_fit((mem), (void **)(void *)&(a)->at, &(a)->cap, (a)->n, sizeof *(a)->at)
+
 #define array_free(mem, a)                                                                         \
     (mem_free((mem), (a)->at, (size_t)(a)->cap * sizeof *(a)->at), (a)->at = NULL,                 \
      (a)->n = (a)->cap = 0)
+
+/* Tables find their entries by open addressing over a power of two of slots, at most three
+ * quarters full; a few entries are found sooner, and without memory, by looking at all. */
+#ifdef SYN_STRESS
+#define INDEX_FEW 2u
+#else
+#define INDEX_FEW 8u
+#endif
+static inline bool index_serves(uint32_t entries, uint32_t slots)
+{
+    return slots == 0 ? entries <= INDEX_FEW : (uint64_t)entries * 4 <= (uint64_t)slots * 3;
+}
+static inline uint32_t index_grown(uint32_t slots)
+{
+    return slots == 0 ? 4 * INDEX_FEW : 2 * slots;
+}
 
 #endif

@@ -1,8 +1,8 @@
 /* names.h -- every key and root name of a document once, as a small number.
  *
- * Names are compared by number everywhere else.  Open addressing over the numbers; the bytes stand
- * one after another.  The hash is seeded by the document's config, so that nobody outside can
- * choose names that collide. */
+ * Names are compared by number everywhere else.  Open addressing over the numbers, once there
+ * are some; the bytes stand one after another.  The hash is seeded by the document's config, so
+ * that nobody outside can choose names that collide. */
 #ifndef SYN_CORE_NAMES_H
 #define SYN_CORE_NAMES_H
 
@@ -17,7 +17,7 @@ struct name {
 struct names {
     ARRAY(char) bytes;
     ARRAY(struct name) list;
-    uint32_t *slots; /* number + 1, 0: empty */
+    uint32_t *slots; /* number + 1, 0: empty; NULL: few names, no index */
     uint32_t slot_cap;
     uint64_t seed;
 };

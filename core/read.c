@@ -185,9 +185,9 @@ bool syn_map_at(const syn_doc *doc, syn_obj map, size_t index, syn_str *key, syn
     struct container *c = of_kind(doc, map, SYN_MAP);
     const uint32_t *order;
     if (c == NULL || index >= map_shown(&c->as.map, &doc->names, &order)) return false;
-    const struct map_register *reg = &c->as.map.registers.at[order[index]];
+    struct map_register *reg = &c->as.map.registers.at[order[index]];
     if (key != NULL) *key = names_get(&doc->names, reg->key);
-    if (value != NULL) *value = doc_value(doc, &register_writes(reg)->value);
+    if (value != NULL) *value = doc_value(doc, &register_slots(reg)->value);
     return true;
 }
 
@@ -197,9 +197,9 @@ syn_err syn_map_conflict(const syn_doc *doc, syn_obj map, syn_str key, size_t in
     const struct container *c = of_kind(doc, map, SYN_MAP);
     if (c == NULL) return SYN_EKIND;
     uint32_t name = names_find(&doc->names, key);
-    const struct map_register *reg = name == NAME_NONE ? NULL : map_find(&c->as.map, name);
+    struct map_register *reg = name == NAME_NONE ? NULL : map_find(&c->as.map, name);
     if (reg == NULL || index >= reg->count) return SYN_ENOTFOUND;
-    const struct map_write *write = &register_writes(reg)[index];
+    const struct map_write *write = &map_writes(doc->graph, reg)[index];
     if (value != NULL) *value = write->gone ? syn_null() : doc_value(doc, &write->value);
     if (writer != NULL) *writer = (syn_id){graph_agent_peer(doc->graph, write->agent), write->seq};
     if (gone != NULL) *gone = write->gone;

@@ -99,12 +99,6 @@ static inline void count_in(struct rope *rope, struct leaf *leaf, struct sums mo
     rope->fours += more.fours;
 }
 
-/* Text in up to three pieces, to be cut anew. */
-struct parts {
-    syn_str piece[3];
-    size_t total;
-};
-
 static char byte_of(const struct parts *parts, size_t at)
 {
     const syn_str *p = parts->piece;
@@ -131,9 +125,7 @@ static void fill_leaf(struct leaf *leaf, const struct parts *parts, size_t from,
     leaf->fours = fours_in(leaf->text, n, leaf->scalars);
 }
 
-/* Lays the parts out in `leaf`, which is empty, or in new leaves to the right of it when it is not:
- * as many as needed, filled alike. */
-static void lay_out(struct rope *rope, struct leaf *leaf, const struct parts *parts)
+void rope_lay_out(struct rope *rope, struct leaf *leaf, const struct parts *parts)
 {
     size_t count = (parts->total + LEAF_FILL - 1) / LEAF_FILL;
     size_t quota = (parts->total + count - 1) / count, from = 0;
@@ -178,7 +170,7 @@ static void insert_and_split(struct rope *rope, const char *utf8, struct sums mo
         parts.piece[2] = (syn_str){old + both[0].len, both[1].len};
         leaf->bytes = leaf->scalars = leaf->fours = leaf->gap = leaf->gap_scalars = 0;
     }
-    lay_out(rope, leaf, &parts);
+    rope_lay_out(rope, leaf, &parts);
     rope->bytes += more.bytes;
     rope->scalars += more.scalars;
     rope->fours += more.fours;

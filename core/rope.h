@@ -26,6 +26,9 @@ size_t rope_utf16(const struct rope *rope); /* UTF-16 code units */
  * all, find the memory they need.  SYN_ENOMEM: nothing changed. */
 syn_err rope_reserve(struct rope *rope, size_t edits, size_t bytes);
 
+/* Gives back what only a later edit would need; what was reserved is not any more. */
+void rope_trim(struct rope *rope);
+
 /* Inserts valid UTF-8 of `bytes` bytes and `len` scalars at scalar position pos <= rope_len. */
 void rope_insert(struct rope *rope, size_t pos, const char *utf8, size_t bytes, size_t len);
 /* Typing on: would one more byte at pos go to the gap of the leaf edited last, needing nothing?

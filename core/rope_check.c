@@ -15,7 +15,7 @@ static void check_leaf(const struct rope *rope, const struct leaf *leaf)
 {
     size_t head = 0, tail = 0;
     must(leaf->bytes <= leaf->cap && leaf->gap <= leaf->bytes, "leaf sizes");
-    must(rope->height == 0 ? leaf->cap <= LEAF_CAP : leaf->cap == LEAF_CAP, "leaf capacity");
+    must(rope->height == 0 ? leaf->cap <= ROOT_CAP : leaf->cap == LEAF_CAP, "leaf capacity");
     must(rope->height == 0 || leaf->bytes > 0, "no empty leaf");
     const char *behind = behind_gap(leaf);
     must(utf8_valid(leaf->text, leaf->gap, &head), "valid UTF-8 before the gap");

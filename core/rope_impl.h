@@ -10,8 +10,9 @@
  * The leaf edited last is the cursor.  Its own counters are exact at once; those above it are
  * brought up to date (settle) only when the cursor leaves it or when somebody asks for a position.
  *
- * A short text is one root leaf without a tree above it, whose block grows in steps of LEAF_STEP;
- * only a leaf under an inner node has the full LEAF_CAP.
+ * A short text is one root leaf without a tree above it, whose block grows in steps of LEAF_STEP
+ * up to ROOT_CAP: most documents are small, and most of what they take should be their text.  The
+ * edit that would overflow it plants a tree, of leaves of LEAF_CAP each.
  *
  * Nodes come from a pool that rope_reserve() fills, and go back to it, so edits never allocate. The
  * last call of rope_reserve() counts, reservations do not add up. */
@@ -28,9 +29,10 @@ enum {
     FANOUT = 4,
 #else
     LEAF_CAP = 1024,
-    LEAF_STEP = 64,
+    LEAF_STEP = 32,
     FANOUT = 32,
 #endif
+    ROOT_CAP = 2 * LEAF_CAP,             /* of a leaf without a tree */
     LEAF_FILL = LEAF_CAP - 3,            /* what a leaf surely takes of text cut between scalars */
     ONE_LEAF = 2 * LEAF_FILL - LEAF_CAP, /* what an insert that splits one leaf in two can bring */
     POOL_SLACK = 16                      /* spare nodes that are not worth giving back */
@@ -156,6 +158,16 @@ static inline struct sums inner_sums(const struct inner *inner)
 struct leaf *rope_take_leaf(struct rope *rope);
 struct inner *rope_take_inner(struct rope *rope);
 void rope_put_spare(struct node **list, uint32_t *n, struct node *node);
+
+/* ---- rope.c: text cut anew */
+
+struct parts { /* text in up to three pieces */
+    syn_str piece[3];
+    size_t total;
+};
+/* Lays the parts out in `leaf`, which is empty, or in new leaves to the right of it when it is not:
+ * as many as needed, filled alike. */
+void rope_lay_out(struct rope *rope, struct leaf *leaf, const struct parts *parts);
 
 /* ---- rope_tree.c: nodes in their order, and their counters */
 

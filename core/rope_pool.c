@@ -36,21 +36,25 @@ void rope_put_spare(struct node **list, uint32_t *n, struct node *node)
 
 /* ---- Reserving */
 
-/* Gives the root leaf of a short text room for `bytes` more, as far as a leaf goes. */
-static syn_err widen_root(struct rope *rope, size_t bytes)
+/* Moves the root leaf of a short text to a block for `cap` bytes of text. */
+static syn_err resize_root(struct rope *rope, uint32_t cap)
 {
-    struct leaf *leaf = as_leaf(rope->root);
-    size_t want = leaf->bytes + bytes;
-    want = want >= LEAF_CAP ? LEAF_CAP : (want + LEAF_STEP - 1) / LEAF_STEP * LEAF_STEP;
-    uint32_t cap = (uint32_t)want, tail = leaf->bytes - leaf->gap;
-    if (cap <= leaf->cap) return SYN_OK;
-    leaf = mem_resize(rope->mem, leaf, leaf_size(leaf->cap), leaf_size(cap));
+    struct leaf *old = as_leaf(rope->root), *leaf = mem_alloc(rope->mem, leaf_size(cap));
+    uint32_t tail = old->bytes - old->gap;
     if (leaf == NULL) return SYN_ENOMEM;
-    memmove(leaf->text + cap - tail, leaf->text + leaf->cap - tail, tail);
+    memcpy(leaf, old, sizeof *old + old->gap);
+    memcpy(leaf->text + cap - tail, behind_gap(old), tail);
     leaf->cap = cap;
+    mem_free(rope->mem, old, leaf_size(old->cap));
     rope->root = &leaf->node;
     rope->cursor = leaf;
     return SYN_OK;
+}
+
+/* What the root leaf of a text of so many bytes should have room for. */
+static uint32_t root_cap(size_t bytes)
+{
+    return (uint32_t)((bytes + LEAF_STEP - 1) / LEAF_STEP * LEAF_STEP);
 }
 
 static syn_err fill_pool(const syn_mem *mem, struct node **list, uint32_t *n, size_t want,
@@ -100,29 +104,58 @@ static size_t inners_needed(const struct rope *rope, size_t edits, size_t leaves
     return paths * (rope->height + 1) + leaves / (FANOUT / 2 - 1) + (leaves > 2 ? 4 : 0);
 }
 
-static __attribute__((noinline)) syn_err reserve_nodes(struct rope *rope, size_t edits,
-                                                       size_t bytes)
+static syn_err fill_pools(struct rope *rope, size_t leaves, size_t inners)
 {
-    if (rope->height == 0) {
-        if (bytes <= as_leaf(rope->root)->cap - rope->bytes) return SYN_OK;
-        if (widen_root(rope, bytes) != SYN_OK) return SYN_ENOMEM;
-        if (rope->bytes + bytes <= LEAF_CAP) return SYN_OK;
-    }
-    if (edits > bytes) edits = bytes; /* the others insert nothing */
-    size_t leaves = leaves_needed(rope, edits, bytes);
-    size_t inners = inners_needed(rope, edits, leaves);
-    if (rope->n_spare_leaves > leaves + rope->leaves + POOL_SLACK)
-        drain_pool(rope->mem, &rope->spare_leaves, &rope->n_spare_leaves, leaves + POOL_SLACK,
-                   leaf_size(LEAF_CAP));
-    if (rope->n_spare_inners > inners + rope->inners + POOL_SLACK)
-        drain_pool(rope->mem, &rope->spare_inners, &rope->n_spare_inners, inners + POOL_SLACK,
-                   sizeof(struct inner));
-    if (rope->n_spare_leaves >= leaves && rope->n_spare_inners >= inners) return SYN_OK;
     syn_err err = fill_pool(rope->mem, &rope->spare_leaves, &rope->n_spare_leaves, leaves,
                             leaf_size(LEAF_CAP));
     if (err != SYN_OK) return err;
     return fill_pool(rope->mem, &rope->spare_inners, &rope->n_spare_inners, inners,
                      sizeof(struct inner));
+}
+
+/* Gives the spare nodes back beyond those that many. */
+static void drain_pools(struct rope *rope, size_t leaves, size_t inners)
+{
+    drain_pool(rope->mem, &rope->spare_leaves, &rope->n_spare_leaves, leaves, leaf_size(LEAF_CAP));
+    drain_pool(rope->mem, &rope->spare_inners, &rope->n_spare_inners, inners, sizeof(struct inner));
+}
+
+/* A text that its root leaf will not hold any more goes into leaves of LEAF_CAP: one, if that is
+ * still enough, or some with a root above them. */
+static syn_err plant(struct rope *rope)
+{
+    struct leaf *old = as_leaf(rope->root);
+    struct parts parts = {.piece = {{0}}, .total = old->bytes};
+    if (fill_pools(rope, old->bytes / LEAF_FILL + 1, 1) != SYN_OK) return SYN_ENOMEM;
+    leaf_pieces(old, 0, old->bytes, parts.piece);
+    struct leaf *leaf = rope_take_leaf(rope);
+    rope->leaves--; /* instead of the old one */
+    rope->root = &leaf->node;
+    rope->cursor = leaf;
+    rope->cursor_start = 0;
+    if (parts.total > 0) rope_lay_out(rope, leaf, &parts);
+    mem_free(rope->mem, old, leaf_size(old->cap));
+    return SYN_OK;
+}
+
+static __attribute__((noinline)) syn_err reserve_nodes(struct rope *rope, size_t edits,
+                                                       size_t bytes)
+{
+    if (rope->height == 0) {
+        size_t want = rope->bytes + bytes;
+        uint32_t cap = as_leaf(rope->root)->cap;
+        if (want <= cap) return SYN_OK;
+        if (want <= ROOT_CAP) return resize_root(rope, root_cap(want));
+        if (cap != LEAF_CAP && plant(rope) != SYN_OK) return SYN_ENOMEM;
+    }
+    if (edits > bytes) edits = bytes; /* the others insert nothing */
+    size_t leaves = leaves_needed(rope, edits, bytes);
+    size_t inners = inners_needed(rope, edits, leaves);
+    bool many_leaves = rope->n_spare_leaves > leaves + rope->leaves + POOL_SLACK;
+    bool many_inners = rope->n_spare_inners > inners + rope->inners + POOL_SLACK;
+    drain_pools(rope, many_leaves ? leaves + POOL_SLACK : SIZE_MAX,
+                many_inners ? inners + POOL_SLACK : SIZE_MAX);
+    return fill_pools(rope, leaves, inners);
 }
 
 /* Is it one edit that needs a leaf at most, and is that in the pool, which is not too full either?
@@ -171,9 +204,15 @@ void rope_free(struct rope *rope)
 {
     if (rope == NULL) return;
     free_below(rope->mem, rope->root, rope->height);
-    drain_pool(rope->mem, &rope->spare_leaves, &rope->n_spare_leaves, 0, leaf_size(LEAF_CAP));
-    drain_pool(rope->mem, &rope->spare_inners, &rope->n_spare_inners, 0, sizeof(struct inner));
+    drain_pools(rope, 0, 0);
     mem_free(rope->mem, rope, sizeof *rope);
+}
+
+void rope_trim(struct rope *rope)
+{
+    drain_pools(rope, 0, 0);
+    if (rope->height == 0 && root_cap(rope->bytes) < as_leaf(rope->root)->cap)
+        (void)resize_root(rope, root_cap(rope->bytes));
 }
 
 size_t rope_footprint(const struct rope *rope)

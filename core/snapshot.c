@@ -115,8 +115,8 @@ static syn_err map_state(struct exporter *ex, const struct container *c,
     if (n > 0) map_sort(map, &ex->doc->names, sorted, n);
     uint32_t first = ex->out->entries.n;
     for (uint32_t i = 0; err == SYN_OK && i < n; i++) {
-        const struct map_register *reg = &map->registers.at[sorted[i]];
-        const struct map_write *writes = register_writes(reg);
+        struct map_register *reg = &map->registers.at[sorted[i]];
+        const struct map_write *writes = map_writes(ex->doc->graph, reg);
         if (reg->count == 1 && writes[0].gone) continue;
         for (uint32_t k = 0; err == SYN_OK && k < reg->count; k++)
             err = map_entry(ex, reg->key, &writes[k]);
