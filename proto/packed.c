@@ -1,8 +1,19 @@
 /* packed.c -- Packed: a Changes or Snapshot message under raw DEFLATE.
  *
+ *     Changes   | peers run_ dep_ | op_kind      | op_len       | op_pos       | text         |
+ *     DEFLATE   | block           | block        | block        | block        | block, block |
+ *
+ * A block of DEFLATE has one Huffman code, and columns have nothing in common but their message: a
+ * position looks like no letter.  So a column of some size begins a block of its own, which takes 3
+ * to 10 % off a history for no time.  Numbers are deflated by Z_FILTERED, which prefers a literal
+ * to a short match: a match of three bytes, worth its place in text, costs more than three small
+ * numbers.  It stays one ordinary stream.  Trying several ways a column and keeping the best would
+ * save another 0.3 %, and double the time; so would level 9.
+ *
  * Inflating is bounded three times before a byte is made: raw_size against the limit, raw_size
  * against what DEFLATE can make of so many bytes, and the output buffer is exactly raw_size. */
 #include "wire.h"
+#include "syncline.pb-c.h"
 
 #include <zlib.h>
 
@@ -59,22 +70,87 @@ syn_err proto_inflate(proto_arena *arena, const struct msg_packed *packed, uint3
 
 /* ---- Deflating ------------------------------------------------------------------------------- */
 
-static syn_err deflate_whole(proto_arena *arena, const void *raw, size_t len, syn_str *out)
+enum {
+    OWN_BLOCK = 256,    /* a column this long pays for a Huffman code */
+    BLOCK_OVERHEAD = 16 /* of a block, beyond what deflateBound() knows of */
+};
+
+static bool is_numbers(const ProtobufCFieldDescriptor *about)
+{
+    switch (about->type) {
+    case PROTOBUF_C_TYPE_BYTES:
+    case PROTOBUF_C_TYPE_MESSAGE:
+    case PROTOBUF_C_TYPE_FIXED64:
+    case PROTOBUF_C_TYPE_DOUBLE:
+        return false;
+    default:
+        return true;
+    }
+}
+
+/* Where the tag of a column in one piece stands. */
+static const uint8_t *tag_of(const struct field *column)
+{
+    const uint8_t *tag = column->at - (column->number < 16 ? 1 : 2);
+    for (size_t len = column->len; len > 0; len >>= 7) tag--;
+    return tag;
+}
+
+/* Deflates up to `end` and ends the block there. */
+static int deflate_upto(z_stream *z, const uint8_t *end, int strategy)
+{
+    size_t left = (size_t)(end - z->next_in);
+    int err = deflateParams(z, LEVEL, strategy);
+    z->avail_in = (uInt)left;
+    if (err == Z_OK) err = deflate(z, Z_BLOCK);
+    return err == Z_OK && z->avail_in != 0 ? Z_BUF_ERROR : err;
+}
+
+/* Ends a block before and after every long column.  Not understood: no matter, it is one block. */
+static int deflate_columns(z_stream *z, const void *raw, size_t len)
+{
+    const ProtobufCMessageDescriptor *type = &syncline__v1__changes__descriptor;
+    struct field columns[WIRE_FIELDS];
+    int err = Z_OK;
+    if (wire_split(type, raw, len, UNKNOWN_REFUSED, columns, NULL, NULL) != SYN_OK) return Z_OK;
+    for (uint32_t i = 1; err == Z_OK && i <= type->n_fields; i++) {
+        const struct field *column = &columns[i];
+        if (column->count == 0 || column->len < OWN_BLOCK) continue;
+        if (column->at < z->next_in) continue; /* fields need not ascend */
+        bool numbers = is_numbers(&type->fields[i - 1]);
+        const uint8_t *tag = tag_of(column);
+        if (tag - z->next_in >= OWN_BLOCK) err = deflate_upto(z, tag, Z_DEFAULT_STRATEGY);
+        if (err == Z_OK)
+            err = deflate_upto(z, column->at + column->len,
+                               numbers ? Z_FILTERED : Z_DEFAULT_STRATEGY);
+    }
+    return err == Z_OK ? deflateParams(z, LEVEL, Z_DEFAULT_STRATEGY) : err;
+}
+
+static int deflate_message(z_stream *z, enum packed_inside inside, const void *raw, size_t len)
+{
+    z->next_in = (z_const Bytef *)(uintptr_t)raw;
+    int err = inside == PACKED_CHANGES ? deflate_columns(z, raw, len) : Z_OK;
+    if (err != Z_OK) return err;
+    z->avail_in = (uInt)(len - (size_t)(z->next_in - (const Bytef *)raw));
+    return deflate(z, Z_FINISH);
+}
+
+static syn_err deflate_whole(proto_arena *arena, enum packed_inside inside, const void *raw,
+                             size_t len, syn_str *out)
 {
     z_stream z = {.zalloc = arena_calloc, .zfree = arena_ignore, .opaque = arena};
     if (deflateInit2(&z, LEVEL, Z_DEFLATED, RAW_DEFLATE, MEM_LEVEL, Z_DEFAULT_STRATEGY) != Z_OK)
         return SYN_ENOMEM;
-    uLong room = deflateBound(&z, (uLong)len);
+    uLong room = deflateBound(&z, (uLong)len) + 2 * WIRE_FIELDS * BLOCK_OVERHEAD;
     char *data = arena_alloc(arena, room);
     if (data == NULL) {
         (void)deflateEnd(&z);
         return SYN_ENOMEM;
     }
-    z.next_in = (z_const Bytef *)(uintptr_t)raw;
-    z.avail_in = (uInt)len;
     z.next_out = (Bytef *)data;
     z.avail_out = (uInt)room;
-    int end = deflate(&z, Z_FINISH);
+    int end = deflate_message(&z, inside, raw, len);
     *out = (syn_str){.data = data, .len = room - z.avail_out};
     (void)deflateEnd(&z);
     return end == Z_STREAM_END ? SYN_OK : SYN_ENOMEM;
@@ -89,7 +165,7 @@ syn_err put_packed(struct writer *w, enum packed_inside inside, const void *raw,
     syn_err err = proto_arena_new(&arena, &w->buf->mem);
     if (err != SYN_OK) return err;
     syn_str data = {0};
-    err = deflate_whole(arena, raw, len, &data);
+    err = deflate_whole(arena, inside, raw, len, &data);
     if (err == SYN_OK && !even_larger && data.len + OVERHEAD >= len) err = SYN_ENOTFOUND;
     if (err == SYN_OK) {
         put_uint(w, 1, inside);

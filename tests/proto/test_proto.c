@@ -236,6 +236,92 @@ START_TEST(entries_apart)
 }
 END_TEST
 
+/* ---- Packed ---------------------------------------------------------------------------------- */
+
+static size_t packed_size(proto_arena *arena, enum packed_inside inside, syn_str message)
+{
+    syn_buf body = {0}, again = {0};
+    struct frame frame;
+    struct proto_fault fault;
+    syn_str back;
+    ck_assert_int_eq(proto_encode_packed_body(&body, inside, message.data, message.len), SYN_OK);
+    ck_assert_int_eq(proto_encode_packed_body(&again, inside, message.data, message.len), SYN_OK);
+    ck_assert_uint_eq(body.len, again.len);
+    ck_assert_mem_eq(body.data, again.data, body.len);
+    ck_assert_int_eq(proto_decode(arena, body.data, body.len, NULL, NULL, NULL, &frame, &fault),
+                     SYN_OK);
+    ck_assert_int_eq(proto_inflate(arena, &frame.as.packed, 0, &back, &fault), SYN_OK);
+    ck_assert_uint_eq(back.len, message.len);
+    ck_assert_mem_eq(back.data, message.data, back.len);
+    size_t size = body.len;
+    syn_buf_free(&body);
+    syn_buf_free(&again);
+    return size;
+}
+
+/* Columns of unlike numbers, and prose: many edits of a few characters. */
+static void many_edits(struct samples *s, syn_buf *out)
+{
+    enum { OPS = 3000 };
+    static struct change_op ops[OPS];
+    static char text[OPS * 8];
+    const uint64_t peer = 1;
+    struct change_run run = {0};
+    syn_changes set = {.peers = &peer, .peer_count = 1, .containers = &root_container};
+    for (uint32_t i = 0; i < OPS; i++) {
+        ops[i] = (struct change_op){.len = 1 + samples_below(s, 8), .pos = samples_below(s, 90)};
+        run.len += ops[i].len;
+        for (uint32_t k = 0; k < ops[i].len; k++)
+            text[set.text.len++] = "the tracker and the rope "[samples_below(s, 25)];
+    }
+    set.text.data = text;
+    set.runs = &run;
+    set.ops = ops;
+    set.op_count = OPS;
+    set.run_count = set.container_count = 1;
+    ck_assert_int_eq(proto_encode_changes(out, &set, NULL), SYN_OK);
+}
+
+/* The same bytes are one block as the inside of a Snapshot, for they are no message of that kind.
+ */
+START_TEST(columns_are_deflated_apart)
+{
+    struct samples s;
+    proto_arena *arena;
+    syn_buf raw = {0};
+    samples_begin(&s, 3, 80);
+    ck_assert_int_eq(proto_arena_new(&arena, NULL), SYN_OK);
+    many_edits(&s, &raw);
+    syn_str message = {raw.data, raw.len};
+    size_t apart = packed_size(arena, PACKED_CHANGES, message);
+    size_t whole = packed_size(arena, PACKED_SNAPSHOT, message);
+    ck_assert_msg(apart < whole - whole / 50, "%zu bytes, in one block %zu", apart, whole);
+    proto_arena_free(arena);
+    syn_buf_free(&raw);
+}
+END_TEST
+
+/* Fields in no order, and what is no message at all: larger perhaps, never wrong. */
+START_TEST(any_bytes_are_packed)
+{
+    struct samples s;
+    proto_arena *arena;
+    ck_assert_int_eq(proto_arena_new(&arena, NULL), SYN_OK);
+    for (uint64_t seed = 1; seed <= rounds(50); seed++) {
+        syn_buf raw = {0}, turned = {0};
+        samples_begin(&s, seed, 80);
+        many_edits(&s, &raw);
+        size_t cut = samples_below(&s, 3) == 0 ? 10 : samples_below(&s, (uint32_t)raw.len);
+        ck_assert_int_eq(syn_buf_append(&turned, raw.data + cut, raw.len - cut), SYN_OK);
+        ck_assert_int_eq(syn_buf_append(&turned, raw.data, cut), SYN_OK);
+        (void)packed_size(arena, PACKED_CHANGES, (syn_str){turned.data, turned.len});
+        syn_buf_free(&raw);
+        syn_buf_free(&turned);
+    }
+    proto_arena_free(arena);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("proto");
@@ -247,6 +333,8 @@ static Suite *suite(void)
     tcase_add_test(c, own_peers_and_containers_of_the_channel);
     tcase_add_test(c, op_runs_all_default);
     tcase_add_test(c, entries_apart);
+    tcase_add_test(c, columns_are_deflated_apart);
+    tcase_add_test(c, any_bytes_are_packed);
     suite_add_tcase(s, c);
     return s;
 }
