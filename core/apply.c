@@ -362,8 +362,12 @@ static syn_err add_events(syn_doc *doc, const syn_changes *set, const struct tak
     uint32_t before = obj == SYN_NO_OBJ ? 0 : container_at(&doc->all, obj)->len;
     doc_append(doc, &(struct op_run){lv, pos, at, before, obj, stored}, taken->len, joins);
     struct op_piece piece = {lv, lv + taken->len, stored, obj, pos, at};
-    if (!in->fast && *unplanned == LV_NONE) *unplanned = lv;
-    if (*unplanned == LV_NONE) err = doc_plan(doc, &piece);
+    bool given = doc->given.at != NULL;
+    if (!in->fast && !given && *unplanned == LV_NONE) *unplanned = lv;
+    if (given)
+        err = doc_plan_given(doc, &piece, in->fast);
+    else if (*unplanned == LV_NONE)
+        err = doc_plan(doc, &piece);
     if (err == SYN_ERANGE) err = not_there(doc, taken->index, pos);
     if (err == SYN_OK) doc->fault.op_run = 0;
     return err;
@@ -653,7 +657,7 @@ static void mark_touched(syn_doc *doc, lv_t from)
             container_at(&doc->all, doc->log.runs.at[i].container)->touched = true;
 }
 
-syn_err apply_set(syn_doc *doc, const syn_changes *set, syn_applied *out)
+static syn_err apply_once(syn_doc *doc, const syn_changes *set, syn_applied *out)
 {
     struct doc_mark mark = doc_mark(doc);
     struct reader reader = {.set = set};
@@ -669,6 +673,7 @@ syn_err apply_set(syn_doc *doc, const syn_changes *set, syn_applied *out)
     for (uint32_t i = 0; err == SYN_OK && i < set->run_count; i++)
         err = apply_run(doc, &reader, &set->runs[i], &unplanned, out);
     if (err == SYN_OK && unplanned != LV_NONE) err = plan_rest(doc, set, unplanned);
+    if (err == SYN_OK && doc->given.left > 0) err = SYN_EDAMAGED;
     if (err == SYN_OK) err = doc_carry_out(doc, false);
     if (err != SYN_OK) {
         doc_undo_append(doc, mark);
@@ -677,6 +682,18 @@ syn_err apply_set(syn_doc *doc, const syn_changes *set, syn_applied *out)
     }
     mark_touched(doc, mark.log.end);
     return SYN_OK;
+}
+
+/* Effects that do not fit the events are damage, and only spare work: then it is done. */
+syn_err apply_set(syn_doc *doc, const syn_changes *set, syn_applied *out)
+{
+    if (set->effect_count > 0) {
+        doc->given = (struct given_effects){set->effects, set->effect_count, 0};
+        syn_err err = apply_once(doc, set, out);
+        doc->given = (struct given_effects){0};
+        if (err != SYN_EDAMAGED) return err;
+    }
+    return apply_once(doc, set, out);
 }
 
 syn_err syn_apply(syn_doc *doc, const syn_changes *set, bool keep_pending, syn_applied *out)

@@ -75,6 +75,8 @@ static syn_str *pack_strings(struct packer *packer, const syn_str *from, uint32_
 static void pack_all(struct packer *packer, const syn_changes *set, syn_changes *copy)
 {
     *copy = *set;
+    copy->effects = NULL; /* a copy waits for its parents, or goes to another document */
+    copy->effect_count = 0;
     copy->peers = pack_table(packer, set->peers, set->peer_count * sizeof *set->peers);
     struct change_container *containers =
         pack_table(packer, set->containers, set->container_count * sizeof *containers);

@@ -78,6 +78,14 @@ struct change_node {
     uint32_t peer_plus1, seq; /* tree ids: 0 is the root */
 };
 
+/* What events of texts and lists, as many as `len`, did when they were merged here: each acted `by`
+ * places right of the position that it names; EFFECT_GONE: what it was to act on was gone. */
+struct change_effect {
+    uint32_t len;
+    int32_t by;
+};
+#define EFFECT_GONE INT32_MIN
+
 typedef struct syn_changes {
     const uint64_t *peers;
     const struct change_container *containers;
@@ -93,6 +101,11 @@ typedef struct syn_changes {
     syn_str text;
     uint32_t peer_count, container_count, run_count, dep_count, op_count;
     uint32_t key_count, value_count, node_count, ext_count;
+    /* Derived and believed, so only from one's own checked store and never from a peer: what all
+     * the set's events of texts and lists did, in a document that had every event before them and
+     * nothing else.  None: it is found out by merging. */
+    const struct change_effect *effects;
+    uint32_t effect_count;
 } syn_changes;
 
 /* ---- Exchanging changes ---------------------------------------------------------------------- */
@@ -155,6 +168,16 @@ SYN_EXPORT syn_err syn_doc_export(syn_doc *doc, syn_span span, uint32_t max_even
 /* The same for several spans (ascending, disjoint) in one set, without a limit. */
 SYN_EXPORT syn_err syn_doc_export_spans(syn_doc *doc, const syn_span *spans, size_t count,
                                         syn_changes *out);
+
+/* What the events of the log did when they were merged, found by replaying their concurrent parts:
+ * for keeping beside an exported set.  Ask for spans in ascending order (each replay goes on where
+ * the last one ended), and leave the document alone meanwhile.  No effects: nothing in the span was
+ * concurrent, so that there is nothing to keep.  Borrowed until the next call. */
+typedef struct syn_effects syn_effects;
+SYN_EXPORT syn_err syn_effects_new(syn_doc *doc, syn_effects **out);
+SYN_EXPORT void syn_effects_free(syn_effects *effects);
+SYN_EXPORT syn_err syn_effects_of(syn_effects *effects, syn_span span,
+                                  const struct change_effect **out, uint32_t *count);
 
 /* The id of the event at a log position, and the position of an id (UINT32_MAX: not here). */
 SYN_EXPORT syn_id syn_doc_event_id(const syn_doc *doc, uint32_t position);

@@ -59,6 +59,12 @@ struct transaction {
     ARRAY(struct list_slot) slots;
 };
 
+/* What is left of the effects that came with the set being applied. */
+struct given_effects {
+    const struct change_effect *at; /* NULL: none came, merge */
+    uint32_t left, used;            /* entries; events of the first */
+};
+
 struct pending_set {
     syn_changes *set;
     size_t bytes;
@@ -106,6 +112,7 @@ struct syn_doc {
     struct transaction txn;
 
     ARRAY(struct effect) plan;
+    struct given_effects given;
     lv_ranges order;            /* scratch of plan_set.c */
     struct work work;           /* of the change being applied, or the last one */
     ARRAY(uint32_t) where;      /* scratch of list sets */
@@ -173,9 +180,17 @@ syn_err doc_plan_merged(syn_doc *doc, const struct op_piece *piece,
 /* plan_set.c: plans all events from `from` on, appended but not planned.  *fault: on SYN_ERANGE, an
  * event that cannot be. */
 syn_err doc_plan_set(syn_doc *doc, lv_t from, lv_t *fault);
+/* The same of events that come in the order of the log, with what they did: doc->given.  fast:
+ * nothing is concurrent with them.  SYN_EDAMAGED: that cannot be what they did. */
+syn_err doc_plan_given(syn_doc *doc, const struct op_piece *piece, bool fast);
 /* Reserves and carries out the plan; nothing is changed on an error. */
 syn_err doc_carry_out(syn_doc *doc, bool local);
 void drop_merge(syn_doc *doc, struct container *c);
+
+/* ---- effects.c */
+/* Takes what some next events, at least one and at most `most`, did: alike, *by.  SYN_EDAMAGED:
+ * nothing is left. */
+syn_err effects_take(struct given_effects *given, uint32_t most, uint32_t *len, int32_t *by);
 
 /* ---- value.c */
 /* SYN_EMALFORMED, SYN_EUTF8, SYN_ELIMIT.  in_map: mergeable children may stand there. */

@@ -2,7 +2,8 @@
  *
  * Planning turns each operation into effects on today's state.  One that nothing is concurrent with
  * acts as it says (doc_plan); others in a sequence go through the merge (doc_plan_merged, merge.h;
- * plan_set.c says in which order).  Only then, when every
+ * plan_set.c says in which order), unless the set brings along what they did when they were merged
+ * before (doc_plan_given, effects.c).  Only then, when every
  * operation of the change has been found possible, doc_carry_out reserves memory and changes the
  * state, which can no longer fail. */
 #include "doc.h"
@@ -190,6 +191,62 @@ syn_err doc_plan_merged(syn_doc *doc, const struct op_piece *piece,
     syn_err err = plan_merged(doc, c, piece, origin, ready);
     if (err != SYN_OK) drop_merge(doc, c); /* half fed */
     return err;
+}
+
+/* ---- Merged before -----------------------------------------------------------------------------
+ */
+
+/* The events [from, from + len) of a piece. */
+static struct op_piece part_of(const struct op_piece *piece, lv_t from, uint32_t len)
+{
+    struct op_piece part = *piece;
+    uint32_t skip = from - piece->from;
+    part.from = from;
+    part.end = from + len;
+    if (piece->kind == OP_DELETE_BACK) part.pos -= skip;
+    if (piece->kind == OP_LIST_SET) part.pos += skip, part.at += skip;
+    return part;
+}
+
+/* Events that all acted `by` places from where they say. */
+static syn_err plan_moved(syn_doc *doc, struct container *c, const struct op_piece *piece,
+                          int32_t by)
+{
+    struct op_piece moved = *piece;
+    int64_t pos = (int64_t)piece->pos + by;
+    if (pos < 0 || pos > SEQ_MAX) return SYN_EDAMAGED;
+    moved.pos = (uint32_t)pos;
+    syn_err err = plan_fast_sequence(doc, c, &moved);
+    return err == SYN_ERANGE ? SYN_EDAMAGED : err;
+}
+
+/* An insert lands in one place, whatever is concurrent to it. */
+static syn_err plan_given(syn_doc *doc, struct container *c, const struct op_piece *piece,
+                          bool fast)
+{
+    bool inserts = piece->kind != OP_LIST_SET && !op_is_delete(piece->kind);
+    syn_err err = SYN_OK;
+    uint32_t len;
+    int32_t by;
+    for (lv_t at = piece->from; err == SYN_OK && at < piece->end; at += len) {
+        err = effects_take(&doc->given, piece->end - at, &len, &by);
+        if (err != SYN_OK) return err;
+        bool whole = len == piece->end - piece->from;
+        if ((fast && by != 0) || (inserts && (by == EFFECT_GONE || !whole))) return SYN_EDAMAGED;
+        if (by == EFFECT_GONE) continue;
+        struct op_piece part = part_of(piece, at, len);
+        err = plan_moved(doc, c, &part, by);
+    }
+    return err;
+}
+
+syn_err doc_plan_given(syn_doc *doc, const struct op_piece *piece, bool fast)
+{
+    if (!acts(piece)) return SYN_OK;
+    struct container *c = container_at(&doc->all, piece->container);
+    if (!kind_is_sequence(c->id.kind)) return plan_push(doc, effect_of(piece, fast));
+    if (c->merge != NULL && merge_is_stale(c->merge, piece->from)) drop_merge(doc, c);
+    return plan_given(doc, c, piece, fast);
 }
 
 /* ---- Carrying out ---------------------------------------------------------------------------- */
