@@ -36,8 +36,7 @@ size_t merge_footprint(const struct sequence_merge *merge)
            (size_t)merge->deletes.cap * sizeof(struct tracker_effect);
 }
 
-/* Index of the first op run of the container that ends above lv. */
-static uint32_t first_run_above(const struct merge_source *source, lv_t lv)
+uint32_t merge_first_run_above(const struct merge_source *source, lv_t lv)
 {
     uint32_t low = 0, high = source->run_count;
     while (low < high) {
@@ -50,11 +49,11 @@ static uint32_t first_run_above(const struct merge_source *source, lv_t lv)
     return low;
 }
 
-/* The length of the sequence at the critical version window - 1.  Up to there every operation acted
- * on the whole document, so a run cut by the window changed the length by one an event. */
-static uint32_t length_at(const struct merge_source *source, lv_t window)
+/* Up to there every operation acted on the whole document, so a run cut by the window changed the
+ * length by one an event. */
+uint32_t merge_length_at(const struct merge_source *source, lv_t window)
 {
-    uint32_t index = first_run_above(source, window);
+    uint32_t index = merge_first_run_above(source, window);
     if (index == source->run_count) return source->len;
     const struct op_run *run = &source->log->runs.at[source->runs[index]];
     uint32_t before = run->lv < window ? window - run->lv : 0;
@@ -65,7 +64,7 @@ static uint32_t length_at(const struct merge_source *source, lv_t window)
 static syn_err begin_window(struct sequence_merge *merge, const struct merge_source *source,
                             lv_t window)
 {
-    merge->base_len = length_at(source, window);
+    merge->base_len = merge_length_at(source, window);
     syn_err err = tracker_reset(merge->tracker, merge->base_len);
     merge->prepare.n = 0;
     if (err == SYN_OK) err = array_reserve(source->mem, &merge->prepare, 1);
@@ -73,11 +72,6 @@ static syn_err begin_window(struct sequence_merge *merge, const struct merge_sou
     if (window > 0) *array_push(&merge->prepare) = window - 1;
     merge->window = merge->fed = window;
     return SYN_OK;
-}
-
-static uint32_t id_of(const struct sequence_merge *merge, lv_t lv)
-{
-    return lv - merge->window + merge->base_len;
 }
 
 /* ---- The work done so far */
@@ -95,7 +89,8 @@ static syn_err move_range(struct sequence_merge *merge, struct lv_range range,
                           syn_err (*move)(struct tracker *, uint32_t, uint32_t))
 {
     lv_t from = range.from > merge->window ? range.from : merge->window;
-    return from < range.end ? move(merge->tracker, id_of(merge, from), range.end - from) : SYN_OK;
+    return from < range.end ? move(merge->tracker, merge_id(merge, from), range.end - from)
+                            : SYN_OK;
 }
 
 static bool is_prepared_at(const struct sequence_merge *merge, const struct event_origin *to)
@@ -131,7 +126,7 @@ static syn_err before_piece(struct sequence_merge *merge, const struct merge_sou
                             const struct op_piece *piece, const struct event_origin *origin)
 {
     syn_err err = prepare_at(merge, source, origin);
-    return err == SYN_OK ? tracker_go_to(merge->tracker, id_of(merge, piece->from)) : err;
+    return err == SYN_OK ? tracker_go_to(merge->tracker, merge_id(merge, piece->from)) : err;
 }
 
 static syn_err after_piece(struct sequence_merge *merge, const struct merge_source *source,
@@ -200,7 +195,7 @@ static syn_err feed_range(struct sequence_merge *merge, const struct merge_sourc
                           struct lv_range range)
 {
     syn_err err = SYN_OK;
-    uint32_t index = first_run_above(source, range.from);
+    uint32_t index = merge_first_run_above(source, range.from);
     for (; err == SYN_OK && index < source->run_count; index++) {
         lv_t lv = source->log->runs.at[source->runs[index]].lv;
         lv_t from = lv > range.from ? lv : range.from;
@@ -229,15 +224,31 @@ bool merge_is_stale(const struct sequence_merge *merge, lv_t now)
     return now - merge->fed > merge->fed - merge->window + 64;
 }
 
-syn_err merge_begin(struct sequence_merge *merge, const struct merge_source *source, lv_t now)
+/* Makes the window one that begins at or before event `floor` + 1 (LV_NONE: at the first event),
+ * and feeds all below `now`. */
+static syn_err reach_back(struct sequence_merge *merge, const struct merge_source *source,
+                          lv_t floor, lv_t now)
 {
     syn_err err = SYN_OK;
-    if (merge->window != LV_NONE && merge->fed > now) return SYN_OK; /* begun before */
-    lv_t critical = now == 0 ? LV_NONE : graph_critical_at_or_before(source->graph, now - 1);
+    lv_t critical = floor == LV_NONE ? LV_NONE : graph_critical_at_or_before(source->graph, floor);
     lv_t window = critical == LV_NONE ? 0 : critical + 1;
     bool usable = merge->window != LV_NONE && merge->window <= window && window < merge->fed;
     if (!usable) err = begin_window(merge, source, window);
     if (err == SYN_OK) err = feed_up_to(merge, source, now);
     if (err == SYN_OK) merge->fed = now;
     return err;
+}
+
+syn_err merge_begin(struct sequence_merge *merge, const struct merge_source *source, lv_t now)
+{
+    if (merge->window != LV_NONE && merge->fed > now) return SYN_OK; /* begun before */
+    return reach_back(merge, source, now == 0 ? LV_NONE : now - 1, now);
+}
+
+syn_err merge_ask(struct sequence_merge *merge, const struct merge_source *source, lv_t floor,
+                  const lv_t *version, uint32_t count)
+{
+    const struct event_origin origin = {.parents = version, .parent_count = count};
+    syn_err err = reach_back(merge, source, floor, source->log->end);
+    return err == SYN_OK ? prepare_at(merge, source, &origin) : err;
 }

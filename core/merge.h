@@ -78,4 +78,25 @@ syn_err merge_delete(struct sequence_merge *merge, const struct merge_source *so
 syn_err merge_set(struct sequence_merge *merge, const struct merge_source *source,
                   const struct op_piece *piece, const struct event_origin *origin, uint32_t *where);
 
+/* ---- Asking about what was applied */
+
+/* Index of the first of the source's runs that ends above lv. */
+uint32_t merge_first_run_above(const struct merge_source *source, lv_t lv);
+/* The length of the sequence at the critical version window - 1 (window 0: before everything). */
+uint32_t merge_length_at(const struct merge_source *source, lv_t window);
+/* Feeds all that there is, in a window that holds every event above `floor` (LV_NONE: all events),
+ * and moves the prepare version to `version`, which is not below it.  Then the tracker can be asked
+ * (tracker_look, tracker_place_of).  After an error: drop it. */
+syn_err merge_ask(struct sequence_merge *merge, const struct merge_source *source, lv_t floor,
+                  const lv_t *version, uint32_t count);
+/* Tracker ids and LVs; of an element of the base there is only an id, below base_len. */
+static inline uint32_t merge_id(const struct sequence_merge *merge, lv_t lv)
+{
+    return lv - merge->window + merge->base_len;
+}
+static inline lv_t merge_lv(const struct sequence_merge *merge, uint32_t id)
+{
+    return id - merge->base_len + merge->window;
+}
+
 #endif

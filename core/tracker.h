@@ -63,6 +63,25 @@ syn_err tracker_advance(struct tracker *t, uint32_t id, uint32_t len);
 /* Steps of work done since this was asked last: pieces moved, records passed or looked up. */
 uint64_t tracker_take_work(struct tracker *t);
 
+/* ---- Asking, which feeds and moves nothing (tracker_look.c) */
+
+/* Elements id .. id+len-1, which stand one behind the other and share what became of them. */
+struct tracker_place {
+    uint32_t id, len;
+    uint32_t pos;     /* of the first in the effect version; of deleted ones: where they stood */
+    uint32_t deletes; /* that took them, of those in the prepare version */
+    bool gone;        /* in the effect version */
+};
+/* The element at a position of the prepare version (len 1).  false: beyond its end. */
+bool tracker_look(struct tracker *t, uint32_t pos, struct tracker_place *out);
+/* Element id and those behind it, at most len in all. */
+struct tracker_place tracker_place_of(const struct tracker *t, uint32_t id, uint32_t len);
+/* What event id (fed) inserted or took: an element; and how many events from there on, at most len,
+ * have the elements behind it (*back: before it).  UINT32_MAX: nothing. */
+uint32_t tracker_target(const struct tracker *t, uint32_t id, uint32_t *len, bool *back);
+/* Does element a stand before element b? */
+bool tracker_stands_before(const struct tracker *t, uint32_t a, uint32_t b);
+
 size_t tracker_footprint(const struct tracker *t);
 void tracker_check(const struct tracker *t); /* aborts on a broken invariant */
 

@@ -34,7 +34,7 @@ char *json_of(const syn_doc *doc, syn_obj obj)
 
 /* ---- Against the oracle */
 
-static syn_obj find_obj(const syn_doc *doc, const struct oracle *o, uint32_t container)
+syn_obj find_obj(const syn_doc *doc, const struct oracle *o, uint32_t container)
 {
     const struct oracle_container *c = oracle_container(o, container);
     struct container_id id = {.form = c->form, .kind = c->kind};

@@ -7,6 +7,8 @@
 
 #include "oracle.h"
 
+/* The oracle's container in a document; SYN_NO_OBJ: not known there. */
+syn_obj find_obj(const syn_doc *doc, const struct oracle *o, uint32_t container);
 /* JSON of a container (SYN_NO_OBJ: all).  free() */
 char *json_of(const syn_doc *doc, syn_obj obj);
 /* Fails the test where the document differs from the oracle at the document's version.  deep: all

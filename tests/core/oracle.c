@@ -252,6 +252,21 @@ static int visible_at(const struct oracle *o, const struct sequence *s, const ui
     return -1;
 }
 
+int oracle_element(const struct oracle *o, oracle_version v, uint32_t container, uint32_t pos)
+{
+    return visible_at(o, &o->s[container], v, pos);
+}
+
+uint32_t oracle_place(const struct oracle *o, oracle_version v, uint32_t container, int element,
+                      bool *gone)
+{
+    const struct sequence *s = &o->s[container];
+    uint32_t before = 0;
+    for (uint32_t i = 0; s->order[i] != element; i++) before += shown(o, s, v, s->order[i]);
+    *gone = !shown(o, s, v, element);
+    return before;
+}
+
 static uint32_t place(const struct sequence *s, int element)
 {
     for (uint32_t i = 0; i < s->elements; i++)

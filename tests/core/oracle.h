@@ -50,6 +50,11 @@ uint32_t oracle_containers(const struct oracle *o);
 const struct oracle_container *oracle_container(const struct oracle *o, uint32_t container);
 /* Has it had an event in that version? */
 bool oracle_touched(const struct oracle *o, oracle_version v, uint32_t container);
+/* Elements of a text or list: the event that inserted the one at a position of that version (-1:
+ * beyond the end), and how many stand before it in another, where it may have gone. */
+int oracle_element(const struct oracle *o, oracle_version v, uint32_t container, uint32_t pos);
+uint32_t oracle_place(const struct oracle *o, oracle_version v, uint32_t container, int element,
+                      bool *gone);
 /* The state as JSON: of one container, or (container -1) of the whole document.  free() */
 char *oracle_json(const struct oracle *o, oracle_version v, int container);
 /* Keys ever written in a map; free() the array only. */
