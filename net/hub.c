@@ -128,6 +128,11 @@ hub_conn *hub_connect(hub *h, void *link, uint64_t now)
     return conn;
 }
 
+static void release_grant(hub *h, void *grant)
+{
+    if (grant != NULL && h->port.release != NULL) h->port.release(h->port.user, grant);
+}
+
 void hub_disconnect(hub *h, hub_conn *conn, uint64_t now)
 {
     h->now = now;
@@ -136,6 +141,7 @@ void hub_disconnect(hub *h, hub_conn *conn, uint64_t now)
     if (conn->next != NULL) conn->next->prev = conn->prev;
     if (h->conns == conn) h->conns = conn->next;
     h->stats.connections--;
+    release_grant(h, conn->grant);
     free(conn->channels);
     syn_buf_free(&conn->queue);
     free(conn);
@@ -298,6 +304,7 @@ static struct msg_limits told_limits(void)
 static void handle_hello(hub_conn *conn, const struct msg_hello *hello)
 {
     hub *h = conn->hub;
+    const struct hub_identity anonymous = {syn_s("anonymous"), NULL};
     if (hello->min_version > 1 || hello->max_version < 1) {
         conn_error(conn, CODE_VERSION, true, 0, "this server speaks version 1");
         return;
@@ -307,7 +314,7 @@ static void handle_hello(hub_conn *conn, const struct msg_hello *hello)
     conn->max_raw = hello->max_raw != 0 ? hello->max_raw : LIMIT_RAW_BYTES;
     conn->state = CONN_SIGNING_IN;
     if (h->port.authenticate == NULL)
-        hub_signed_in(h, conn->id, syn_s("anonymous"), 0, h->now);
+        hub_signed_in(h, conn->id, &anonymous, 0, h->now);
     else
         h->port.authenticate(h->port.user, conn->id, hello->token);
 }
@@ -364,29 +371,45 @@ static bool good_user(syn_str user)
            memchr(user.data, 0, user.len) == NULL && utf8_valid(user.data, user.len, &scalars);
 }
 
-void hub_signed_in(hub *h, uint64_t id, syn_str user, uint32_t expires_ms, uint64_t now)
+static bool same_user(const hub_conn *conn, syn_str user)
+{
+    return user.len == conn->user_len && memcmp(user.data, conn->user, user.len) == 0;
+}
+
+/* NULL: this identity may be taken on; else what is wrong with it. */
+static const char *identity_fault(const hub_conn *conn, syn_str user, enum code *code)
+{
+    *code = CODE_UNAUTHENTICATED;
+    if (!good_user(user)) return "the user's name is empty, too long, not UTF-8, or has U+0000";
+    *code = CODE_FORBIDDEN;
+    bool other = conn->signing_in_again && !same_user(conn, user);
+    return other ? "the new token names another user" : NULL;
+}
+
+void hub_signed_in(hub *h, uint64_t id, const struct hub_identity *who, uint32_t expires_ms,
+                   uint64_t now)
 {
     hub_conn *conn = find_conn(h, id);
+    enum code code;
     h->now = now;
-    if (conn == NULL || conn->state == CONN_CLOSED) return;
-    if (!good_user(user)) {
-        conn_error(conn, CODE_UNAUTHENTICATED, true, 0,
-                   "the user's name is empty, too long, not UTF-8, or has U+0000");
+    bool awaited = conn != NULL && (conn->state == CONN_SIGNING_IN || conn->signing_in_again) &&
+                   conn->state != CONN_CLOSED;
+    const char *fault = awaited ? identity_fault(conn, who->name, &code) : NULL;
+    if (fault != NULL) conn_error(conn, code, true, 0, fault);
+    if (!awaited || fault != NULL) {
+        release_grant(h, who->grant);
         return;
     }
+    release_grant(h, conn->grant);
+    conn->grant = who->grant;
     conn->expires = expires_ms != 0 ? now + expires_ms : 0;
     if (conn->signing_in_again) {
         conn->signing_in_again = false;
-        bool same = user.len == conn->user_len && memcmp(user.data, conn->user, user.len) == 0;
-        if (same)
-            send_access(conn, expires_ms);
-        else
-            conn_error(conn, CODE_FORBIDDEN, true, 0, "the new token names another user");
+        send_access(conn, expires_ms);
         return;
     }
-    if (conn->state != CONN_SIGNING_IN) return;
-    if (user.len != 0) memcpy(conn->user, user.data, user.len);
-    conn->user_len = user.len;
+    memcpy(conn->user, who->name.data, who->name.len);
+    conn->user_len = who->name.len;
     conn->state = CONN_LIVE;
     send_welcome(conn, expires_ms);
 }
@@ -407,8 +430,8 @@ uint32_t conn_rights(const hub_conn *conn, syn_str document, uint32_t wanted)
     const struct hub_port *port = &conn->hub->port;
     uint32_t all = RIGHT_READ | RIGHT_WRITE | RIGHT_CREATE | RIGHT_RELAY;
     uint32_t rights = RIGHT_READ | RIGHT_WRITE | RIGHT_CREATE;
-    if (port->authorise != NULL)
-        rights = port->authorise(port->user, (syn_str){conn->user, conn->user_len}, document) & all;
+    const struct hub_identity who = {{conn->user, conn->user_len}, conn->grant};
+    if (port->authorise != NULL) rights = port->authorise(port->user, &who, document) & all;
     if (wanted != 0) rights &= wanted | RIGHT_READ;
     return rights;
 }

@@ -21,6 +21,12 @@ extern "C" {
 typedef struct hub hub;
 typedef struct hub_conn hub_conn;
 
+/* Who somebody turned out to be.  The grant is the embedder's own: what his sign-in gave. */
+struct hub_identity {
+    syn_str name;
+    void *grant;
+};
+
 /* What the hub needs from the world.  None of these may call back into the hub, except that
  * authenticate may answer at once. */
 struct hub_port {
@@ -34,8 +40,10 @@ struct hub_port {
     /* Who is it?  Answered with hub_signed_in() or hub_refused().  NULL: everyone is "anonymous".
      */
     void (*authenticate)(void *user, uint64_t conn, syn_str token);
-    uint32_t (*authorise)(void *user, syn_str who,
-                          syn_str document); /* RIGHT_*; NULL: all but RELAY */
+    /* RIGHT_*; NULL: all but RELAY. */
+    uint32_t (*authorise)(void *user, const struct hub_identity *who, syn_str document);
+    /* A grant that hub_signed_in() was given is not needed any more; NULL: nothing to do. */
+    void (*release)(void *user, void *grant);
     void (*changed)(void *user, syn_str document, const syn_doc *doc); /* NULL: nobody listens */
     void (*log)(void *user, const char *event, const char *detail);    /* NULL: nobody listens */
 };
@@ -65,7 +73,9 @@ void hub_refuse(hub *h, hub_conn *conn, enum code code, unsigned status, const c
                 uint64_t now);
 void hub_writable(hub *h, hub_conn *conn, uint64_t now);
 
-void hub_signed_in(hub *h, uint64_t conn, syn_str user, uint32_t expires_ms, uint64_t now);
+/* Takes the grant over, whatever comes of it.  expires_ms 0: never. */
+void hub_signed_in(hub *h, uint64_t conn, const struct hub_identity *who, uint32_t expires_ms,
+                   uint64_t now);
 void hub_refused(hub *h, uint64_t conn, syn_str reason, uint64_t now);
 
 /* ---- Turns and time -------------------------------------------------------------------------- */

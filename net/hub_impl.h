@@ -61,6 +61,7 @@ struct hub_conn {
     uint32_t max_frame, max_raw;
     char user[LIMIT_USER_BYTES + 1];
     size_t user_len;
+    void *grant;
     uint64_t since, heard, pinged;
     uint64_t expires; /* 0: never */
     bool signing_in_again;

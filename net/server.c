@@ -10,6 +10,7 @@
 #include "syncline_server.h"
 #include "http_pages.h"
 #include "hub.h"
+#include "sign_in.h"
 #include "ws_server.h"
 
 #include <assert.h>
@@ -38,7 +39,7 @@ struct job {
 
 struct syn_server {
     syn_server_config config;
-    char *secret;
+    sign_in *sign_in;
     struct ev_loop *loop;
     bool own_loop;
     pthread_t thread;
@@ -136,24 +137,23 @@ static void port_close(void *user, void *link, unsigned status, const char *reas
     ws_close(link, status, reason);
 }
 
-/* In time that does not tell how much of it was right. */
-static bool is_secret(const syn_server *server, syn_str token)
+static void check_token(syn_server *server, uint64_t conn, syn_str token)
 {
-    size_t len = strlen(server->secret);
-    unsigned different = token.len != len;
-    for (size_t i = 0; i < token.len; i++)
-        different |= (unsigned char)token.data[i] ^ (unsigned char)server->secret[i < len ? i : 0];
-    return different == 0;
+    struct signed_in in;
+    char detail[256];
+    if (sign_in_check(server->sign_in, token, &in, detail)) {
+        hub_refused(server->hub, conn, syn_s(detail), now_ms());
+        return;
+    }
+    const struct hub_identity who = {syn_s(in.user), in.claims};
+    hub_signed_in(server->hub, conn, &who, in.expires_ms, now_ms());
 }
 
 static void port_authenticate(void *user, uint64_t conn, syn_str token)
 {
     syn_server *server = user;
     if (server->config.authenticate == NULL) {
-        if (server->secret == NULL || is_secret(server, token))
-            hub_signed_in(server->hub, conn, syn_s("anonymous"), 0, now_ms());
-        else
-            hub_refused(server->hub, conn, syn_s("wrong or missing token"), now_ms());
+        check_token(server, conn, token);
         return;
     }
     syn_auth_request *request = malloc(sizeof *request);
@@ -165,11 +165,20 @@ static void port_authenticate(void *user, uint64_t conn, syn_str token)
     server->config.authenticate(server->config.user, request, token);
 }
 
-/* SYN_MAY_* are RIGHT_*, and one more for the list. */
-static uint32_t port_authorise(void *user, syn_str who, syn_str document)
+/* SYN_MAY_*, RIGHT_* and JWT_* have the same bits; the first has one more for the list. */
+static uint32_t port_authorise(void *user, const struct hub_identity *who, syn_str document)
 {
     const syn_server *server = user;
-    return server->config.authorise(server->config.user, who, document);
+    if (server->config.authorise != NULL)
+        return server->config.authorise(server->config.user, who->name, document);
+    if (who->grant != NULL) return jwt_rights(who->grant, document);
+    return RIGHT_READ | RIGHT_WRITE | RIGHT_CREATE;
+}
+
+static void port_release(void *user, void *grant)
+{
+    (void)user;
+    jwt_claims_free(grant);
 }
 
 static void port_changed(void *user, syn_str document, const syn_doc *doc)
@@ -228,15 +237,24 @@ static void on_writable(void *user, void *conn)
     hub_writable(server->hub, conn, now_ms());
 }
 
+static bool may_list(const syn_server *server, const char *authorization)
+{
+    struct signed_in in = {0};
+    char detail[256];
+    bool bearer = strncmp(authorization, "Bearer ", 7) == 0;
+    syn_str token = syn_s(bearer ? authorization + 7 : "");
+    if (server->config.authenticate != NULL && !sign_in_needed(server->sign_in)) return false;
+    bool known = sign_in_check(server->sign_in, token, &in, detail) == SYN_OK;
+    jwt_claims_free(in.claims);
+    return known && (in.server & SYN_MAY_LIST) != 0;
+}
+
 static bool on_get(void *user, const char *path, const char *authorization, struct http_answer *out)
 {
     const syn_server *server = user;
     struct http_pages pages = {server->hub, server->store, server->draining,
                                now_ms() - server->started};
-    bool open = server->secret == NULL && server->config.authenticate == NULL;
-    bool bearer = strncmp(authorization, "Bearer ", 7) == 0;
-    bool known = bearer && server->secret != NULL && is_secret(server, syn_s(authorization + 7));
-    return http_page(&pages, path, open || known, out);
+    return http_page(&pages, path, may_list(server, authorization), out);
 }
 
 /* ---- The mailbox ----------------------------------------------------------------------------- */
@@ -259,9 +277,10 @@ static syn_err post(syn_server *server, const struct job *what, syn_str text)
 
 static void reload(syn_server *server)
 {
-    char detail[256] = "certificate and key were read again";
+    char detail[256] = "certificate and keys were read again";
     bool good = ws_server_reload(server->ws, detail) == SYN_OK;
-    log_event(server, good ? "reload" : "reload failed, the old certificate stays", detail);
+    good = good && sign_in_reload(server->sign_in, detail) == SYN_OK;
+    log_event(server, good ? "reload" : "reload failed, the old one stays", detail);
 }
 
 static void run_job(syn_server *server, struct job *job)
@@ -276,7 +295,8 @@ static void run_job(syn_server *server, struct job *job)
         hub_delete(server->hub, text, job->done, job->user, now);
         break;
     case JOB_ACCEPT:
-        hub_signed_in(server->hub, job->conn, text, job->expires_ms, now);
+        hub_signed_in(server->hub, job->conn, &(struct hub_identity){.name = text}, job->expires_ms,
+                      now);
         break;
     case JOB_REFUSE:
         hub_refused(server->hub, job->conn, text, now);
@@ -439,7 +459,8 @@ static syn_err open_hub(syn_server *server)
         .send = port_send,
         .close = port_close,
         .authenticate = port_authenticate,
-        .authorise = config->authorise != NULL ? port_authorise : NULL,
+        .authorise = port_authorise,
+        .release = port_release,
         .changed = config->changed != NULL ? port_changed : NULL,
         .log = log_event,
     };
@@ -459,7 +480,7 @@ static syn_err open_sockets(syn_server *server, const char *host, uint16_t port,
         .writable = on_writable,
         .get = on_get,
     };
-    bool open = server->secret == NULL && server->config.authenticate == NULL;
+    bool open = !sign_in_needed(server->sign_in) && server->config.authenticate == NULL;
     struct ws_options options = {.host = host,
                                  .port = port,
                                  .web = server->config.web,
@@ -493,7 +514,7 @@ static void free_server(syn_server *server)
         free(server->jobs);
     }
     pthread_mutex_destroy(&server->lock);
-    free(server->secret);
+    sign_in_free(server->sign_in);
     free(server);
 }
 
@@ -506,11 +527,11 @@ static syn_err check_config(const syn_server_config *config, char *host, size_t 
         return SYN_EMISUSE;
     }
     *loopback = ws_is_loopback(host);
-    bool sign_in = config->secret != NULL || config->authenticate != NULL;
-    if (*loopback || sign_in || config->insecure) return SYN_OK;
+    bool guarded = config->secret != NULL || config->keys != NULL || config->authenticate != NULL;
+    if (*loopback || guarded || config->insecure) return SYN_OK;
     snprintf(detail, 256,
-             "%.100s is reachable from other machines and there is no sign-in: give a secret, "
-             "or --insecure if everyone may read and write everything",
+             "%.100s is reachable from other machines and there is no sign-in: give a secret or "
+             "keys, or --insecure if everyone may read and write everything",
              listen);
     return SYN_EDENIED;
 }
@@ -521,6 +542,7 @@ static syn_err start(syn_server *server, char *detail)
     uint16_t port;
     bool loopback;
     syn_err err = check_config(&server->config, host, sizeof host, &port, &loopback, detail);
+    if (!err) err = sign_in_new(&server->sign_in, &server->config, detail);
     if (err) return err;
     server->own_loop = server->config.loop == NULL;
     server->loop = server->own_loop ? ev_loop_new(EVFLAG_AUTO) : server->config.loop;
@@ -550,9 +572,7 @@ syn_err syn_server_start(syn_server **out, const syn_server_config *config, char
     server->last_job = &server->jobs;
     server->started = now_ms();
     pthread_mutex_init(&server->lock, NULL);
-    if (config->secret != NULL) server->secret = strdup(config->secret);
-    syn_err err =
-        config->secret != NULL && server->secret == NULL ? SYN_ENOMEM : start(server, text);
+    syn_err err = start(server, text);
     if (err) {
         free_server(server);
         return err;

@@ -29,7 +29,9 @@ typedef struct {
     const char *data;   /* SQLite file; NULL: memory only (nothing survives, for tests) */
     const char *web;    /* folder served over HTTP; NULL: none */
     const char *secret; /* shared secret that Hello.token must equal; NULL: none */
-    bool insecure;      /* listen beyond loopback without secret or authorise */
+    const char *keys;   /* file with the JWK Set that signs tokens (jwt.h, README); NULL: none */
+    const char *issuer, *audience; /* that tokens must name; NULL: any */
+    bool insecure;                 /* listen beyond loopback without secret, keys or authenticate */
     bool log_json;
     const char *tls_cert, *tls_key; /* PEM files: wss:// and https:// only; NULL: no TLS */
     void *loop;                     /* struct ev_loop *; NULL: own thread */
@@ -37,10 +39,10 @@ typedef struct {
     uint64_t seed;                  /* 0: from the system; tests give one to repeat a run */
     void *user;                     /* for the hooks */
     /* Sign-in: who is it?  Answer with syn_auth_accept or syn_auth_refuse, now or later, from any
-     * thread. NULL: the shared secret decides, or everyone is "anonymous". */
+     * thread. NULL: secret and keys decide, or everyone is "anonymous". */
     void (*authenticate)(void *user, syn_auth_request *request, syn_str token);
-    /* Rights of a user on a document: bits SYN_MAY_*.  NULL: everyone may read, write and create.
-     */
+    /* Rights of a user on a document: bits SYN_MAY_*.  NULL: what the user's token says, and who
+     * has none may read, write and create. */
     uint32_t (*authorise)(void *user, syn_str who, syn_str document);
     /* A document got new events, and they are on disk: look at `doc` (read only) during the call.
      * In a busy document it may hold still newer ones, which are on their way there. */
@@ -54,12 +56,13 @@ typedef struct {
 
 /* Opens the file, listens, serves.  detail (256 bytes, may be NULL) says why not.
  * SYN_EBUSY: the address or the file is in use.  SYN_EDENIED: beyond loopback without sign-in and
- * without insecure.  SYN_EMISUSE: listen address, certificate or key.  Others as store_open. */
+ * without insecure.  SYN_EMISUSE: listen address, certificate or keys.  Others as store_open. */
 SYN_EXPORT syn_err syn_server_start(syn_server **out, const syn_server_config *config,
                                     char *detail);
 SYN_EXPORT uint16_t syn_server_port(const syn_server *server);
-/* Reads certificate and key again, as after their renewal, from any thread: new connections get
- * them, open ones stay.  If they are no good the log says why and the old ones stay in use. */
+/* Reads certificate, key and the JWK Set again, as after their renewal, from any thread: new
+ * connections get them, open ones stay.  If they are no good the log says why and the old ones stay
+ * in use. */
 SYN_EXPORT void syn_server_reload(syn_server *server);
 /* Graceful: refuses new connections, commits and acknowledges what came in, says goodbye
  * (GOING_AWAY), waits at most timeout_ms for clients to leave, frees everything.  Call from outside

@@ -109,11 +109,11 @@ static void on_close(void *user, void *link, unsigned status, const char *reason
     c->closing = true;
 }
 
-static uint32_t on_authorise(void *user, syn_str who, syn_str document)
+static uint32_t on_authorise(void *user, const struct hub_identity *who, syn_str document)
 {
     (void)user;
     if (document.len == 1 && document.data[0] == 'r') return RIGHT_READ;
-    return who.len == 1 ? 15 : 7;
+    return who->name.len == 1 ? 15 : 7;
 }
 
 static void on_authenticate(void *user, uint64_t conn, syn_str token)
@@ -122,7 +122,9 @@ static void on_authenticate(void *user, uint64_t conn, syn_str token)
     if (token.len == 3)
         hub_refused(w->hub, conn, syn_s("no"), w->now);
     else if (token.len != 2) /* 2: answered never */
-        hub_signed_in(w->hub, conn, syn_s(token.len == 1 ? "a" : "anonymous"), 0, w->now);
+        hub_signed_in(w->hub, conn,
+                      &(struct hub_identity){.name = syn_s(token.len == 1 ? "a" : "anonymous")}, 0,
+                      w->now);
 }
 
 /* ---- Frames ---------------------------------------------------------------------------------- */

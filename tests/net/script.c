@@ -80,16 +80,18 @@ static void authenticate(void *user, uint64_t conn, syn_str token)
     if (token.len == 3 && memcmp(token.data, "bad", 3) == 0)
         hub_refused(s->hub, conn, syn_s("unknown token"), s->now);
     else
-        hub_signed_in(s->hub, conn, token.len != 0 ? token : syn_s("anonymous"), 0, s->now);
+        hub_signed_in(s->hub, conn,
+                      &(struct hub_identity){.name = token.len != 0 ? token : syn_s("anonymous")},
+                      0, s->now);
 }
 
-static uint32_t authorise(void *user, syn_str who, syn_str document)
+static uint32_t authorise(void *user, const struct hub_identity *who, syn_str document)
 {
     const struct script *s = user;
     (void)document;
     for (int i = 0; i < s->rights_count; i++)
-        if (strlen(s->rights[i].user) == who.len &&
-            memcmp(s->rights[i].user, who.data, who.len) == 0)
+        if (strlen(s->rights[i].user) == who->name.len &&
+            memcmp(s->rights[i].user, who->name.data, who->name.len) == 0)
             return s->rights[i].rights;
     return RIGHT_READ | RIGHT_WRITE | RIGHT_CREATE;
 }

@@ -68,7 +68,7 @@ static void cut(void *user, void *link, unsigned status, const char *reason)
     w->closed = true;
 }
 
-static uint32_t authorise(void *user, syn_str who, syn_str document)
+static uint32_t authorise(void *user, const struct hub_identity *who, syn_str document)
 {
     const struct world *w = user;
     (void)who;
@@ -79,7 +79,7 @@ static uint32_t authorise(void *user, syn_str who, syn_str document)
 static void authenticate(void *user, uint64_t conn, syn_str token)
 {
     const struct world *w = user;
-    hub_signed_in(w->hub, conn, token, 0, w->now);
+    hub_signed_in(w->hub, conn, &(struct hub_identity){.name = token}, 0, w->now);
 }
 
 static void settle(struct world *w)
