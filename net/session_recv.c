@@ -226,7 +226,8 @@ static syn_str frame_body(const unsigned char *bytes, size_t len)
         }
         if ((head[0] & 7) == 0) continue;
         if ((head[0] & 7) != 2 || head[1] > len - at) return (syn_str){NULL, 0};
-        if (head[0] >> 3 == FRAME_SNAPSHOT) body = (syn_str){(const char *)bytes + at, head[1]};
+        if (head[0] >> 3 == FRAME_SNAPSHOT)
+            body = (syn_str){(const char *)bytes + at, (size_t)head[1]};
         at += head[1];
     }
     return body;
