@@ -79,8 +79,8 @@ static void drop(syn_effects *e, syn_obj obj)
 /* Whose the event is; *previous: room for its parent. */
 static struct event_origin origin_of(const struct graph *graph, lv_t lv, lv_t *previous)
 {
-    const struct graph_run *run = graph_run_at(graph, graph_run_of(graph, lv));
-    struct event_origin origin = {.peer = graph_agent_peer(graph, run->agent)};
+    const struct graph_run run = graph_run_at(graph, graph_run_of(graph, lv));
+    struct event_origin origin = {.peer = graph_agent_peer(graph, run.agent)};
     origin.parent_count = graph_parents(graph, lv, &origin.parents, previous);
     return origin;
 }

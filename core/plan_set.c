@@ -72,9 +72,9 @@ static syn_err plan_range(syn_doc *doc, struct lv_range range, lv_t ready, lv_t 
     syn_err err = SYN_OK;
     uint32_t index = graph_run_of(doc->graph, range.from);
     for (lv_t lv = range.from, previous; err == SYN_OK && lv < range.end; index++) {
-        const struct graph_run *run = graph_run_at(doc->graph, index);
-        struct lv_range part = {lv, run->end < range.end ? run->end : range.end};
-        struct event_origin origin = {.peer = graph_agent_peer(doc->graph, run->agent)};
+        const struct graph_run run = graph_run_at(doc->graph, index);
+        struct lv_range part = {lv, run.end < range.end ? run.end : range.end};
+        struct event_origin origin = {.peer = graph_agent_peer(doc->graph, run.agent)};
         origin.parent_count = graph_parents(doc->graph, lv, &origin.parents, &previous);
         err = plan_run(doc, part, origin, ready, fault);
         lv = part.end;
