@@ -49,7 +49,7 @@ static bool takes_value(uint32_t kind)
 static syn_err check_op(syn_doc *doc, const syn_changes *set, uint32_t index)
 {
     const struct change_op *op = &set->ops[index];
-    doc->fault.op_run = index + 1;
+    doc->desk->fault.op_run = index + 1;
     if (op->kind >= OP_FIRST_UNKNOWN) {
         if (op->len == 0 || op->len > SEQ_MAX)
             return doc_refuse(doc, SYN_EMALFORMED, "an operation without events");
@@ -65,7 +65,7 @@ static syn_err check_op(syn_doc *doc, const syn_changes *set, uint32_t index)
                           "operation %u has no events or an impossible position", index);
     if (op->kind != OP_NOTHING && op->container >= set->container_count)
         return doc_refuse(doc, SYN_EMALFORMED, "operation %u names no container", index);
-    doc->fault.op_run = 0;
+    doc->desk->fault.op_run = 0;
     return SYN_OK;
 }
 
@@ -165,7 +165,7 @@ static bool cut_unknown(const struct taken *taken)
 
 static syn_err missing(syn_doc *doc, uint64_t peer, uint32_t seq)
 {
-    doc->fault.missing = (syn_id){peer, seq};
+    doc->desk->fault.missing = (syn_id){peer, seq};
     syn_err err = doc->base_events > 0 ? SYN_EHISTORY : SYN_EMISSING;
     return doc_refuse(doc, err, "event %016llx:%u is not here", (unsigned long long)peer, seq);
 }
@@ -195,11 +195,11 @@ static syn_err resolve_by_event(syn_doc *doc, const syn_changes *set,
 static syn_err resolve_root(syn_doc *doc, const struct change_container *entry, syn_obj *obj)
 {
     uint32_t name;
-    if (doc->last_root < doc->all.list.n) {
-        const struct container_id *id = &container_at(&doc->all, doc->last_root)->id;
+    if (doc->desk->last_root < doc->all.list.n) {
+        const struct container_id *id = &container_at(&doc->all, doc->desk->last_root)->id;
         if (id->form == CONTAINER_ROOT && id->kind == entry->kind &&
             str_equal(names_get(&doc->names, id->a), entry->name)) {
-            *obj = doc->last_root;
+            *obj = doc->desk->last_root;
             return SYN_OK;
         }
     }
@@ -208,7 +208,7 @@ static syn_err resolve_root(syn_doc *doc, const struct change_container *entry, 
     if (err != SYN_OK) return err;
     struct container_id id = {CONTAINER_ROOT, entry->kind, name, 0};
     err = containers_add(&doc->all, &doc->mem, id, obj);
-    if (err == SYN_OK) doc->last_root = *obj;
+    if (err == SYN_OK) doc->desk->last_root = *obj;
     return err;
 }
 
@@ -216,7 +216,7 @@ static syn_err resolve_root(syn_doc *doc, const struct change_container *entry, 
 static syn_err resolve_entry(syn_doc *doc, const syn_changes *set, uint32_t index)
 {
     const struct change_container *entry = &set->containers[index];
-    syn_obj *obj = &doc->resolved.at[index];
+    syn_obj *obj = &doc->desk->resolved.at[index];
     uint32_t name;
     if (entry->kind > SYN_TREE && entry->kind < 16)
         return doc_refuse(doc, SYN_EMALFORMED, "container kind %u is reserved", entry->kind);
@@ -226,7 +226,7 @@ static syn_err resolve_entry(syn_doc *doc, const syn_changes *set, uint32_t inde
     case CONTAINER_BY_EVENT:
         return resolve_by_event(doc, set, entry, obj);
     default: {
-        syn_obj parent = doc->resolved.at[entry->parent];
+        syn_obj parent = doc->desk->resolved.at[entry->parent];
         if (container_at(&doc->all, parent)->id.kind != SYN_MAP)
             return doc_refuse(doc, SYN_EMALFORMED, "the parent of a mergeable container is no map");
         syn_err err = check_key(doc, entry->key);
@@ -240,21 +240,22 @@ static syn_err resolve_entry(syn_doc *doc, const syn_changes *set, uint32_t inde
  * the set.  Parents come earlier in the table, so walking up ends. */
 static syn_err resolve(syn_doc *doc, const syn_changes *set, uint32_t index, syn_obj *obj)
 {
-    doc->walk.n = 0;
-    for (uint32_t at = index; doc->resolved.at[at] == SYN_NO_OBJ; at = set->containers[at].parent) {
+    doc->desk->walk.n = 0;
+    for (uint32_t at = index; doc->desk->resolved.at[at] == SYN_NO_OBJ;
+         at = set->containers[at].parent) {
         const struct change_container *entry = &set->containers[at];
-        syn_err err = array_reserve(&doc->mem, &doc->walk, 1);
+        syn_err err = array_reserve(&doc->mem, &doc->desk->walk, 1);
         if (err != SYN_OK) return err;
-        *array_push(&doc->walk) = at;
+        *array_push(&doc->desk->walk) = at;
         if (entry->form != CONTAINER_MERGEABLE) break;
         if (entry->parent >= at)
             return doc_refuse(doc, SYN_EMALFORMED, "a container comes before its parent");
     }
-    while (doc->walk.n > 0) {
-        syn_err err = resolve_entry(doc, set, doc->walk.at[--doc->walk.n]);
+    while (doc->desk->walk.n > 0) {
+        syn_err err = resolve_entry(doc, set, doc->desk->walk.at[--doc->desk->walk.n]);
         if (err != SYN_OK) return err;
     }
-    *obj = doc->resolved.at[index];
+    *obj = doc->desk->resolved.at[index];
     return SYN_OK;
 }
 
@@ -339,7 +340,7 @@ static syn_err add_events(syn_doc *doc, const syn_changes *set, const struct tak
     syn_obj obj = SYN_NO_OBJ;
     uint32_t kind = taken->op->kind;
     uint32_t seq = in->run->seq + in->run->len - (graph_len(doc->graph) - lv);
-    doc->fault.op_run = taken->index + 1;
+    doc->desk->fault.op_run = taken->index + 1;
     syn_err err = SYN_OK;
     if (kind != OP_NOTHING) {
         err = resolve(doc, set, taken->op->container, &obj);
@@ -362,29 +363,29 @@ static syn_err add_events(syn_doc *doc, const syn_changes *set, const struct tak
     uint32_t before = obj == SYN_NO_OBJ ? 0 : container_at(&doc->all, obj)->len;
     doc_append(doc, &(struct op_run){lv, pos, at, before, obj, stored}, taken->len, joins);
     struct op_piece piece = {lv, lv + taken->len, stored, obj, pos, at};
-    bool given = doc->given.at != NULL;
+    bool given = doc->desk->given.at != NULL;
     if (!in->fast && !given && *unplanned == LV_NONE) *unplanned = lv;
     if (given)
         err = doc_plan_given(doc, &piece, in->fast);
     else if (*unplanned == LV_NONE)
         err = doc_plan(doc, &piece);
     if (err == SYN_ERANGE) err = not_there(doc, taken->index, pos);
-    if (err == SYN_OK) doc->fault.op_run = 0;
+    if (err == SYN_OK) doc->desk->fault.op_run = 0;
     return err;
 }
 
 /* ---- Parents --------------------------------------------------------------------------------- */
 
-/* The parents of the run's first event into doc->parents. */
+/* The parents of the run's first event into doc->desk->parents. */
 static syn_err resolve_parents(syn_doc *doc, const struct reader *reader, const struct incoming *in)
 {
     const syn_changes *set = reader->set;
     const struct change_run *run = in->run;
     uint32_t count = run->explicit_parents ? run->dep_count : run->seq > 0;
-    doc->parents.n = 0;
+    doc->desk->parents.n = 0;
     if (count > doc->max_heads)
         return doc_refuse(doc, SYN_ELIMIT, "%u parents; at most %u", count, doc->max_heads);
-    syn_err err = array_reserve(&doc->mem, &doc->parents, count);
+    syn_err err = array_reserve(&doc->mem, &doc->desk->parents, count);
     if (err != SYN_OK) return err;
     for (uint32_t i = 0; i < count; i++) {
         syn_id id = {in->peer, run->seq - 1};
@@ -394,10 +395,10 @@ static syn_err resolve_parents(syn_doc *doc, const struct reader *reader, const 
         }
         lv_t lv = doc_find(doc, id);
         if (lv == LV_NONE) return missing(doc, id.peer, id.seq);
-        *array_push(&doc->parents) = lv;
+        *array_push(&doc->desk->parents) = lv;
     }
-    err = graph_dominators(doc->graph, doc->parents.at, &doc->parents.n);
-    if (err == SYN_OK && doc->parents.n != count)
+    err = graph_dominators(doc->graph, doc->desk->parents.at, &doc->desk->parents.n);
+    if (err == SYN_OK && doc->desk->parents.n != count)
         return doc_refuse(doc, SYN_EMALFORMED,
                           "a parent is an ancestor of another, or named twice");
     if (err == SYN_OK && count == 0 && doc->base_events > 0)
@@ -417,7 +418,8 @@ static syn_err check_previous(syn_doc *doc, const struct incoming *in)
     if (here == 0) return SYN_OK;
     lv_t previous = graph_find(doc->graph, in->agent, here - 1);
     assert(previous != LV_NONE);
-    if (graph_contains(doc->graph, doc->parents.at, doc->parents.n, previous)) return SYN_OK;
+    if (graph_contains(doc->graph, doc->desk->parents.at, doc->desk->parents.n, previous))
+        return SYN_OK;
     return doc_refuse(doc, SYN_EMALFORMED,
                       "event %016llx:%u has not its peer's previous event among its ancestors",
                       (unsigned long long)in->peer, here);
@@ -427,8 +429,8 @@ static bool parents_are_all(const syn_doc *doc)
 {
     uint32_t count;
     const lv_t *frontier = graph_frontier(doc->graph, &count);
-    return count == doc->parents.n &&
-           (count == 0 || memcmp(frontier, doc->parents.at, count * sizeof *frontier) == 0);
+    return count == doc->desk->parents.n &&
+           (count == 0 || memcmp(frontier, doc->desk->parents.at, count * sizeof *frontier) == 0);
 }
 
 /* The usual run: its peer goes on, and nobody else has written since. */
@@ -450,9 +452,10 @@ static syn_err push_run(syn_doc *doc, const struct reader *reader, struct incomi
         return SYN_OK;
     }
     if (in->known > 0) {
-        doc->parents.n = 0;
-        err = array_reserve(&doc->mem, &doc->parents, 1);
-        if (err == SYN_OK) *array_push(&doc->parents) = graph_find(doc->graph, in->agent, seq - 1);
+        doc->desk->parents.n = 0;
+        err = array_reserve(&doc->mem, &doc->desk->parents, 1);
+        if (err == SYN_OK)
+            *array_push(&doc->desk->parents) = graph_find(doc->graph, in->agent, seq - 1);
     } else {
         err = resolve_parents(doc, reader, in);
         if (err == SYN_OK) err = check_previous(doc, in);
@@ -464,7 +467,7 @@ static syn_err push_run(syn_doc *doc, const struct reader *reader, struct incomi
         return doc_refuse(doc, SYN_ELIMIT, "more than %u events in one document", doc->max_events);
     in->fast = parents_are_all(doc);
     uint32_t runs = graph_run_count(doc->graph);
-    err = graph_push(doc->graph, in->agent, seq, len, doc->parents.at, doc->parents.n);
+    err = graph_push(doc->graph, in->agent, seq, len, doc->desk->parents.at, doc->desk->parents.n);
     if (err != SYN_OK) return doc_refuse(doc, err, "no room for %u events", len);
     *joins = graph_run_count(doc->graph) == runs;
     graph_frontier(doc->graph, &heads);
@@ -477,7 +480,7 @@ static syn_err push_run(syn_doc *doc, const struct reader *reader, struct incomi
 
 static syn_err forked(syn_doc *doc, const struct incoming *in, uint32_t seq)
 {
-    doc->fault.event.seq = seq;
+    doc->desk->fault.event.seq = seq;
     return doc_refuse(doc, SYN_EFORKED, "event %016llx:%u is here with other content",
                       (unsigned long long)in->peer, seq);
 }
@@ -550,8 +553,9 @@ static syn_err compare_parents(syn_doc *doc, const struct reader *reader, const 
     syn_err err = resolve_parents(doc, reader, in);
     if (err == SYN_ENOMEM) return err;
     uint32_t count = graph_parents(doc->graph, lv, &parents, &previous);
-    bool same = err == SYN_OK && count == doc->parents.n &&
-                (count == 0 || memcmp(parents, doc->parents.at, count * sizeof *parents) == 0);
+    bool same =
+        err == SYN_OK && count == doc->desk->parents.n &&
+        (count == 0 || memcmp(parents, doc->desk->parents.at, count * sizeof *parents) == 0);
     return same ? SYN_OK : forked(doc, in, in->run->seq);
 }
 
@@ -590,7 +594,7 @@ static syn_err apply_run(syn_doc *doc, struct reader *reader, const struct chang
                          lv_t *unplanned, syn_applied *out)
 {
     struct incoming in = {.run = run, .peer = reader->set->peers[run->peer]};
-    doc->fault.event = (syn_id){in.peer, run->seq};
+    doc->desk->fault.event = (syn_id){in.peer, run->seq};
     in.agent = graph_agent_find(doc->graph, in.peer);
     uint32_t here = in.agent == AGENT_NONE ? 0 : graph_agent_next(doc->graph, in.agent);
     if (here > run->seq) in.known = here - run->seq < run->len ? here - run->seq : run->len;
@@ -637,15 +641,15 @@ static syn_err plan_rest(syn_doc *doc, const syn_changes *set, lv_t from)
 {
     lv_t fault = from;
     uint64_t by_size = 10000000 + 64 * (uint64_t)(graph_len(doc->graph) - from);
-    doc->work = (struct work){.limit = doc->work_limit > 0 ? doc->work_limit : by_size};
+    doc->desk->work = (struct work){.limit = doc->work_limit > 0 ? doc->work_limit : by_size};
     syn_err err = doc_plan_set(doc, from, &fault);
-    if (err != SYN_OK) doc->fault.event = doc_id(doc, fault);
-    if (err == SYN_ELIMIT && doc->work.done > doc->work.limit)
+    if (err != SYN_OK) doc->desk->fault.event = doc_id(doc, fault);
+    if (err == SYN_ELIMIT && doc->desk->work.done > doc->desk->work.limit)
         return doc_refuse(doc, err, "merging it takes more than %llu steps",
-                          (unsigned long long)doc->work.limit);
+                          (unsigned long long)doc->desk->work.limit);
     if (err != SYN_ERANGE) return err;
-    uint32_t op = op_of_event(set, doc->fault.event.peer, doc->fault.event.seq);
-    doc->fault.op_run = op + 1;
+    uint32_t op = op_of_event(set, doc->desk->fault.event.peer, doc->desk->fault.event.seq);
+    doc->desk->fault.op_run = op + 1;
     return not_there(doc, op, set->ops[op].pos);
 }
 
@@ -662,18 +666,19 @@ static syn_err apply_once(syn_doc *doc, const syn_changes *set, syn_applied *out
     struct doc_mark mark = doc_mark(doc);
     struct reader reader = {.set = set};
     lv_t unplanned = LV_NONE;
-    doc->fault = (syn_fault){0};
+    doc->desk->fault = (syn_fault){0};
     *out = (syn_applied){0};
     syn_err err = check_shape(doc, set, &reader.ascii);
     if (err != SYN_OK) return err;
-    doc->resolved.n = 0;
-    err = array_reserve(&doc->mem, &doc->resolved, set->container_count);
+    doc->desk->resolved.n = 0;
+    err = array_reserve(&doc->mem, &doc->desk->resolved, set->container_count);
     if (err != SYN_OK) return err;
-    for (uint32_t i = 0; i < set->container_count; i++) *array_push(&doc->resolved) = SYN_NO_OBJ;
+    for (uint32_t i = 0; i < set->container_count; i++)
+        *array_push(&doc->desk->resolved) = SYN_NO_OBJ;
     for (uint32_t i = 0; err == SYN_OK && i < set->run_count; i++)
         err = apply_run(doc, &reader, &set->runs[i], &unplanned, out);
     if (err == SYN_OK && unplanned != LV_NONE) err = plan_rest(doc, set, unplanned);
-    if (err == SYN_OK && doc->given.left > 0) err = SYN_EDAMAGED;
+    if (err == SYN_OK && doc->desk->given.left > 0) err = SYN_EDAMAGED;
     if (err == SYN_OK) err = doc_carry_out(doc, false);
     if (err != SYN_OK) {
         doc_undo_append(doc, mark);
@@ -687,10 +692,12 @@ static syn_err apply_once(syn_doc *doc, const syn_changes *set, syn_applied *out
 /* Effects that do not fit the events are damage, and only spare work: then it is done. */
 syn_err apply_set(syn_doc *doc, const syn_changes *set, syn_applied *out)
 {
+    syn_err err = desk_open(doc);
+    if (err != SYN_OK) return err;
     if (set->effect_count > 0) {
-        doc->given = (struct given_effects){set->effects, set->effect_count, 0};
-        syn_err err = apply_once(doc, set, out);
-        doc->given = (struct given_effects){0};
+        doc->desk->given = (struct given_effects){set->effects, set->effect_count, 0};
+        err = apply_once(doc, set, out);
+        doc->desk->given = (struct given_effects){0};
         if (err != SYN_EDAMAGED) return err;
     }
     return apply_once(doc, set, out);
@@ -701,8 +708,10 @@ syn_err syn_apply(syn_doc *doc, const syn_changes *set, bool keep_pending, syn_a
     syn_applied ignored;
     if (out == NULL) out = &ignored;
     *out = (syn_applied){0};
-    if (doc->txn.open) return doc_refuse(doc, SYN_EMISUSE, "a transaction is open");
+    if (in_transaction(doc)) return doc_refuse(doc, SYN_EMISUSE, "a transaction is open");
+    bool loads = graph_len(doc->graph) == 0;
     syn_err err = apply_set(doc, set, out);
+    if (err == SYN_OK && loads) doc_fit(doc);
     if (err == SYN_EMISSING && keep_pending) {
         err = pending_keep(doc, set);
         out->pending = err == SYN_OK;

@@ -80,7 +80,7 @@ void syn_doc_check(const syn_doc *doc)
     graph_check(doc->graph);
     check_log(doc);
     for (uint32_t i = 0; i < doc->all.list.n; i++) check_container(doc, i);
-    require(doc->plan.n == 0, "no plan is left over");
+    require(doc->desk == NULL || doc->desk->plan.n == 0, "no plan is left over");
     require(doc->records_visible <= doc->records.n, "visible records are there");
     require(doc->pending_bytes <= doc->max_pending, "pending sets are bounded");
 }
@@ -92,7 +92,7 @@ size_t syn_doc_footprint(const syn_doc *doc)
                    doc->names.bytes.cap + (size_t)doc->names.list.cap * sizeof(struct name) +
                    ((size_t)doc->names.slot_cap + doc->all.slot_cap) * sizeof(uint32_t) +
                    (size_t)doc->all.list.cap * sizeof(struct container) + doc->pending_bytes +
-                   graph_footprint(doc->graph) +
+                   (size_t)graph_run_count(doc->graph) * sizeof(struct graph_run) +
                    (size_t)doc->records.cap * sizeof(struct record);
     for (uint32_t i = 0; i < doc->all.list.n; i++)
         bytes += container_footprint(container_at(&doc->all, i));

@@ -28,6 +28,18 @@ void containers_free(struct containers *all, const syn_mem *mem)
     all->slot_cap = 0;
 }
 
+void containers_trim(struct containers *all, const syn_mem *mem)
+{
+    array_fit(mem, &all->list);
+    for (uint32_t i = 0; i < all->list.n; i++) {
+        struct container *c = &all->list.at[i];
+        array_fit(mem, &c->runs);
+        if (c->id.kind == SYN_TEXT && c->as.text != NULL) rope_trim(c->as.text);
+        if (c->id.kind == SYN_LIST) list_trim(&c->as.list, mem);
+        if (c->id.kind == SYN_MAP) map_trim(&c->as.map, mem);
+    }
+}
+
 static uint32_t hash_of(struct container_id id)
 {
     uint64_t h =

@@ -42,6 +42,7 @@ struct containers {
 };
 
 void containers_free(struct containers *all, const syn_mem *mem);
+void containers_trim(struct containers *all, const syn_mem *mem); /* gives spare room back */
 syn_obj containers_find(const struct containers *all, struct container_id id); /* SYN_NO_OBJ */
 syn_err containers_add(struct containers *all, const syn_mem *mem, struct container_id id,
                        syn_obj *out);

@@ -50,7 +50,11 @@ syn_err doc_refuse(syn_doc *doc, syn_err err, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    vsnprintf(doc->error, sizeof doc->error, format, args);
+    doc->error = syn_strerror(err); /* should there be no memory to say more */
+    if (desk_open(doc) == SYN_OK) {
+        vsnprintf(doc->desk->error, sizeof doc->desk->error, format, args);
+        doc->error = doc->desk->error;
+    }
     va_end(args);
     return err;
 }
@@ -61,7 +65,7 @@ const char *syn_doc_error(const syn_doc *doc)
 }
 syn_fault syn_doc_fault(const syn_doc *doc)
 {
-    return doc->fault;
+    return doc->desk != NULL ? doc->desk->fault : (syn_fault){0};
 }
 
 syn_err syn_doc_new(syn_doc **out, const syn_doc_config *config)
@@ -85,7 +89,8 @@ syn_err doc_new(syn_doc **out, const syn_doc_config *config, const syn_mem *shar
         mem_free(mem, doc, sizeof *doc);
         return SYN_ENOMEM;
     }
-    doc->names.seed = doc->hash_seed = config->hash_seed;
+    doc->error = "";
+    doc->names.seed = config->hash_seed;
     doc->peer = config->peer;
     doc->agent = AGENT_NONE;
     doc->keep_records = config->events;
@@ -99,12 +104,22 @@ syn_err doc_new(syn_doc **out, const syn_doc_config *config, const syn_mem *shar
     return SYN_OK;
 }
 
+/* ---- At work and at rest --------------------------------------------------------------------- */
+
+syn_err desk_open(syn_doc *doc)
+{
+    if (doc->desk == NULL) doc->desk = mem_zalloc(&doc->mem, sizeof *doc->desk);
+    return doc->desk != NULL ? SYN_OK : SYN_ENOMEM;
+}
+
 static void transaction_free(struct transaction *txn, const syn_mem *mem)
 {
+    if (txn == NULL) return;
     array_free(mem, &txn->undo);
     array_free(mem, &txn->bytes);
     array_free(mem, &txn->writes);
     array_free(mem, &txn->slots);
+    mem_free(mem, txn, sizeof *txn);
 }
 
 static void export_free(struct export_buffers *out, const syn_mem *mem)
@@ -129,6 +144,47 @@ static void export_free(struct export_buffers *out, const syn_mem *mem)
     array_free(mem, &out->spans);
 }
 
+static void desk_clear(syn_doc *doc)
+{
+    struct desk *desk = doc->desk;
+    if (desk == NULL) return;
+    const syn_mem *mem = &doc->mem;
+    array_free(mem, &desk->plan);
+    array_free(mem, &desk->parents);
+    array_free(mem, &desk->order);
+    array_free(mem, &desk->spare_a);
+    array_free(mem, &desk->spare_b);
+    array_free(mem, &desk->where);
+    array_free(mem, &desk->walk);
+    array_free(mem, &desk->resolved);
+    export_free(&desk->out, mem);
+    mem_free(mem, desk, sizeof *desk);
+    doc->desk = NULL;
+    doc->error = "";
+}
+
+void doc_fit(syn_doc *doc)
+{
+    const syn_mem *mem = &doc->mem;
+    desk_clear(doc);
+    array_fit(mem, &doc->records);
+    array_fit(mem, &doc->pending);
+    graph_trim(doc->graph);
+    oplog_trim(&doc->log, mem);
+    names_trim(&doc->names, mem);
+    containers_trim(&doc->all, mem);
+}
+
+void syn_doc_trim(syn_doc *doc)
+{
+    if (in_transaction(doc)) return;
+    transaction_free(doc->txn, &doc->mem);
+    doc->txn = NULL;
+    for (syn_obj obj = 0; obj < doc->all.list.n; obj++)
+        drop_merge(doc, container_at(&doc->all, obj));
+    doc_fit(doc);
+}
+
 void doc_free_parts(syn_doc *doc)
 {
     const syn_mem *mem = &doc->mem;
@@ -137,17 +193,9 @@ void doc_free_parts(syn_doc *doc)
     oplog_free(&doc->log, mem);
     names_free(&doc->names, mem);
     containers_free(&doc->all, mem);
-    transaction_free(&doc->txn, mem);
-    array_free(mem, &doc->plan);
-    array_free(mem, &doc->order);
-    array_free(mem, &doc->where);
-    array_free(mem, &doc->parents);
-    array_free(mem, &doc->spare_a);
-    array_free(mem, &doc->spare_b);
-    array_free(mem, &doc->resolved);
-    array_free(mem, &doc->walk);
+    transaction_free(doc->txn, mem);
+    desk_clear(doc);
     array_free(mem, &doc->records);
-    export_free(&doc->out, mem);
 }
 
 void syn_doc_free(syn_doc *doc)
@@ -160,7 +208,7 @@ void syn_doc_free(syn_doc *doc)
 
 syn_err syn_doc_set_peer(syn_doc *doc, uint64_t peer, bool resume)
 {
-    if (peer == 0 || doc->txn.open)
+    if (peer == 0 || in_transaction(doc))
         return doc_refuse(doc, SYN_EMISUSE,
                           "a peer is not 0, and not changed inside a transaction");
     uint32_t agent = graph_agent_find(doc->graph, peer);

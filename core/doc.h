@@ -97,6 +97,24 @@ struct export_buffers {
     syn_id head;
 };
 
+/* What some calls work with, and a document at rest does without: made by the first call that
+ * needs it, cleared away by syn_doc_trim. */
+struct desk {
+    ARRAY(struct effect) plan;
+    struct given_effects given;
+    struct work work; /* of the change being applied, or the last one */
+    lv_set parents;
+    lv_ranges order;            /* of plan_set.c */
+    lv_ranges spare_a, spare_b; /* of graph_diff */
+    ARRAY(uint32_t) where;      /* of list sets */
+    ARRAY(uint32_t) walk;       /* of containers' parents */
+    ARRAY(uint32_t) resolved;   /* containers of the set being applied */
+    syn_obj last_root;          /* a hint: the root that a set named last */
+    struct export_buffers out;
+    syn_fault fault;
+    char error[200];
+};
+
 struct syn_doc {
     syn_mem mem;
     const syn_mem
@@ -107,20 +125,9 @@ struct syn_doc {
     struct containers all;
 
     uint64_t peer;
-    uint32_t agent;       /* of peer, AGENT_NONE until it is in the graph */
-    uint64_t base_events; /* events below LV 0's stand-in, it included; 0: no base */
-    struct transaction txn;
-
-    ARRAY(struct effect) plan;
-    struct given_effects given;
-    lv_ranges order;            /* scratch of plan_set.c */
-    struct work work;           /* of the change being applied, or the last one */
-    ARRAY(uint32_t) where;      /* scratch of list sets */
-    lv_set parents;             /* scratch */
-    lv_ranges spare_a, spare_b; /* scratch of graph_diff */
-    ARRAY(uint32_t) resolved;   /* containers of the set being applied */
-    syn_obj last_root;          /* a hint: the root that a set named last */
-    ARRAY(uint32_t) walk;       /* scratch of containers' parents */
+    uint32_t agent;          /* of peer, AGENT_NONE until it is in the graph */
+    uint64_t base_events;    /* events below LV 0's stand-in, it included; 0: no base */
+    struct transaction *txn; /* NULL: none was opened lately */
 
     bool keep_records;
     ARRAY(struct record) records;
@@ -131,11 +138,17 @@ struct syn_doc {
 
     uint32_t max_heads, max_events, max_value;
     uint64_t work_limit; /* of one change; 0: by its size */
-    uint64_t hash_seed;
-    struct export_buffers out;
-    syn_fault fault;
-    char error[200];
+    const char *error;   /* why the last call was refused: in desk, or constant */
+    struct desk *desk;   /* NULL: cleared away */
 };
+
+static inline bool in_transaction(const syn_doc *doc)
+{
+    return doc->txn != NULL && doc->txn->open;
+}
+
+/* Makes sure that the desk is there. */
+syn_err desk_open(syn_doc *doc);
 
 /* Notes why and returns err. */
 syn_err doc_refuse(syn_doc *doc, syn_err err, const char *format, ...)
@@ -236,6 +249,7 @@ syn_err doc_add_mergeable(syn_doc *doc, syn_obj map, uint32_t key, uint32_t kind
 extern const syn_mem mem_malloc;          /* malloc, behind the hook */
 void ids_sort(syn_id *ids, size_t count); /* by (peer, seq) */
 void doc_free_parts(syn_doc *doc);        /* all but the struct itself */
+void doc_fit(syn_doc *doc);               /* gives spare room back: after loading */
 
 /* ---- doc.c, snapshot.c, rebuild.c */
 /* shared NULL: the document's own. */

@@ -43,13 +43,15 @@ static syn_err push_run(syn_doc *doc, uint32_t len, bool *joins)
     const lv_t *frontier = graph_frontier(doc->graph, &count);
     lv_t one = count > 0 ? frontier[0] : 0;
     if (count > 1) { /* copied: pushing changes the frontier */
-        doc->parents.n = 0;
-        syn_err err = array_reserve(&doc->mem, &doc->parents, count);
+        syn_err err = desk_open(doc);
         if (err != SYN_OK) return err;
-        memcpy(doc->parents.at, frontier, count * sizeof *frontier);
+        doc->desk->parents.n = 0;
+        err = array_reserve(&doc->mem, &doc->desk->parents, count);
+        if (err != SYN_OK) return err;
+        memcpy(doc->desk->parents.at, frontier, count * sizeof *frontier);
     }
-    syn_err err =
-        graph_push(doc->graph, doc->agent, seq, len, count > 1 ? doc->parents.at : &one, count);
+    syn_err err = graph_push(doc->graph, doc->agent, seq, len,
+                             count > 1 ? doc->desk->parents.at : &one, count);
     *joins = err == SYN_OK && graph_run_count(doc->graph) == runs;
     return err;
 }
@@ -69,27 +71,37 @@ static inline syn_err push_events(syn_doc *doc, const struct edit *edit, uint32_
 /* Room to note one edit with so much saved state; inside a transaction only. */
 static syn_err undo_reserve(syn_doc *doc, size_t bytes, uint32_t writes, uint32_t slots)
 {
-    if (!doc->txn.open) return SYN_OK;
-    syn_err err = array_reserve(&doc->mem, &doc->txn.undo, 1);
-    if (err == SYN_OK) err = array_reserve(&doc->mem, &doc->txn.bytes, bytes);
-    if (err == SYN_OK) err = array_reserve(&doc->mem, &doc->txn.writes, writes);
-    return err == SYN_OK ? array_reserve(&doc->mem, &doc->txn.slots, slots) : err;
+    if (!in_transaction(doc)) return SYN_OK;
+    syn_err err = array_reserve(&doc->mem, &doc->txn->undo, 1);
+    if (err == SYN_OK) err = array_reserve(&doc->mem, &doc->txn->bytes, bytes);
+    if (err == SYN_OK) err = array_reserve(&doc->mem, &doc->txn->writes, writes);
+    return err == SYN_OK ? array_reserve(&doc->mem, &doc->txn->slots, slots) : err;
 }
 
-/* The edit is done: notes how to take it back, and that its container has had an event. */
+/* Where the next state of a container of that kind will be saved. */
+static uint32_t save_place(const struct transaction *txn, uint32_t kind)
+{
+    if (kind == SYN_TEXT) return txn->bytes.n;
+    return kind == SYN_MAP ? txn->writes.n : txn->slots.n;
+}
+
+/* The edit is done: notes how to take it back, and that its container has had an event.  What it
+ * saved is pushed behind that. */
 static void note_edit(syn_doc *doc, struct undo undo)
 {
     struct container *c = container_at(&doc->all, undo.container);
     undo.touched = c->touched;
     c->touched = true;
-    if (doc->txn.open) *array_push(&doc->txn.undo) = undo;
+    if (!in_transaction(doc)) return;
+    undo.saved = save_place(doc->txn, c->id.kind);
+    *array_push(&doc->txn->undo) = undo;
 }
 
 /* The same of text, which has nothing to note outside a transaction. */
 static inline void note_text(syn_doc *doc, struct container *c, syn_obj obj, uint32_t kind,
                              uint32_t pos, uint32_t len)
 {
-    if (doc->txn.open)
+    if (in_transaction(doc))
         note_edit(doc, (struct undo){.container = obj, .kind = kind, .pos = pos, .len = len});
     else
         c->touched = true;
@@ -104,26 +116,28 @@ static void save_text(void *user, const char *utf8, size_t bytes)
 
 syn_err syn_begin(syn_doc *doc)
 {
-    if (doc->txn.open) return doc_refuse(doc, SYN_EMISUSE, "a transaction is open already");
+    if (in_transaction(doc)) return doc_refuse(doc, SYN_EMISUSE, "a transaction is open already");
+    if (doc->txn == NULL) doc->txn = mem_zalloc(&doc->mem, sizeof *doc->txn);
+    if (doc->txn == NULL) return SYN_ENOMEM;
     struct doc_mark mark = doc_mark(doc);
-    doc->txn.open = true;
-    doc->txn.log = mark.log;
-    doc->txn.containers = mark.containers;
-    doc->txn.names = mark.names;
-    doc->txn.records = mark.records;
+    doc->txn->open = true;
+    doc->txn->log = mark.log;
+    doc->txn->containers = mark.containers;
+    doc->txn->names = mark.names;
+    doc->txn->records = mark.records;
     return SYN_OK;
 }
 
 static void end_transaction(syn_doc *doc)
 {
-    doc->txn.open = false;
-    doc->txn.undo.n = doc->txn.bytes.n = doc->txn.writes.n = doc->txn.slots.n = 0;
+    doc->txn->open = false;
+    doc->txn->undo.n = doc->txn->bytes.n = doc->txn->writes.n = doc->txn->slots.n = 0;
     doc->records_visible = doc->records.n;
 }
 
 syn_err syn_commit(syn_doc *doc)
 {
-    if (!doc->txn.open) return doc_refuse(doc, SYN_EMISUSE, "no transaction is open");
+    if (!in_transaction(doc)) return doc_refuse(doc, SYN_EMISUSE, "no transaction is open");
     end_transaction(doc);
     return SYN_OK;
 }
@@ -146,10 +160,10 @@ static syn_err reserve_undo_of(syn_doc *doc, const struct undo *undo)
 static syn_err reserve_rollback(syn_doc *doc)
 {
     syn_err err = SYN_OK;
-    for (uint32_t i = 0; err == SYN_OK && i < doc->txn.undo.n; i++)
-        err = reserve_undo_of(doc, &doc->txn.undo.at[i]);
-    for (uint32_t i = 0; i < doc->txn.undo.n; i++) {
-        struct container *c = container_at(&doc->all, doc->txn.undo.at[i].container);
+    for (uint32_t i = 0; err == SYN_OK && i < doc->txn->undo.n; i++)
+        err = reserve_undo_of(doc, &doc->txn->undo.at[i]);
+    for (uint32_t i = 0; i < doc->txn->undo.n; i++) {
+        struct container *c = container_at(&doc->all, doc->txn->undo.at[i].container);
         c->need_edits = 0;
         c->need_bytes = 0;
     }
@@ -159,7 +173,7 @@ static syn_err reserve_rollback(syn_doc *doc)
 static void undo_text(syn_doc *doc, struct container *c, const struct undo *undo)
 {
     if (undo->kind == OP_DELETE)
-        rope_insert(c->as.text, undo->pos, doc->txn.bytes.at + undo->saved, undo->saved_len,
+        rope_insert(c->as.text, undo->pos, doc->txn->bytes.at + undo->saved, undo->saved_len,
                     undo->len);
     else
         rope_delete(c->as.text, undo->pos, undo->len);
@@ -167,7 +181,7 @@ static void undo_text(syn_doc *doc, struct container *c, const struct undo *undo
 
 static void undo_list(syn_doc *doc, struct container *c, const struct undo *undo)
 {
-    const struct list_slot *saved = doc->txn.slots.at + undo->saved;
+    const struct list_slot *saved = doc->txn->slots.at + undo->saved;
     if (undo->kind == OP_LIST_INSERT) {
         list_delete(&c->as.list, undo->pos, undo->len);
     } else if (undo->kind == OP_LIST_SET) {
@@ -190,7 +204,7 @@ static void undo_one(syn_doc *doc, const struct undo *undo)
         undo_list(doc, c, undo);
         break;
     case SYN_MAP:
-        map_put_back(&c->as.map, undo->key, doc->txn.writes.at + undo->saved, undo->saved_len);
+        map_put_back(&c->as.map, undo->key, doc->txn->writes.at + undo->saved, undo->saved_len);
         break;
     default:
         c->as.counter = (int64_t)((uint64_t)c->as.counter - (uint64_t)undo->delta);
@@ -201,14 +215,14 @@ static void undo_one(syn_doc *doc, const struct undo *undo)
 
 syn_err syn_rollback(syn_doc *doc)
 {
-    if (!doc->txn.open) return doc_refuse(doc, SYN_EMISUSE, "no transaction is open");
+    if (!in_transaction(doc)) return doc_refuse(doc, SYN_EMISUSE, "no transaction is open");
     syn_err err = reserve_rollback(doc);
     if (err != SYN_OK)
         return doc_refuse(doc, err, "no memory to roll back; the transaction is still open");
-    for (uint32_t i = doc->txn.undo.n; i-- > 0;) undo_one(doc, &doc->txn.undo.at[i]);
+    for (uint32_t i = doc->txn->undo.n; i-- > 0;) undo_one(doc, &doc->txn->undo.at[i]);
     /* Containers and names that were met in the transaction stay known: the caller may hold their
      * numbers. */
-    struct doc_mark mark = {doc->txn.log, doc->all.list.n, doc->names.list.n, doc->txn.records};
+    struct doc_mark mark = {doc->txn->log, doc->all.list.n, doc->names.list.n, doc->txn->records};
     end_transaction(doc);
     doc_undo_append(doc, mark);
     doc->records_visible = doc->records.n;
@@ -224,7 +238,7 @@ static inline bool type_on(syn_doc *doc, syn_obj text, size_t pos, syn_str utf8)
 {
     struct oplog *log = &doc->log;
     if (utf8.len != 1 || (utf8.data[0] & 0x80) != 0 || log->text.n == log->text.cap) return false;
-    if (doc->txn.open || doc->peer == 0 || doc->agent == AGENT_NONE) return false;
+    if (in_transaction(doc) || doc->peer == 0 || doc->agent == AGENT_NONE) return false;
     if (doc->keep_records && doc->records.n == doc->records.cap) return false;
     struct op_run typed = {log->end, (uint32_t)pos, log->text.n, 0, text, OP_TEXT_INSERT};
     if (pos >= SEQ_MAX || log->end >= doc->max_events || !oplog_goes_on(log, &typed, 1))
@@ -289,7 +303,7 @@ syn_err syn_text_delete(syn_doc *doc, syn_obj text, size_t pos, size_t len)
     if (pos > c->len || len > c->len - pos)
         return doc_refuse(doc, SYN_ERANGE, "delete %zu at %zu of %u", len, pos, c->len);
     if (len == 0) return SYN_OK;
-    size_t saved = doc->txn.open ? range_bytes(c->as.text, pos, len) : 0;
+    size_t saved = in_transaction(doc) ? range_bytes(c->as.text, pos, len) : 0;
     err = rope_reserve(c->as.text, 1, 0);
     if (err == SYN_OK) err = doc_reserve_append(doc, text, 0, 0);
     if (err == SYN_OK) err = records_reserve(doc, 1);
@@ -298,10 +312,13 @@ syn_err syn_text_delete(syn_doc *doc, syn_obj text, size_t pos, size_t len)
     if (err == SYN_OK) err = push_events(doc, &edit, (uint32_t)len, &joins);
     if (err != SYN_OK) return err;
 
-    if (doc->txn.open) {
-        note_edit(doc, (struct undo){text, OP_DELETE, (uint32_t)pos, (uint32_t)len,
-                                     doc->txn.bytes.n, (uint32_t)saved, 0, 0, false});
-        rope_visit(c->as.text, pos, len, save_text, &doc->txn);
+    if (in_transaction(doc)) {
+        note_edit(doc, (struct undo){.container = text,
+                                     .kind = OP_DELETE,
+                                     .pos = (uint32_t)pos,
+                                     .len = (uint32_t)len,
+                                     .saved_len = (uint32_t)saved});
+        rope_visit(c->as.text, pos, len, save_text, doc->txn);
     }
     doc_append(doc, &(struct op_run){edit.lv, (uint32_t)pos, 0, c->len, text, OP_DELETE},
                (uint32_t)len, joins);
@@ -355,12 +372,14 @@ static syn_err check_value(syn_doc *doc, const struct change_value *value, bool 
 static syn_err edit_with_arg(syn_doc *doc, struct edit *edit, uint32_t op, uint32_t pos,
                              uint32_t key, const struct change_value *value, syn_obj *made)
 {
+    syn_err err = desk_open(doc);
+    if (err != SYN_OK) return err;
     struct doc_mark mark = {oplog_mark(&doc->log), doc->all.list.n, doc->names.list.n,
                             doc->records.n};
     syn_obj obj = edit->obj;
     struct op_arg arg = {.key = key, .kind = SYN_VALUE_NULL};
     bool joins = false;
-    syn_err err = doc_reserve_append(doc, obj, value == NULL ? 0 : value->blob.len, 1);
+    err = doc_reserve_append(doc, obj, value == NULL ? 0 : value->blob.len, 1);
     if (err == SYN_OK && value != NULL)
         err =
             value_keep(doc, value, obj, doc->agent, graph_agent_next(doc->graph, doc->agent), &arg);
@@ -395,7 +414,7 @@ static syn_err map_edit(syn_doc *doc, syn_obj map, syn_str key, uint32_t op,
     if (err == SYN_OK && value != NULL) err = check_value(doc, value, true);
     if (err == SYN_OK) err = names_add(&doc->names, &doc->mem, key, &name);
     if (err != SYN_OK) return err;
-    if (doc->txn.open) {
+    if (in_transaction(doc)) {
         err = map_reserve(&edit.c->as.map, &doc->mem, name, true);
         if (err != SYN_OK) return err;
         map_unreserve(&edit.c->as.map, name);
@@ -403,16 +422,13 @@ static syn_err map_edit(syn_doc *doc, syn_obj map, syn_str key, uint32_t op,
         err = undo_reserve(doc, 0, saved, 0);
         if (err != SYN_OK) return err;
         const struct map_write *writes = register_slots(map_find(&edit.c->as.map, name));
-        for (uint32_t i = 0; i < saved; i++) doc->txn.writes.at[doc->txn.writes.n + i] = writes[i];
+        for (uint32_t i = 0; i < saved; i++)
+            doc->txn->writes.at[doc->txn->writes.n + i] = writes[i];
     }
     err = edit_with_arg(doc, &edit, op, 0, name, value, made);
     if (err != SYN_OK) return err;
-    note_edit(doc, (struct undo){.container = map,
-                                 .kind = op,
-                                 .saved = doc->txn.writes.n,
-                                 .saved_len = saved,
-                                 .key = name});
-    doc->txn.writes.n += saved;
+    note_edit(doc, (struct undo){.container = map, .kind = op, .saved_len = saved, .key = name});
+    if (in_transaction(doc)) doc->txn->writes.n += saved;
     return SYN_OK;
 }
 
@@ -465,15 +481,13 @@ static syn_err list_edit(syn_doc *doc, syn_obj list, size_t pos, uint32_t op, sy
         return doc_refuse(doc, SYN_ERANGE, "position %zu of %u", pos, edit.c->len);
     err = undo_reserve(doc, 0, 0, set);
     if (err != SYN_OK) return err;
-    uint32_t saved = doc->txn.slots.n;
-    if (doc->txn.open && set)
-        doc->txn.slots.at[saved] = *list_slot_at(&edit.c->as.list, (uint32_t)pos);
+    set &= in_transaction(doc);
+    if (set) /* counted when the edit is done */
+        doc->txn->slots.at[doc->txn->slots.n] = *list_slot_at(&edit.c->as.list, (uint32_t)pos);
     err = edit_with_arg(doc, &edit, op, (uint32_t)pos, NAME_NONE, &out, made);
     if (err != SYN_OK) return err;
-    if (doc->txn.open && set) doc->txn.slots.n++;
-    note_edit(doc,
-              (struct undo){
-                  .container = list, .kind = op, .pos = (uint32_t)pos, .len = 1, .saved = saved});
+    note_edit(doc, (struct undo){.container = list, .kind = op, .pos = (uint32_t)pos, .len = 1});
+    if (set) doc->txn->slots.n++;
     return SYN_OK;
 }
 
@@ -504,9 +518,11 @@ syn_err syn_list_delete(syn_doc *doc, syn_obj list, size_t pos, size_t count)
     if (err == SYN_OK) err = push_events(doc, &edit, len, &joins);
     if (err != SYN_OK) return err;
 
-    note_edit(doc, (struct undo){list, OP_DELETE, from, len, doc->txn.slots.n, len, 0, 0, false});
-    for (uint32_t i = 0; doc->txn.open && i < len; i++)
-        *array_push(&doc->txn.slots) = *list_slot_at(&c->as.list, from + i);
+    note_edit(doc,
+              (struct undo){
+                  .container = list, .kind = OP_DELETE, .pos = from, .len = len, .saved_len = len});
+    for (uint32_t i = 0; in_transaction(doc) && i < len; i++)
+        *array_push(&doc->txn->slots) = *list_slot_at(&c->as.list, from + i);
     doc_append(doc, &(struct op_run){edit.lv, from, 0, c->len, list, OP_DELETE}, len, joins);
     list_delete(&c->as.list, from, len);
     c->len -= len;

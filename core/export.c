@@ -67,17 +67,17 @@ static syn_err push_container(struct exporter *ex, syn_obj obj)
 syn_err export_container(struct exporter *ex, syn_obj obj, uint32_t *index)
 {
     syn_doc *doc = ex->doc;
-    doc->walk.n = 0;
+    doc->desk->walk.n = 0;
     for (syn_obj at = obj; ex->out->objects.index.at[at] == 0;) {
-        syn_err err = array_reserve(&doc->mem, &doc->walk, 1);
+        syn_err err = array_reserve(&doc->mem, &doc->desk->walk, 1);
         if (err != SYN_OK) return err;
-        *array_push(&doc->walk) = at;
+        *array_push(&doc->desk->walk) = at;
         const struct container_id *id = &container_at(&doc->all, at)->id;
         if (id->form != CONTAINER_MERGEABLE) break;
         at = id->a;
     }
-    while (doc->walk.n > 0) {
-        syn_err err = push_container(ex, doc->walk.at[--doc->walk.n]);
+    while (doc->desk->walk.n > 0) {
+        syn_err err = push_container(ex, doc->desk->walk.at[--doc->desk->walk.n]);
         if (err != SYN_OK) return err;
     }
     *index = ex->out->objects.index.at[obj] - 1;
@@ -86,11 +86,13 @@ syn_err export_container(struct exporter *ex, syn_obj obj, uint32_t *index)
 
 syn_err export_begin(syn_doc *doc, struct exporter *ex)
 {
-    struct export_buffers *out = &doc->out;
+    syn_err err = desk_open(doc);
+    if (err != SYN_OK) return err;
+    struct export_buffers *out = &doc->desk->out;
     *ex = (struct exporter){.doc = doc, .out = out};
     out->peers.n = out->containers.n = out->runs.n = out->deps.n = out->ops.n = 0;
     out->keys.n = out->values.n = out->ext.n = out->text.n = 0;
-    syn_err err = clear_slots(&doc->mem, &out->agents, graph_agent_count(doc->graph));
+    err = clear_slots(&doc->mem, &out->agents, graph_agent_count(doc->graph));
     return err == SYN_OK ? clear_slots(&doc->mem, &out->objects, doc->all.list.n) : err;
 }
 
@@ -157,8 +159,8 @@ static syn_err export_runs(struct exporter *ex, lv_t from, lv_t end)
 {
     syn_err err = SYN_OK;
     for (uint32_t i = graph_run_of(ex->doc->graph, from); err == SYN_OK && from < end; i++) {
-        const struct graph_run run = graph_run_at(ex->doc->graph, i);
-        lv_t stop = run.end < end ? run.end : end;
+        const struct graph_run *run = graph_run_at(ex->doc->graph, i);
+        lv_t stop = run->end < end ? run->end : end;
         err = export_run(ex, from, stop);
         from = stop;
     }
@@ -330,7 +332,7 @@ syn_err syn_doc_export_spans(syn_doc *doc, const syn_span *spans, size_t count, 
         if (spans[i].from < spans[i].end) err = export_ops(&ex, spans[i].from, spans[i].end);
     if (err != SYN_OK) return doc_refuse(doc, err, "no memory to export");
     close_op(&ex);
-    fill(&doc->out, set);
+    fill(&doc->desk->out, set);
     return SYN_OK;
 }
 
@@ -397,7 +399,7 @@ syn_err syn_doc_export(syn_doc *doc, syn_span span, uint32_t max_events, size_t 
 static syn_err give_spans(syn_doc *doc, const lv_ranges *ranges, const syn_span **spans,
                           size_t *count)
 {
-    struct export_buffers *out = &doc->out;
+    struct export_buffers *out = &doc->desk->out;
     out->spans.n = 0;
     syn_err err = array_reserve(&doc->mem, &out->spans, ranges->n);
     if (err != SYN_OK) return err;
@@ -416,23 +418,25 @@ syn_err syn_doc_spans_since(syn_doc *doc, const syn_id *heads, size_t count, con
         return doc_refuse(doc, SYN_EHISTORY, "the history below the snapshot is not here");
     if (count > doc->max_heads)
         return doc_refuse(doc, SYN_ELIMIT, "more than %u heads", doc->max_heads);
-    doc->parents.n = 0;
-    syn_err err = array_reserve(&doc->mem, &doc->parents, (uint32_t)count);
+    syn_err err = desk_open(doc);
+    if (err != SYN_OK) return err;
+    doc->desk->parents.n = 0;
+    err = array_reserve(&doc->mem, &doc->desk->parents, (uint32_t)count);
     if (err != SYN_OK) return err;
     for (size_t i = 0; i < count; i++) {
         lv_t lv = doc_find(doc, heads[i]);
         if (lv == LV_NONE)
             return doc_refuse(doc, doc->base_events > 0 ? SYN_EHISTORY : SYN_ENOTFOUND,
                               "a head is not here");
-        *array_push(&doc->parents) = lv;
+        *array_push(&doc->desk->parents) = lv;
     }
-    err = graph_dominators(doc->graph, doc->parents.at, &doc->parents.n);
+    err = graph_dominators(doc->graph, doc->desk->parents.at, &doc->desk->parents.n);
     if (err != SYN_OK) return err;
     uint32_t own;
     const lv_t *frontier = graph_frontier(doc->graph, &own);
-    err = graph_diff(doc->graph, frontier, own, doc->parents.at, doc->parents.n, &doc->spare_a,
-                     &doc->spare_b);
-    return err == SYN_OK ? give_spans(doc, &doc->spare_a, spans, span_count) : err;
+    err = graph_diff(doc->graph, frontier, own, doc->desk->parents.at, doc->desk->parents.n,
+                     &doc->desk->spare_a, &doc->desk->spare_b);
+    return err == SYN_OK ? give_spans(doc, &doc->desk->spare_a, spans, span_count) : err;
 }
 
 static uint32_t next_of(const syn_id *next, size_t count, uint64_t peer)
@@ -451,25 +455,27 @@ static uint32_t next_of(const syn_id *next, size_t count, uint64_t peer)
 syn_err syn_doc_spans_since_vector(syn_doc *doc, const syn_id *next, size_t count,
                                    const syn_span **spans, size_t *span_count)
 {
-    struct export_buffers *out = &doc->out;
     *span_count = 0;
+    syn_err err = desk_open(doc);
+    if (err != SYN_OK) return err;
+    struct export_buffers *out = &doc->desk->out;
     for (size_t i = 1; i < count; i++)
         if (next[i - 1].peer >= next[i].peer)
             return doc_refuse(doc, SYN_EMISUSE, "a vector is ordered by peer");
     out->spans.n = 0;
     for (uint32_t i = doc->base_events > 0 ? 1 : 0; i < graph_run_count(doc->graph); i++) {
-        const struct graph_run run = graph_run_at(doc->graph, i);
-        uint32_t held = next_of(next, count, graph_agent_peer(doc->graph, run.agent));
-        uint32_t skip = held > run.seq ? held - run.seq : 0;
-        if (skip >= run.end - run.lv) continue;
+        const struct graph_run *run = graph_run_at(doc->graph, i);
+        uint32_t held = next_of(next, count, graph_agent_peer(doc->graph, run->agent));
+        uint32_t skip = held > run->seq ? held - run->seq : 0;
+        if (skip >= run->end - run->lv) continue;
         syn_span *last = out->spans.n > 0 ? &out->spans.at[out->spans.n - 1] : NULL;
-        if (last != NULL && last->end == run.lv + skip) {
-            last->end = run.end;
+        if (last != NULL && last->end == run->lv + skip) {
+            last->end = run->end;
             continue;
         }
-        syn_err err = array_reserve(&doc->mem, &out->spans, 1);
+        err = array_reserve(&doc->mem, &out->spans, 1);
         if (err != SYN_OK) return err;
-        *array_push(&out->spans) = (syn_span){run.lv + skip, run.end};
+        *array_push(&out->spans) = (syn_span){run->lv + skip, run->end};
     }
     *spans = out->spans.at;
     *span_count = out->spans.n;

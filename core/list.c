@@ -17,6 +17,14 @@ static void move_gap(struct list *list, uint32_t to)
     list->gap = to;
 }
 
+void list_trim(struct list *list, const syn_mem *mem)
+{
+    void *at = list->at;
+    if (list->cap > 0) move_gap(list, list->n);
+    mem_fit(mem, &at, &list->cap, list->n, sizeof *list->at);
+    list->at = at;
+}
+
 syn_err list_reserve(struct list *list, const syn_mem *mem, uint32_t more)
 {
     if (list->n + more <= list->cap) return SYN_OK;

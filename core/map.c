@@ -15,6 +15,11 @@ void map_free(struct map *map, const syn_mem *mem)
     *map = (struct map){0};
 }
 
+void map_trim(struct map *map, const syn_mem *mem)
+{
+    array_fit(mem, &map->registers);
+}
+
 static uint32_t slot_of(uint32_t key, uint32_t cap)
 {
     return (key * 2654435761u) & (cap - 1);

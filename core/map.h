@@ -48,6 +48,7 @@ struct map {
 };
 
 void map_free(struct map *map, const syn_mem *mem);
+void map_trim(struct map *map, const syn_mem *mem); /* gives spare room back */
 /* Makes room for one write more than reserved already; each reserve is followed by one map_write_in
  * or one map_unreserve.  `fast`: the write will supersede all others. */
 syn_err map_reserve(struct map *map, const syn_mem *mem, uint32_t key, bool fast);

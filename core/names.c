@@ -12,6 +12,12 @@ void names_free(struct names *names, const syn_mem *mem)
     names->slot_cap = 0;
 }
 
+void names_trim(struct names *names, const syn_mem *mem)
+{
+    array_fit(mem, &names->bytes);
+    array_fit(mem, &names->list);
+}
+
 int str_compare(syn_str a, syn_str b)
 {
     size_t n = a.len < b.len ? a.len : b.len;

@@ -23,6 +23,7 @@ struct names {
 };
 
 void names_free(struct names *names, const syn_mem *mem);
+void names_trim(struct names *names, const syn_mem *mem);     /* gives spare room back */
 uint32_t names_find(const struct names *names, syn_str name); /* NAME_NONE: not there */
 syn_err names_add(struct names *names, const syn_mem *mem, syn_str name, uint32_t *number);
 /* Forgets all but the first n. */

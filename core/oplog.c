@@ -9,6 +9,13 @@ void oplog_free(struct oplog *log, const syn_mem *mem)
     array_free(mem, &log->args);
 }
 
+void oplog_trim(struct oplog *log, const syn_mem *mem)
+{
+    array_fit(mem, &log->runs);
+    array_fit(mem, &log->text);
+    array_fit(mem, &log->args);
+}
+
 bool op_takes_args(uint32_t kind)
 {
     switch (kind) {

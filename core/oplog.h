@@ -60,6 +60,7 @@ struct oplog_mark {
 };
 
 void oplog_free(struct oplog *log, const syn_mem *mem);
+void oplog_trim(struct oplog *log, const syn_mem *mem); /* gives spare room back */
 /* Room for `runs` runs, `text` bytes and `args` args; after that the appends below cannot fail. */
 static inline syn_err oplog_reserve(struct oplog *log, const syn_mem *mem, uint32_t runs,
                                     size_t text, uint32_t args)

@@ -26,7 +26,8 @@ void pending_free(syn_doc *doc)
 
 syn_err pending_keep(syn_doc *doc, const syn_changes *set)
 {
-    struct pending_set entry = {.missing = doc->fault.missing, .bytes = changes_footprint(set)};
+    struct pending_set entry = {.missing = doc->desk->fault.missing,
+                                .bytes = changes_footprint(set)};
     if (entry.bytes > doc->max_pending - doc->pending_bytes)
         return doc_refuse(doc, SYN_ELIMIT, "more than %zu bytes wait for missing parents",
                           doc->max_pending);
@@ -44,7 +45,7 @@ static bool try_one(syn_doc *doc, struct pending_set *entry, syn_applied *out)
     syn_applied done;
     if (!syn_doc_has(doc, entry->missing)) return false;
     syn_err err = apply_set(doc, entry->set, &done);
-    if (err == SYN_EMISSING) entry->missing = doc->fault.missing;
+    if (err == SYN_EMISSING) entry->missing = doc->desk->fault.missing;
     if (err == SYN_EMISSING || err == SYN_ENOMEM) return false;
     out->applied += done.applied;
     out->duplicate += done.duplicate;

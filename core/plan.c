@@ -35,7 +35,7 @@ void doc_undo_append(syn_doc *doc, struct doc_mark mark)
 {
     graph_truncate(doc->graph, mark.log.end);
     oplog_truncate(&doc->log, mark.log);
-    doc->plan.n = 0;
+    if (doc->desk != NULL) doc->desk->plan.n = 0;
     for (uint32_t i = 0; i < mark.containers; i++) {
         struct container *c = container_at(&doc->all, i);
         forget_runs(doc, c);
@@ -64,8 +64,8 @@ void doc_append_run(syn_doc *doc, const struct op_run *run, uint32_t len, bool j
 
 static syn_err plan_push(syn_doc *doc, struct effect effect)
 {
-    syn_err err = array_reserve(&doc->mem, &doc->plan, 1);
-    if (err == SYN_OK) *array_push(&doc->plan) = effect;
+    syn_err err = array_reserve(&doc->mem, &doc->desk->plan, 1);
+    if (err == SYN_OK) *array_push(&doc->desk->plan) = effect;
     return err;
 }
 
@@ -129,13 +129,13 @@ static syn_err plan_merged_set(syn_doc *doc, struct container *c, const struct m
                                const struct op_piece *piece, const struct event_origin *origin)
 {
     uint32_t len = piece->end - piece->from;
-    doc->where.n = 0;
-    syn_err err = array_reserve(&doc->mem, &doc->where, len);
-    if (err == SYN_OK) err = merge_set(c->merge, source, piece, origin, doc->where.at);
+    doc->desk->where.n = 0;
+    syn_err err = array_reserve(&doc->mem, &doc->desk->where, len);
+    if (err == SYN_OK) err = merge_set(c->merge, source, piece, origin, doc->desk->where.at);
     for (uint32_t i = 0; err == SYN_OK && i < len; i++) {
-        if (doc->where.at[i] == UINT32_MAX) continue; /* the item was deleted concurrently */
+        if (doc->desk->where.at[i] == UINT32_MAX) continue; /* the item was deleted concurrently */
         struct effect effect = effect_of(piece, false);
-        effect.pos = doc->where.at[i];
+        effect.pos = doc->desk->where.at[i];
         effect.len = 1;
         effect.at += i;
         effect.lv += i;
@@ -147,8 +147,8 @@ static syn_err plan_merged_set(syn_doc *doc, struct container *c, const struct m
 static syn_err plan_merged(syn_doc *doc, struct container *c, const struct op_piece *piece,
                            const struct event_origin *origin, lv_t ready)
 {
-    const struct merge_source source = {&doc->mem, doc->graph, &doc->log, c->runs.at,
-                                        c->runs.n, c->len,     &doc->work};
+    const struct merge_source source = {&doc->mem, doc->graph, &doc->log,       c->runs.at,
+                                        c->runs.n, c->len,     &doc->desk->work};
     if (c->merge == NULL) c->merge = merge_new(doc->shared);
     if (c->merge == NULL) return SYN_ENOMEM;
     syn_err err = merge_begin(c->merge, &source, ready);
@@ -229,7 +229,7 @@ static syn_err plan_given(syn_doc *doc, struct container *c, const struct op_pie
     uint32_t len;
     int32_t by;
     for (lv_t at = piece->from; err == SYN_OK && at < piece->end; at += len) {
-        err = effects_take(&doc->given, piece->end - at, &len, &by);
+        err = effects_take(&doc->desk->given, piece->end - at, &len, &by);
         if (err != SYN_OK) return err;
         bool whole = len == piece->end - piece->from;
         if ((fast && by != 0) || (inserts && (by == EFFECT_GONE || !whole))) return SYN_EDAMAGED;
@@ -263,8 +263,8 @@ static syn_err reserve_map(syn_doc *doc, struct container *c, const struct effec
 
 static void unreserve_maps(syn_doc *doc, uint32_t effects, uint32_t of_last)
 {
-    for (uint32_t i = 0; i <= effects && i < doc->plan.n; i++) {
-        const struct effect *effect = &doc->plan.at[i];
+    for (uint32_t i = 0; i <= effects && i < doc->desk->plan.n; i++) {
+        const struct effect *effect = &doc->desk->plan.at[i];
         struct container *c = container_at(&doc->all, effect->container);
         if (c->id.kind != SYN_MAP) continue;
         uint32_t count = i < effects ? effect->len : of_last;
@@ -298,8 +298,8 @@ static syn_err reserve_plan(syn_doc *doc)
 {
     uint32_t records = 0, i = 0, of_last = 0;
     syn_err err = SYN_OK;
-    for (; i < doc->plan.n; i++) {
-        const struct effect *effect = &doc->plan.at[i];
+    for (; i < doc->desk->plan.n; i++) {
+        const struct effect *effect = &doc->desk->plan.at[i];
         struct container *c = container_at(&doc->all, effect->container);
         bool is_map = c->id.kind == SYN_MAP;
         records += is_map ? effect->len : 1;
@@ -308,8 +308,8 @@ static syn_err reserve_plan(syn_doc *doc)
     }
     if (err == SYN_OK) err = records_reserve(doc, records);
     if (err != SYN_OK) unreserve_maps(doc, i, of_last);
-    for (uint32_t k = 0; k < doc->plan.n; k++) {
-        struct container *c = container_at(&doc->all, doc->plan.at[k].container);
+    for (uint32_t k = 0; k < doc->desk->plan.n; k++) {
+        struct container *c = container_at(&doc->all, doc->desk->plan.at[k].container);
         c->need_edits = 0;
         c->need_bytes = 0;
     }
@@ -427,7 +427,7 @@ syn_err doc_carry_out(syn_doc *doc, bool local)
 {
     syn_err err = reserve_plan(doc);
     if (err != SYN_OK) return err;
-    for (uint32_t i = 0; i < doc->plan.n; i++) do_effect(doc, &doc->plan.at[i], local);
-    doc->plan.n = 0;
+    for (uint32_t i = 0; i < doc->desk->plan.n; i++) do_effect(doc, &doc->desk->plan.at[i], local);
+    doc->desk->plan.n = 0;
     return SYN_OK;
 }

@@ -72,9 +72,9 @@ static syn_err plan_range(syn_doc *doc, struct lv_range range, lv_t ready, lv_t 
     syn_err err = SYN_OK;
     uint32_t index = graph_run_of(doc->graph, range.from);
     for (lv_t lv = range.from, previous; err == SYN_OK && lv < range.end; index++) {
-        const struct graph_run run = graph_run_at(doc->graph, index);
-        struct lv_range part = {lv, run.end < range.end ? run.end : range.end};
-        struct event_origin origin = {.peer = graph_agent_peer(doc->graph, run.agent)};
+        const struct graph_run *run = graph_run_at(doc->graph, index);
+        struct lv_range part = {lv, run->end < range.end ? run->end : range.end};
+        struct event_origin origin = {.peer = graph_agent_peer(doc->graph, run->agent)};
         origin.parent_count = graph_parents(doc->graph, lv, &origin.parents, &previous);
         err = plan_run(doc, part, origin, ready, fault);
         lv = part.end;
@@ -86,9 +86,9 @@ static syn_err plan_window(syn_doc *doc, struct lv_range window, lv_t *fault)
 {
     note_lengths(doc, window);
     if (window.end - window.from < VISIT_MIN) return plan_range(doc, window, window.from, fault);
-    syn_err err = visit_order(doc->graph, &doc->mem, window, &doc->order);
-    for (uint32_t i = 0; err == SYN_OK && i < doc->order.n; i++)
-        err = plan_range(doc, doc->order.at[i], window.from, fault);
+    syn_err err = visit_order(doc->graph, &doc->mem, window, &doc->desk->order);
+    for (uint32_t i = 0; err == SYN_OK && i < doc->desk->order.n; i++)
+        err = plan_range(doc, doc->desk->order.at[i], window.from, fault);
     return err;
 }
 

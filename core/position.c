@@ -40,7 +40,8 @@ syn_err find_event(syn_doc *doc, syn_id id, lv_t *lv)
 {
     *lv = doc_find(doc, id);
     if (*lv != LV_NONE) return SYN_OK;
-    doc->fault = (syn_fault){.missing = id};
+    if (desk_open(doc) != SYN_OK) return SYN_ENOMEM;
+    doc->desk->fault = (syn_fault){.missing = id};
     return doc_refuse(doc, doc->base_events > 0 ? SYN_EHISTORY : SYN_EMISSING,
                       "event %016llx:%u is not here", (unsigned long long)id.peer, id.seq);
 }
@@ -133,16 +134,19 @@ syn_err syn_cursor_from(syn_doc *doc, syn_obj obj, const syn_id *heads, size_t c
 {
     if (count > doc->max_heads)
         return doc_refuse(doc, SYN_ELIMIT, "more than %u heads", doc->max_heads);
-    doc->parents.n = 0;
-    syn_err err = array_reserve(&doc->mem, &doc->parents, (uint32_t)count);
+    syn_err err = desk_open(doc);
+    if (err != SYN_OK) return err;
+    doc->desk->parents.n = 0;
+    err = array_reserve(&doc->mem, &doc->desk->parents, (uint32_t)count);
     for (size_t i = 0; err == SYN_OK && i < count; i++) {
         lv_t lv;
         err = find_event(doc, heads[i], &lv);
-        if (err == SYN_OK) *array_push(&doc->parents) = lv;
+        if (err == SYN_OK) *array_push(&doc->desk->parents) = lv;
     }
-    if (err == SYN_OK) err = graph_dominators(doc->graph, doc->parents.at, &doc->parents.n);
+    if (err == SYN_OK)
+        err = graph_dominators(doc->graph, doc->desk->parents.at, &doc->desk->parents.n);
     if (err != SYN_OK) return err;
-    return cursor_in(doc, obj, doc->parents.at, doc->parents.n, pos, side, out);
+    return cursor_in(doc, obj, doc->desk->parents.at, doc->desk->parents.n, pos, side, out);
 }
 
 /* ---- Where it is ----------------------------------------------------------------------------- */

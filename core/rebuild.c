@@ -17,7 +17,7 @@ static syn_err make_fresh(const syn_doc *doc, syn_doc **out)
                                    .max_events = doc->max_events,
                                    .max_pending = doc->max_pending,
                                    .max_value = doc->max_value,
-                                   .hash_seed = doc->hash_seed};
+                                   .hash_seed = doc->names.seed};
     syn_err err = doc_new(out, &config, doc->shared);
     uint32_t number;
     for (uint32_t i = 0; err == SYN_OK && i < doc->names.list.n; i++)
@@ -50,11 +50,12 @@ static void take_over(syn_doc *doc, syn_doc *fresh)
     fresh->pending.at = NULL;
     fresh->pending.n = fresh->pending.cap = 0;
     syn_doc_free(fresh);
+    doc_fit(doc);
 }
 
 static syn_err may_rebuild(syn_doc *doc)
 {
-    if (doc->txn.open) return doc_refuse(doc, SYN_EMISUSE, "a transaction is open");
+    if (in_transaction(doc)) return doc_refuse(doc, SYN_EMISUSE, "a transaction is open");
     if (doc->records.n > 0)
         return doc_refuse(doc, SYN_EMISUSE, "read and clear the event records first");
     return SYN_OK;
@@ -63,7 +64,7 @@ static syn_err may_rebuild(syn_doc *doc)
 /* The reason of a refusal inside `fresh` becomes the document's. */
 static syn_err give_up(syn_doc *doc, syn_doc *fresh, syn_err err)
 {
-    if (fresh != NULL && fresh->error[0] != 0) memcpy(doc->error, fresh->error, sizeof doc->error);
+    if (fresh != NULL && fresh->error[0] != 0) (void)doc_refuse(doc, err, "%s", fresh->error);
     syn_doc_free(fresh);
     return err;
 }
@@ -177,35 +178,37 @@ static syn_err add_range(const syn_mem *mem, lv_ranges *ranges, lv_t from, lv_t 
 }
 
 /* Does the run stand on an event that goes? */
-static bool stands_on(const struct graph_run *run, const lv_ranges *going)
+static bool stands_on(const syn_doc *doc, const struct graph_run *run, const lv_ranges *going)
 {
+    const lv_t *parents = graph_run_parents(doc->graph, run);
     for (uint32_t i = 0; i < run->parent_count; i++)
-        if (in_ranges(going, run->parents[i])) return true;
+        if (in_ranges(going, parents[i])) return true;
     return false;
 }
 
 /* The events that stay (spare_a) and go (spare_b) with event `first`. */
 static syn_err split_at(syn_doc *doc, lv_t first)
 {
-    lv_ranges *stay = &doc->spare_a, *go = &doc->spare_b;
+    syn_err err = desk_open(doc);
+    if (err != SYN_OK) return err;
+    lv_ranges *stay = &doc->desk->spare_a, *go = &doc->desk->spare_b;
     stay->n = go->n = 0;
-    syn_err err = SYN_OK;
     for (uint32_t i = 0; err == SYN_OK && i < graph_run_count(doc->graph); i++) {
-        const struct graph_run run = graph_run_at(doc->graph, i);
-        lv_t cut = run.end;
-        if (run.lv <= first && first < run.end)
+        const struct graph_run *run = graph_run_at(doc->graph, i);
+        lv_t cut = run->end;
+        if (run->lv <= first && first < run->end)
             cut = first;
-        else if (run.lv > first && stands_on(&run, go))
-            cut = run.lv;
-        err = add_range(&doc->mem, stay, run.lv, cut);
-        if (err == SYN_OK) err = add_range(&doc->mem, go, cut, run.end);
+        else if (run->lv > first && stands_on(doc, run, go))
+            cut = run->lv;
+        err = add_range(&doc->mem, stay, run->lv, cut);
+        if (err == SYN_OK) err = add_range(&doc->mem, go, cut, run->end);
     }
     return err;
 }
 
 static syn_err export_ranges(syn_doc *doc, const lv_ranges *ranges, syn_changes *set)
 {
-    struct export_buffers *out = &doc->out;
+    struct export_buffers *out = &doc->desk->out;
     lv_t start = syn_doc_log_start(doc);
     out->spans.n = 0;
     syn_err err = array_reserve(&doc->mem, &out->spans, ranges->n);
@@ -224,7 +227,7 @@ static syn_err build_without(syn_doc *doc, syn_doc *fresh, const syn_snapshot *b
     syn_applied applied;
     fresh->keep_records = false;
     syn_err err = base != NULL ? load_into(fresh, base) : SYN_OK;
-    if (err == SYN_OK) err = export_ranges(doc, &doc->spare_a, &set);
+    if (err == SYN_OK) err = export_ranges(doc, &doc->desk->spare_a, &set);
     if (err == SYN_OK) err = apply_set(fresh, &set, &applied);
     fresh->keep_records = doc->keep_records;
     return err == SYN_OK ? record_differences(doc, fresh) : err;
@@ -246,7 +249,7 @@ syn_err syn_doc_without(syn_doc *doc, const syn_snapshot *base, uint64_t peer, u
         return doc_refuse(doc, SYN_EHISTORY, "the event is the snapshot's own");
     err = split_at(doc, first);
     if (err == SYN_OK && removed != NULL) {
-        err = export_ranges(doc, &doc->spare_b, &set);
+        err = export_ranges(doc, &doc->desk->spare_b, &set);
         if (err == SYN_OK) err = syn_changes_copy(NULL, &set, &kept);
     }
     if (err == SYN_OK) err = make_fresh(doc, &fresh);

@@ -8,14 +8,14 @@ void records_push(syn_doc *doc, struct record record)
 {
     if (!doc->keep_records) return;
     *array_push(&doc->records) = record;
-    if (!doc->txn.open) doc->records_visible = doc->records.n;
+    if (!in_transaction(doc)) doc->records_visible = doc->records.n;
 }
 
 /* The last record, when it may still grow: same container and origin, not from before the
  * transaction. */
 static struct record *growing(syn_doc *doc, syn_obj obj, bool local)
 {
-    uint32_t first = doc->txn.open ? doc->txn.records : 0;
+    uint32_t first = in_transaction(doc) ? doc->txn->records : 0;
     if (doc->records.n <= first) return NULL;
     struct record *last = &doc->records.at[doc->records.n - 1];
     bool same = last->kind == SYN_EVENT_SPLICE && last->obj == obj && last->local == local;
@@ -109,5 +109,5 @@ void syn_doc_events_clear(syn_doc *doc)
                 kept * sizeof(struct record));
     doc->records.n = kept;
     doc->records_visible = 0;
-    if (doc->txn.open) doc->txn.records = 0;
+    if (in_transaction(doc)) doc->txn->records = 0;
 }

@@ -45,14 +45,14 @@ static bool container_before(const void *context, uint32_t a, uint32_t b)
     return order != 0 ? order < 0 : x.kind < y.kind;
 }
 
-/* All containers in canonical order, in doc->out.order (three parts: order, depth, rank). */
+/* All containers in canonical order, in doc->desk->out.order (three parts: order, depth, rank). */
 static syn_err order_containers(syn_doc *doc)
 {
     uint32_t n = doc->all.list.n;
-    doc->out.order.n = 0;
-    syn_err err = array_reserve(&doc->mem, &doc->out.order, 3 * n);
+    doc->desk->out.order.n = 0;
+    syn_err err = array_reserve(&doc->mem, &doc->desk->out.order, 3 * n);
     if (err != SYN_OK || n == 0) return err;
-    uint32_t *order = doc->out.order.at, *depth = order + n, *rank = order + 2 * n;
+    uint32_t *order = doc->desk->out.order.at, *depth = order + n, *rank = order + 2 * n;
     for (uint32_t i = 0; i < n; i++) {
         const struct container_id *id = &container_at(&doc->all, i)->id;
         order[i] = i;
@@ -108,9 +108,9 @@ static syn_err map_state(struct exporter *ex, const struct container *c,
 {
     const struct map *map = &c->as.map;
     uint32_t n = map->registers.n, *sorted;
-    syn_err err = array_reserve(&ex->doc->mem, &ex->doc->walk, n);
+    syn_err err = array_reserve(&ex->doc->mem, &ex->doc->desk->walk, n);
     if (err != SYN_OK) return err;
-    sorted = ex->doc->walk.at;
+    sorted = ex->doc->desk->walk.at;
     for (uint32_t i = 0; i < n; i++) sorted[i] = i;
     if (n > 0) map_sort(map, &ex->doc->names, sorted, n);
     uint32_t first = ex->out->entries.n;
@@ -192,13 +192,13 @@ static void point_states(struct export_buffers *out)
 syn_err syn_doc_snapshot(syn_doc *doc, syn_snapshot *snapshot)
 {
     struct exporter ex;
-    struct export_buffers *out = &doc->out;
     uint32_t heads;
     graph_frontier(doc->graph, &heads);
-    out->states.n = out->entries.n = 0;
     syn_err err = export_begin(doc, &ex);
-    if (err == SYN_OK) err = order_containers(doc);
-    out->parents.n = 0;
+    if (err != SYN_OK) return doc_refuse(doc, err, "no memory for a snapshot");
+    struct export_buffers *out = ex.out;
+    out->states.n = out->entries.n = out->parents.n = 0;
+    err = order_containers(doc);
     if (err == SYN_OK) err = array_reserve(&doc->mem, &out->parents, heads);
     for (uint32_t i = 0; err == SYN_OK && i < doc->all.list.n; i++)
         if (container_at(&doc->all, out->order.at[i])->touched)
@@ -249,7 +249,7 @@ static syn_err load_container(const struct loader *loader, uint32_t index)
 {
     syn_doc *doc = loader->doc;
     const struct change_container *entry = &loader->snapshot->containers[index];
-    syn_obj *obj = &doc->resolved.at[index];
+    syn_obj *obj = &doc->desk->resolved.at[index];
     uint32_t number;
     if (entry->kind > SYN_TREE && entry->kind < 16) return bad(doc, "reserved container kind");
     syn_err err;
@@ -265,22 +265,25 @@ static syn_err load_container(const struct loader *loader, uint32_t index)
         return err == SYN_OK ? load_child(doc, number, entry->seq, entry->kind, obj) : err;
     default:
         if (entry->parent >= index) return bad(doc, "a container comes before its parent");
-        if (container_at(&doc->all, doc->resolved.at[entry->parent])->id.kind != SYN_MAP)
+        if (container_at(&doc->all, doc->desk->resolved.at[entry->parent])->id.kind != SYN_MAP)
             return bad(doc, "the parent of a mergeable container is no map");
         err = check_key(doc, entry->key);
         if (err == SYN_OK) err = names_add(&doc->names, &doc->mem, entry->key, &number);
         if (err != SYN_OK) return err;
-        return doc_add_mergeable(doc, doc->resolved.at[entry->parent], number, entry->kind, obj);
+        return doc_add_mergeable(doc, doc->desk->resolved.at[entry->parent], number, entry->kind,
+                                 obj);
     }
 }
 
 static syn_err load_containers(const struct loader *loader)
 {
     syn_doc *doc = loader->doc;
-    doc->resolved.n = 0;
-    syn_err err = array_reserve(&doc->mem, &doc->resolved, loader->snapshot->container_count);
+    syn_err err = desk_open(doc);
+    if (err != SYN_OK) return err;
+    doc->desk->resolved.n = 0;
+    err = array_reserve(&doc->mem, &doc->desk->resolved, loader->snapshot->container_count);
     for (uint32_t i = 0; err == SYN_OK && i < loader->snapshot->container_count; i++) {
-        *array_push(&doc->resolved) = SYN_NO_OBJ;
+        *array_push(&doc->desk->resolved) = SYN_NO_OBJ;
         err = load_container(loader, i);
     }
     return err;
@@ -386,7 +389,7 @@ static syn_err load_state(const struct loader *loader, const struct snapshot_sta
     syn_doc *doc = loader->doc;
     if (state->container >= loader->snapshot->container_count)
         return bad(doc, "a state without container");
-    syn_obj obj = doc->resolved.at[state->container];
+    syn_obj obj = doc->desk->resolved.at[state->container];
     struct container *c = container_at(&doc->all, obj);
     if (c->touched) return bad(doc, "two states of one container");
     c->touched = true;

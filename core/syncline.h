@@ -161,6 +161,9 @@ typedef struct {
 /* config NULL: all defaults.  SYN_ENOMEM, SYN_EMISUSE (config->size). */
 SYN_EXPORT syn_err syn_doc_new(syn_doc **out, const syn_doc_config *config);
 SYN_EXPORT void syn_doc_free(syn_doc *doc); /* NULL is fine */
+/* For a document that will not be edited for a while: gives back memory that only makes work
+ * faster.  What was exported or said by syn_doc_error is gone.  Not inside a transaction. */
+SYN_EXPORT void syn_doc_trim(syn_doc *doc);
 /* Why the last refused call was refused; "" if none was. */
 SYN_EXPORT const char *syn_doc_error(const syn_doc *doc);
 
