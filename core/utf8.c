@@ -63,14 +63,28 @@ static size_t scalar_size(const unsigned char *s, size_t bytes)
     return size;
 }
 
+/* How many bytes from the front are ASCII, in whole words: four at a time, so that the loop costs
+ * as much as the loads. */
+static size_t ascii_words(const char *utf8, size_t bytes)
+{
+    size_t at = 0;
+    for (; bytes - at >= 32; at += 32) {
+        const char *p = utf8 + at;
+        if (((word_at(p) | word_at(p + 8) | word_at(p + 16) | word_at(p + 24)) & HIGH) != 0) break;
+    }
+    while (bytes - at >= 8 && (word_at(utf8 + at) & HIGH) == 0) at += 8;
+    return at;
+}
+
 bool utf8_valid(const char *utf8, size_t bytes, size_t *scalars)
 {
     const unsigned char *s = (const unsigned char *)utf8;
     size_t at = 0, n = 0;
     while (at < bytes) {
-        if (bytes - at >= 8 && (word_at(utf8 + at) & HIGH) == 0) {
-            at += 8;
-            n += 8;
+        size_t ascii = ascii_words(utf8 + at, bytes - at);
+        if (ascii != 0) {
+            at += ascii;
+            n += ascii;
             continue;
         }
         size_t size = s[at] < 0x80 ? 1 : scalar_size(s + at, bytes - at);

@@ -4,14 +4,7 @@
  * largest block: a connection that decodes frames of one size soon allocates no more. */
 #include "wire.h"
 
-#include <stdalign.h>
 #include <stdlib.h>
-
-struct arena_block {
-    struct arena_block *next;
-    size_t size, used; /* of data */
-    alignas(16) char data[];
-};
 
 enum { FIRST_BLOCK = 8 * 1024 - 64, ALIGNMENT = 16 };
 
@@ -114,7 +107,7 @@ void *arena_alloc(proto_arena *arena, size_t size)
     return p;
 }
 
-void *arena_array(proto_arena *arena, uint64_t count, size_t size)
+void *arena_more(proto_arena *arena, uint64_t count, size_t size)
 {
     if (count > LIMIT_CHUNK_MEMORY / size) {
         arena->over = true;

@@ -120,47 +120,24 @@ static syn_err read_tables(struct reading *r, const struct proto_tables *tables)
 
 /* ---- Op runs --------------------------------------------------------------------------------- */
 
-static bool fits_container(uint32_t op, uint32_t container)
+static bool fits_container(const struct op_form *form, uint32_t kind)
 {
-    switch (op) {
-    case OP_TEXT_INSERT:
-    case OP_MARK:
-        return container == SYN_TEXT;
-    case OP_DELETE:
-    case OP_DELETE_BACK:
-        return container == SYN_TEXT || container == SYN_LIST;
-    case OP_MAP_SET:
-    case OP_MAP_DELETE:
-        return container == SYN_MAP;
-    case OP_LIST_INSERT:
-    case OP_LIST_SET:
-    case OP_LIST_MOVE:
-        return container == SYN_LIST;
-    case OP_COUNTER_ADD:
-        return container == SYN_COUNTER;
-    case OP_TREE_CREATE:
-    case OP_TREE_MOVE:
-    case OP_TREE_DELETE:
-        return container == SYN_TREE;
-    default:
-        return true;
-    }
+    return form->fits == ANY_CONTAINER || (kind <= SYN_TREE && (form->fits >> kind & 1) != 0);
 }
 
-static syn_err check_op(struct reading *r, const struct change_op *op)
+static syn_err check_op(struct reading *r, const struct change_op *op, const struct op_form *form)
 {
     if (op->kind > OP_NOTHING && op->kind < OP_FIRST_UNKNOWN)
         return refuse(r->d->fault, CODE_MALFORMED, "Changes: op kind %u", op->kind);
     if (op->container >= r->out->container_count)
         return malformed(r, "op_container outside the table");
-    if (!fits_container(op->kind, r->out->containers[op->container].kind))
+    if (!fits_container(form, r->out->containers[op->container].kind))
         return refuse(r->d->fault, CODE_MALFORMED, "Changes: op kind %u in container kind %u",
                       op->kind, r->out->containers[op->container].kind);
     if (op->len == 0) return malformed(r, "op_len 0");
     if (op->len > SEQ_MAX) return malformed(r, "op_len too large");
     if (op->kind == OP_LIST_MOVE && op->len != 1) return malformed(r, "LIST_MOVE of op_len not 1");
-    uint32_t max_arg = op->kind == OP_MARK ? 3 : op->kind == OP_LIST_MOVE ? SEQ_MAX : 0;
-    if (op->arg > max_arg) return malformed(r, "op_arg too large");
+    if (op->arg > form->max_arg) return malformed(r, "op_arg too large");
     return SYN_OK;
 }
 
@@ -172,10 +149,6 @@ struct caret {
 
 static syn_err place_op(struct reading *r, struct change_op *op, int64_t delta, struct caret *caret)
 {
-    if (!op_has_position(op->kind)) {
-        if (delta != 0) return malformed(r, "op_pos of an operation without position");
-        return SYN_OK;
-    }
     int64_t base = caret->set && caret->container == op->container ? caret->pos : 0;
     int64_t pos = base + delta;
     if (pos < 0 || pos > (int64_t)SEQ_MAX - (op->kind == OP_DELETE_BACK ? 0 : op->len))
@@ -187,22 +160,52 @@ static syn_err place_op(struct reading *r, struct change_op *op, int64_t delta, 
     return SYN_OK;
 }
 
-static syn_err count_op(struct reading *r, const struct change_op *op)
+static void count_taken(struct reading *r, const struct change_op *op, const struct op_form *form)
 {
+    uint64_t takes = op_takes(op);
+    if (form->keys) r->keys += takes;
+    if (form->values) r->values += takes;
+    r->nodes += takes * form->nodes;
+    if (op->kind >= OP_FIRST_UNKNOWN) r->ext++;
+    if (form->one_piece) r->atoms = true;
+}
+
+static syn_err read_op(struct reading *r, struct change_op *op, int64_t delta, struct caret *caret)
+{
+    const struct op_form *form = op_form(op->kind);
+    syn_err err = check_op(r, op, form);
+    if (err != SYN_OK) return err;
+    if (form->caret != CARET_NONE)
+        err = place_op(r, op, delta, caret);
+    else if (delta != 0)
+        err = malformed(r, "op_pos of an operation without position");
+    if (op->kind == OP_TEXT_INSERT)
+        r->scalars += op->len;
+    else if (op->kind > OP_DELETE_BACK)
+        count_taken(r, op, form);
     r->events += op_events(op);
     if (r->events > r->d->max_events)
         return refuse(r->d->fault, CODE_LIMIT, "more than %u events", r->d->max_events);
-    uint64_t takes = op_takes(op);
-    if (op->kind == OP_TEXT_INSERT) r->scalars += op->len;
-    if (op_takes_keys(op->kind)) r->keys += takes;
-    if (op_takes_values(op->kind)) r->values += takes;
-    r->nodes += takes * op_nodes(op->kind);
-    if (op->kind >= OP_FIRST_UNKNOWN) r->ext++;
-    if (op->kind >= OP_FIRST_UNKNOWN || op->kind == OP_MARK) r->atoms = true;
-    return SYN_OK;
+    return err;
 }
 
 static const uint8_t op_columns[] = {F_OP_CONTAINER, F_OP_KIND, F_OP_LEN, F_OP_POS, F_OP_ARG, 0};
+
+struct op_columns {
+    const uint8_t *container, *kind, *len, *pos, *arg;
+};
+
+static syn_err op_columns_of(struct reading *r, uint32_t rows, struct op_columns *c)
+{
+    struct proto_fault *fault = r->d->fault;
+    const struct field *f = r->f;
+    syn_err err = numbers_of(&f[F_OP_CONTAINER], rows, "op_container", fault, &c->container);
+    if (err == SYN_OK) err = numbers_of(&f[F_OP_KIND], rows, "op_kind", fault, &c->kind);
+    if (err == SYN_OK) err = numbers_of(&f[F_OP_LEN], rows, "op_len", fault, &c->len);
+    if (err == SYN_OK) err = numbers_of(&f[F_OP_POS], rows, "op_pos", fault, &c->pos);
+    if (err == SYN_OK) err = numbers_of(&f[F_OP_ARG], rows, "op_arg", fault, &c->arg);
+    return err;
+}
 
 static syn_err read_ops(struct reading *r)
 {
@@ -212,28 +215,19 @@ static syn_err read_ops(struct reading *r)
         return refuse(fault, CODE_LIMIT, "more than %u events", r->d->max_events);
     struct change_op *ops = arena_array(r->d->arena, count, sizeof *ops);
     if (ops == NULL) return refuse_memory(r->d->arena, fault);
-    struct column container = column_of(&r->f[F_OP_CONTAINER]), kind = column_of(&r->f[F_OP_KIND]);
-    struct column len = column_of(&r->f[F_OP_LEN]), pos = column_of(&r->f[F_OP_POS]);
-    struct column arg = column_of(&r->f[F_OP_ARG]);
+    struct op_columns c;
+    syn_err err = op_columns_of(r, count, &c);
     struct caret caret = {0};
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; err == SYN_OK && i < count; i++) {
         struct change_op *op = &ops[i];
-        *op = (struct change_op){.kind = (uint32_t)column_varint(&kind),
-                                 .container = (uint32_t)column_varint(&container),
-                                 .len = len.present ? (uint32_t)column_varint(&len) : 1,
-                                 .arg = (uint32_t)column_varint(&arg)};
-        syn_err err = check_op(r, op);
-        if (err == SYN_OK) err = place_op(r, op, column_zigzag(&pos), &caret);
-        if (err == SYN_OK) err = count_op(r, op);
-        if (err != SYN_OK) return err;
+        *op = (struct change_op){.kind = (uint32_t)next_number(&c.kind),
+                                 .container = (uint32_t)next_number(&c.container),
+                                 .len = c.len != NULL ? (uint32_t)next_number(&c.len) : 1,
+                                 .arg = (uint32_t)next_number(&c.arg)};
+        err = read_op(r, op, unzigzag(next_number(&c.pos)), &caret);
     }
     r->out->ops = ops;
     r->out->op_count = count;
-    syn_err err = column_done(&container, "op_container", fault);
-    if (err == SYN_OK) err = column_done(&kind, "op_kind", fault);
-    if (err == SYN_OK) err = column_done(&len, "op_len", fault);
-    if (err == SYN_OK) err = column_done(&pos, "op_pos", fault);
-    if (err == SYN_OK) err = column_done(&arg, "op_arg", fault);
     return err;
 }
 
@@ -370,31 +364,46 @@ static syn_err read_ext(struct reading *r)
     return column_done(&column, "ext", r->d->fault);
 }
 
-/* ---- Runs ------------------------------------------------------------------------------------ */
+static syn_err read_queues(struct reading *r)
+{
+    syn_err err = read_keys(r);
+    if (err == SYN_OK) err = read_values(r);
+    if (err == SYN_OK) err = read_nodes(r);
+    return err == SYN_OK ? read_ext(r) : err;
+}
 
-struct run_columns {
-    struct column peer, seq, len, deps, dep_peer, dep_seq;
-};
+/* The usual case: nothing is taken from the other queues, and nothing is in them. */
+static bool only_text(const struct reading *r)
+{
+    const struct field *f = r->f;
+    return (r->keys | r->values | r->nodes | r->ext) == 0 &&
+           (f[F_KEYS].count | f[F_VAL_BLOB].count | f[F_VAL_KIND].count | f[F_VAL_INT].count |
+            f[F_VAL_REAL].count | f[F_ID_PEER].count | f[F_ID_SEQ].count | f[F_EXT].count) == 0;
+}
+
+/* ---- Runs ------------------------------------------------------------------------------------ */
 
 /* Per peer: the end of its last run here, and the seq named last. */
 struct peer_mark {
     uint32_t end, named;
 };
 
+enum { FEW_PEERS = 8 }; /* whose marks need no memory of their own */
+
 struct run_reading {
-    struct run_columns c;
+    const uint8_t *peer, *seq, *len, *deps, *dep_peer, *dep_seq; /* columns */
     struct peer_mark *marks;
     struct change_run *runs;
-    struct change_dep *deps;
-    uint32_t dep_count;
+    struct change_dep *parents;
+    uint32_t parent_count;
 };
 
 static syn_err read_run(struct reading *r, struct run_reading *rr, struct change_run *run)
 {
-    uint64_t peer = column_varint(&rr->c.peer);
+    uint64_t peer = next_number(&rr->peer);
     if (peer >= r->out->peer_count) return malformed(r, "run_peer outside the table");
-    uint64_t seq = column_varint(&rr->c.seq) + rr->marks[peer].end;
-    uint64_t len = rr->c.len.present ? column_varint(&rr->c.len) : r->events;
+    uint64_t seq = next_number(&rr->seq) + rr->marks[peer].end;
+    uint64_t len = rr->len != NULL ? next_number(&rr->len) : r->events;
     if (len == 0) return malformed(r, "run_len 0");
     if (seq + len > (uint64_t)SEQ_MAX + 1) return malformed(r, "seq too large");
     *run = (struct change_run){.peer = (uint32_t)peer, .seq = (uint32_t)seq, .len = (uint32_t)len};
@@ -411,9 +420,9 @@ static bool dep_before(const syn_changes *set, const struct change_dep *a,
 static syn_err read_dep(struct reading *r, struct run_reading *rr, const struct change_run *run,
                         struct change_dep *dep)
 {
-    uint64_t peer = column_varint(&rr->c.dep_peer);
+    uint64_t peer = next_number(&rr->dep_peer);
     if (peer >= r->out->peer_count) return malformed(r, "dep_peer outside the table");
-    int64_t seq = column_zigzag(&rr->c.dep_seq) + rr->marks[peer].named;
+    int64_t seq = unzigzag(next_number(&rr->dep_seq)) + rr->marks[peer].named;
     if (seq < 0 || seq > SEQ_MAX) return malformed(r, "dep_seq out of range");
     *dep = (struct change_dep){.peer = (uint32_t)peer, .seq = (uint32_t)seq};
     rr->marks[peer].named = (uint32_t)seq;
@@ -425,10 +434,11 @@ static syn_err read_dep(struct reading *r, struct run_reading *rr, const struct 
 
 static syn_err read_deps(struct reading *r, struct run_reading *rr, struct change_run *run)
 {
-    uint64_t count = column_varint(&rr->c.deps);
+    uint64_t count = next_number(&rr->deps);
+    if (count == 0) return SYN_OK;
     if (count > r->d->max_parents)
         return refuse(r->d->fault, CODE_LIMIT, "more than %u parents", r->d->max_parents);
-    struct change_dep *deps = rr->deps + rr->dep_count;
+    struct change_dep *deps = rr->parents + rr->parent_count;
     for (uint32_t i = 0; i < count; i++) {
         syn_err err = read_dep(r, rr, run, &deps[i]);
         if (err != SYN_OK) return err;
@@ -436,36 +446,46 @@ static syn_err read_deps(struct reading *r, struct run_reading *rr, struct chang
             return malformed(r, "parents are not in order");
     }
     bool default_parent = count == 1 && deps[0].peer == run->peer;
-    if (count > 0 && !default_parent) {
+    if (!default_parent) {
         run->explicit_parents = true;
         run->dep_count = (uint32_t)count;
-        rr->dep_count += (uint32_t)count;
+        rr->parent_count += (uint32_t)count;
     }
     return SYN_OK;
 }
 
-/* Room for all parents; absent dep_ columns can name one parent each at most. */
-static syn_err count_deps(struct reading *r, struct run_reading *rr, uint32_t runs)
+/* How many parents the runs ask for. */
+static uint64_t count_parents(const struct field *deps)
 {
-    static const uint8_t dep_columns[] = {F_DEP_PEER, F_DEP_SEQ, 0};
-    struct column deps = rr->c.deps;
+    const uint8_t *at = deps->at;
     uint64_t sum = 0;
-    while (deps.left > 0) sum += column_varint(&deps);
-    if (sum > column_rows(r->f, dep_columns, runs)) return malformed(r, "dep_ has too few entries");
-    rr->deps = arena_array(r->d->arena, sum, sizeof *rr->deps);
-    return rr->deps == NULL ? refuse_memory(r->d->arena, r->d->fault) : SYN_OK;
+    for (uint32_t i = deps->count; i > 0; i--) sum += read_checked(&at);
+    return sum;
 }
 
-static syn_err runs_done(struct reading *r, const struct run_reading *rr)
+/* Room for all parents; absent dep_ columns can name one parent each at most. */
+static syn_err dep_columns_of(struct reading *r, struct run_reading *rr, uint32_t runs)
+{
+    static const uint8_t dep_columns[] = {F_DEP_PEER, F_DEP_SEQ, 0};
+    const struct field *f = r->f;
+    uint64_t sum = count_parents(&f[F_RUN_DEPS]);
+    if (sum > column_rows(f, dep_columns, runs)) return malformed(r, "dep_ has too few entries");
+    syn_err err = numbers_of(&f[F_DEP_PEER], sum, "dep_peer", r->d->fault, &rr->dep_peer);
+    if (err == SYN_OK) err = numbers_of(&f[F_DEP_SEQ], sum, "dep_seq", r->d->fault, &rr->dep_seq);
+    if (err != SYN_OK || sum == 0) return err;
+    rr->parents = arena_array(r->d->arena, sum, sizeof *rr->parents);
+    return rr->parents == NULL ? refuse_memory(r->d->arena, r->d->fault) : SYN_OK;
+}
+
+static syn_err run_columns_of(struct reading *r, struct run_reading *rr, uint32_t rows)
 {
     struct proto_fault *fault = r->d->fault;
-    syn_err err = column_done(&rr->c.peer, "run_peer", fault);
-    if (err == SYN_OK) err = column_done(&rr->c.seq, "run_seq", fault);
-    if (err == SYN_OK) err = column_done(&rr->c.len, "run_len", fault);
-    if (err == SYN_OK) err = column_done(&rr->c.deps, "run_deps", fault);
-    if (err == SYN_OK) err = column_done(&rr->c.dep_peer, "dep_peer", fault);
-    if (err == SYN_OK) err = column_done(&rr->c.dep_seq, "dep_seq", fault);
-    return err;
+    const struct field *f = r->f;
+    syn_err err = numbers_of(&f[F_RUN_PEER], rows, "run_peer", fault, &rr->peer);
+    if (err == SYN_OK) err = numbers_of(&f[F_RUN_SEQ], rows, "run_seq", fault, &rr->seq);
+    if (err == SYN_OK) err = numbers_of(&f[F_RUN_LEN], rows, "run_len", fault, &rr->len);
+    if (err == SYN_OK) err = numbers_of(&f[F_RUN_DEPS], rows, "run_deps", fault, &rr->deps);
+    return err == SYN_OK ? dep_columns_of(r, rr, rows) : err;
 }
 
 static syn_err walk_runs(struct reading *r, struct run_reading *rr, uint32_t count)
@@ -480,8 +500,7 @@ static syn_err walk_runs(struct reading *r, struct run_reading *rr, uint32_t cou
             (struct peer_mark){.end = run->seq + run->len, .named = run->seq + run->len - 1};
         events += run->len;
     }
-    if (events != r->events) return malformed(r, "runs and operations differ in events");
-    return runs_done(r, rr);
+    return events == r->events ? SYN_OK : malformed(r, "runs and operations differ in events");
 }
 
 static syn_err read_runs(struct reading *r)
@@ -492,23 +511,19 @@ static syn_err read_runs(struct reading *r)
     uint32_t count = column_rows(f, run_columns, 1);
     if (count > 1 && f[F_RUN_LEN].count == 0) return malformed(r, "run_len is missing");
     if (count > r->events) return malformed(r, "runs and operations differ in events");
-    struct run_reading rr = {.c = {.peer = column_of(&f[F_RUN_PEER]),
-                                   .seq = column_of(&f[F_RUN_SEQ]),
-                                   .len = column_of(&f[F_RUN_LEN]),
-                                   .deps = column_of(&f[F_RUN_DEPS]),
-                                   .dep_peer = column_of(&f[F_DEP_PEER]),
-                                   .dep_seq = column_of(&f[F_DEP_SEQ])},
-                             .marks =
-                                 arena_array(r->d->arena, r->out->peer_count, sizeof *rr.marks),
-                             .runs = arena_array(r->d->arena, count, sizeof *rr.runs)};
+    struct peer_mark few[FEW_PEERS];
+    struct run_reading rr = {.marks = few};
+    uint32_t peers = r->out->peer_count;
+    if (peers > FEW_PEERS) rr.marks = arena_array(r->d->arena, peers, sizeof *rr.marks);
+    rr.runs = arena_array(r->d->arena, count, sizeof *rr.runs);
     if (rr.marks == NULL || rr.runs == NULL) return refuse_memory(r->d->arena, r->d->fault);
-    memset(rr.marks, 0, r->out->peer_count * sizeof *rr.marks);
-    syn_err err = count_deps(r, &rr, count);
+    memset(rr.marks, 0, peers * sizeof *rr.marks);
+    syn_err err = run_columns_of(r, &rr, count);
     if (err == SYN_OK) err = walk_runs(r, &rr, count);
     r->out->runs = rr.runs;
     r->out->run_count = count;
-    r->out->deps = rr.deps;
-    r->out->dep_count = rr.dep_count;
+    r->out->deps = rr.parents;
+    r->out->dep_count = rr.parent_count;
     return err;
 }
 
@@ -522,7 +537,7 @@ static syn_err check_atoms(struct reading *r)
         const struct change_op *op = &set->ops[i];
         while (event >= run_end) run_end += set->runs[++run].len;
         event += op_events(op);
-        if ((op->kind == OP_MARK || op->kind >= OP_FIRST_UNKNOWN) && event > run_end)
+        if (op_form(op->kind)->one_piece && event > run_end)
             return malformed(r, "a run is cut inside a mark or an unknown operation");
     }
     return SYN_OK;
@@ -532,23 +547,24 @@ static syn_err check_atoms(struct reading *r)
 
 static syn_err read_times(struct reading *r)
 {
-    struct column column = column_of(&r->f[F_RUN_TIME]);
-    if (!column.present) return SYN_OK;
+    const uint8_t *column;
+    syn_err err =
+        numbers_of(&r->f[F_RUN_TIME], r->out->run_count, "run_time", r->d->fault, &column);
+    if (err != SYN_OK || column == NULL) return err;
     int64_t *times = arena_array(r->d->arena, r->out->run_count, sizeof *times);
     if (times == NULL) return refuse_memory(r->d->arena, r->d->fault);
     uint64_t time = 0; /* modulo 2^64: nobody computes with it */
     for (uint32_t i = 0; i < r->out->run_count; i++) {
-        time += (uint64_t)column_zigzag(&column);
+        time += (uint64_t)unzigzag(next_number(&column));
         times[i] = (int64_t)time;
     }
     r->out->run_time = times;
-    return column_done(&column, "run_time", r->d->fault);
+    return SYN_OK;
 }
 
 static syn_err read_authors(struct reading *r)
 {
     struct column column = column_of(&r->f[F_AUTHOR]);
-    if (!column.present) return SYN_OK;
     if (column.left != r->f[F_PEERS].count)
         return malformed(r, "author and peers differ in length");
     syn_str *authors = arena_array(r->d->arena, r->out->peer_count, sizeof *authors);
@@ -578,13 +594,10 @@ syn_err decode_changes(struct decoding *d, const void *bytes, size_t len,
     if (err == SYN_OK) err = read_ops(&r);
     if (err == SYN_OK) err = check_taken(&r);
     if (err == SYN_OK) err = read_text(&r);
-    if (err == SYN_OK) err = read_keys(&r);
-    if (err == SYN_OK) err = read_values(&r);
-    if (err == SYN_OK) err = read_nodes(&r);
-    if (err == SYN_OK) err = read_ext(&r);
+    if (err == SYN_OK && !only_text(&r)) err = read_queues(&r);
     if (err == SYN_OK) err = read_runs(&r);
     if (err == SYN_OK && r.atoms) err = check_atoms(&r);
     if (err == SYN_OK) err = read_times(&r);
-    if (err == SYN_OK) err = read_authors(&r);
+    if (err == SYN_OK && fields[F_AUTHOR].count > 0) err = read_authors(&r);
     return err;
 }

@@ -481,7 +481,10 @@ static struct decoding decoding_begin(proto_arena *arena, const struct proto_lim
                          .max_events = events,
                          .max_value = LIMIT_VALUE_BYTES,
                          .max_parents = LIMIT_PARENTS};
-    if (fault != NULL) *fault = (struct proto_fault){.code = CODE_OK};
+    if (fault != NULL) {
+        fault->code = CODE_OK;
+        fault->text[0] = '\0';
+    }
     if (limits == NULL) return d;
     if (limits->frame_events != 0) d.max_events = limits->frame_events;
     if (limits->value_bytes != 0) d.max_value = limits->value_bytes;

@@ -298,50 +298,30 @@ syn_err values_done(const struct value_columns *columns, struct proto_fault *fau
 
 /* ---- Operations ------------------------------------------------------------------------------ */
 
-bool op_takes_keys(uint32_t kind)
-{
-    return kind == OP_MARK || kind == OP_MAP_SET || kind == OP_MAP_DELETE ||
-           kind == OP_TREE_CREATE || kind == OP_TREE_MOVE;
-}
+#define TEXT (1u << SYN_TEXT)
+#define MAP  (1u << SYN_MAP)
+#define LIST (1u << SYN_LIST)
+#define TREE (1u << SYN_TREE)
 
-bool op_takes_values(uint32_t kind)
-{
-    return kind == OP_MARK || kind == OP_MAP_SET || kind == OP_LIST_INSERT || kind == OP_LIST_SET ||
-           kind == OP_COUNTER_ADD;
-}
-
-uint32_t op_nodes(uint32_t kind)
-{
-    if (kind == OP_TREE_MOVE) return 2;
-    return kind == OP_TREE_CREATE || kind == OP_TREE_DELETE ? 1 : 0;
-}
-
-bool op_has_position(uint32_t kind)
-{
-    return kind <= OP_MARK || (kind >= OP_LIST_INSERT && kind <= OP_LIST_MOVE);
-}
-
-uint64_t op_events(const struct change_op *op)
-{
-    return op->kind == OP_MARK ? 2 : op->len;
-}
-
-uint64_t op_takes(const struct change_op *op)
-{
-    return op->kind == OP_MARK ? 1 : op->len;
-}
-
-int64_t op_caret(const struct change_op *op)
-{
-    switch (op->kind) {
-    case OP_TEXT_INSERT:
-    case OP_LIST_INSERT:
-        return (int64_t)op->pos + op->len;
-    case OP_DELETE_BACK:
-        return (int64_t)op->pos - op->len + 1;
-    case OP_LIST_MOVE:
-        return op->arg;
-    default:
-        return op->pos;
-    }
-}
+const struct op_form op_forms[OP_NOTHING + 2] = {
+    [OP_TEXT_INSERT] = {.caret = CARET_BEHIND, .fits = TEXT},
+    [OP_DELETE] = {.caret = CARET_STAYS, .fits = TEXT | LIST},
+    [OP_DELETE_BACK] = {.caret = CARET_BEFORE, .fits = TEXT | LIST},
+    [OP_MARK] = {.keys = true,
+                 .values = true,
+                 .one_piece = true,
+                 .caret = CARET_STAYS,
+                 .fits = TEXT,
+                 .max_arg = 3},
+    [OP_MAP_SET] = {.keys = true, .values = true, .fits = MAP},
+    [OP_MAP_DELETE] = {.keys = true, .fits = MAP},
+    [OP_LIST_INSERT] = {.values = true, .caret = CARET_BEHIND, .fits = LIST},
+    [OP_LIST_SET] = {.values = true, .caret = CARET_STAYS, .fits = LIST},
+    [OP_LIST_MOVE] = {.caret = CARET_ARG, .fits = LIST, .max_arg = SEQ_MAX},
+    [OP_COUNTER_ADD] = {.values = true, .fits = 1u << SYN_COUNTER},
+    [OP_TREE_CREATE] = {.keys = true, .nodes = 1, .fits = TREE},
+    [OP_TREE_MOVE] = {.keys = true, .nodes = 2, .fits = TREE},
+    [OP_TREE_DELETE] = {.nodes = 1, .fits = TREE},
+    [OP_NOTHING] = {.fits = ANY_CONTAINER},
+    [OP_NOTHING + 1] = {.one_piece = true, .fits = ANY_CONTAINER},
+};

@@ -41,7 +41,7 @@ syn_err refuse_memory(const proto_arena *arena, struct proto_fault *fault)
 /* ---- Numbers --------------------------------------------------------------------------------- */
 
 /* One varint, as short as it can be.  False: cut off, too long or too wide. */
-static bool read_varint(const uint8_t **p, const uint8_t *end, uint64_t *out)
+static bool read_any_varint(const uint8_t **p, const uint8_t *end, uint64_t *out)
 {
     uint64_t v = 0;
     const uint8_t *at = *p;
@@ -60,13 +60,11 @@ static bool read_varint(const uint8_t **p, const uint8_t *end, uint64_t *out)
     return false;
 }
 
-static uint64_t read_checked(const uint8_t **p)
+static inline bool read_varint(const uint8_t **p, const uint8_t *end, uint64_t *out)
 {
-    const uint8_t *at = *p;
-    uint64_t v = *at & 0x7f;
-    for (unsigned shift = 7; *at++ >= 0x80; shift += 7) v |= (uint64_t)(*at & 0x7f) << shift;
-    *p = at;
-    return v;
+    if (*p == end || **p >= 0x80) return read_any_varint(p, end, out);
+    *out = *(*p)++;
+    return true;
 }
 
 static uint64_t read_fixed64(const uint8_t *p)
@@ -74,26 +72,6 @@ static uint64_t read_fixed64(const uint8_t *p)
     uint64_t v = 0;
     for (int i = 7; i >= 0; i--) v = v << 8 | p[i];
     return v;
-}
-
-static int64_t unzigzag(uint64_t v)
-{
-    return (int64_t)(v >> 1 ^ (~(v & 1) + 1));
-}
-
-static uint64_t greatest(ProtobufCType type)
-{
-    switch (type) {
-    case PROTOBUF_C_TYPE_BOOL:
-        return 1;
-    case PROTOBUF_C_TYPE_ENUM:
-        return INT32_MAX;
-    case PROTOBUF_C_TYPE_UINT64:
-    case PROTOBUF_C_TYPE_SINT64:
-        return UINT64_MAX;
-    default:
-        return UINT32_MAX;
-    }
 }
 
 /* ---- Splitting ------------------------------------------------------------------------------- */
@@ -115,20 +93,34 @@ static syn_err bad_field(const struct split *s, const ProtobufCFieldDescriptor *
     return refuse(s->fault, CODE_MALFORMED, "%s.%s: %s", s->type->short_name, about->name, what);
 }
 
-static bool is_fixed64(ProtobufCType type)
+/* What a field's type asks of its bytes, looked up rather than reasoned out for each. */
+struct rule {
+    uint8_t wire;   /* of one entry that is not packed */
+    bool is_number; /* so that a repeated one is packed */
+    uint64_t max;
+};
+
+static const struct rule *rule_of(const ProtobufCFieldDescriptor *about)
 {
-    return type == PROTOBUF_C_TYPE_FIXED64 || type == PROTOBUF_C_TYPE_DOUBLE;
+    static const struct rule rules[] = {
+        [PROTOBUF_C_TYPE_SINT32] = {WIRE_VARINT, true, UINT32_MAX},
+        [PROTOBUF_C_TYPE_UINT32] = {WIRE_VARINT, true, UINT32_MAX},
+        [PROTOBUF_C_TYPE_ENUM] = {WIRE_VARINT, true, INT32_MAX},
+        [PROTOBUF_C_TYPE_BOOL] = {WIRE_VARINT, true, 1},
+        [PROTOBUF_C_TYPE_SINT64] = {WIRE_VARINT, true, UINT64_MAX},
+        [PROTOBUF_C_TYPE_UINT64] = {WIRE_VARINT, true, UINT64_MAX},
+        [PROTOBUF_C_TYPE_FIXED64] = {WIRE_FIXED64, true, UINT64_MAX},
+        [PROTOBUF_C_TYPE_DOUBLE] = {WIRE_FIXED64, true, UINT64_MAX},
+        [PROTOBUF_C_TYPE_BYTES] = {WIRE_BYTES, false, 0},
+        [PROTOBUF_C_TYPE_MESSAGE] = {WIRE_BYTES, false, 0},
+    };
+    assert(about->type < sizeof rules / sizeof *rules); /* the schema has no other types */
+    return &rules[about->type];
 }
 
 static bool is_bytes(ProtobufCType type)
 {
     return type == PROTOBUF_C_TYPE_BYTES || type == PROTOBUF_C_TYPE_MESSAGE;
-}
-
-static enum wire_type wanted_wire(const ProtobufCFieldDescriptor *about)
-{
-    if (is_bytes(about->type) || about->label == PROTOBUF_C_LABEL_REPEATED) return WIRE_BYTES;
-    return is_fixed64(about->type) ? WIRE_FIXED64 : WIRE_VARINT;
 }
 
 static bool take(struct split *s, size_t len, const uint8_t **at)
@@ -158,70 +150,101 @@ static bool skip_unknown(struct split *s, uint32_t wire)
     }
 }
 
+#define EACH UINT64_C(0x0101010101010101)
+#define HIGH (EACH * 0x80)
+#define LOW  (EACH * 0x7f)
+
+/* Eight bytes at once, as long as no entry has more than two: *p stops where one is longer, or
+ * where fewer than eight bytes are left.  In a word, the high bits are the bytes that go on.  An
+ * entry's second byte is one that does not go on behind one that does, and must not be 0. */
+static bool check_short_varints(const uint8_t **p, const uint8_t *end, uint32_t *count)
+{
+    while (end - *p >= 8) {
+        uint64_t word;
+        memcpy(&word, *p, sizeof word);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+        word = __builtin_bswap64(word);
+#endif
+        uint64_t goes_on = word & HIGH, after = goes_on << 8;
+        if (goes_on == 0) {
+            *p += 8;
+            *count += 8;
+            continue;
+        }
+        uint64_t not_zero = (word & LOW) + LOW;
+        if ((goes_on & after) != 0) return true;
+        if ((after & ~not_zero & HIGH) != 0) return false;
+        unsigned whole = (goes_on >> 63) != 0 ? 7 : 8; /* the last byte may be a first one */
+        uint64_t ends = ~word & HIGH;
+        *count += (uint32_t)(((ends >> 7) * EACH) >> 56);
+        *p += whole;
+    }
+    return true;
+}
+
 /* The entries of one packed column: counted, and each checked. */
 static syn_err check_packed(const struct split *s, const ProtobufCFieldDescriptor *about,
-                            struct field *f)
+                            const struct rule *rule, struct field *f)
 {
-    if (is_fixed64(about->type)) {
+    if (rule->wire == WIRE_FIXED64) {
         if (f->len % 8 != 0) return bad_field(s, about, "cut off inside an entry");
         f->count = (uint32_t)(f->len / 8);
         return SYN_OK;
     }
-    uint64_t max = greatest(about->type), v;
+    uint64_t v;
     const uint8_t *p = f->at, *end = f->at + f->len;
     while (p != end) {
-        if (*p < 0x80 && max > 0x7f) {
-            p++;
-        } else {
-            if (!read_varint(&p, end, &v)) return bad_field(s, about, "not a shortest varint");
-            if (v > max) return bad_field(s, about, "number too large");
-        }
+        if (rule->max >= 1 << 14 && !check_short_varints(&p, end, &f->count))
+            return bad_field(s, about, "not a shortest varint");
+        if (p == end) break;
+        if (!read_varint(&p, end, &v)) return bad_field(s, about, "not a shortest varint");
+        if (v > rule->max) return bad_field(s, about, "number too large");
         f->count++;
     }
     return SYN_OK;
 }
 
 static syn_err read_singular(struct split *s, const ProtobufCFieldDescriptor *about,
-                             struct field *f)
+                             const struct rule *rule, struct field *f)
 {
-    if (is_fixed64(about->type)) {
+    if (rule->wire == WIRE_FIXED64) {
         if (!take(s, 8, &f->at)) return bad_field(s, about, "cut off");
         f->value = read_fixed64(f->at);
         return SYN_OK;
     }
     if (!read_varint(&s->p, s->end, &f->value)) return bad_field(s, about, "not a shortest varint");
-    if (f->value > greatest(about->type)) return bad_field(s, about, "number too large");
+    if (f->value > rule->max) return bad_field(s, about, "number too large");
     return SYN_OK;
 }
 
 static syn_err read_delimited(struct split *s, const ProtobufCFieldDescriptor *about,
-                              struct field *f)
+                              const struct rule *rule, struct field *f)
 {
     uint64_t len;
-    const uint8_t *at;
     if (!read_varint(&s->p, s->end, &len)) return bad_field(s, about, "bad length");
     if (len > (size_t)(s->end - s->p)) return bad_field(s, about, "cut off");
-    (void)take(s, (size_t)len, &at);
     if (!f->seen) {
-        f->at = at;
+        f->at = s->p;
         f->len = (size_t)len;
     }
-    if (is_bytes(about->type)) {
-        f->count++;
-        return SYN_OK;
-    }
-    return check_packed(s, about, f);
+    s->p += len;
+    if (rule->is_number) return check_packed(s, about, rule, f);
+    f->count++;
+    return SYN_OK;
 }
 
 static syn_err split_field(struct split *s, const ProtobufCFieldDescriptor *about, uint32_t wire,
                            struct field *f)
 {
-    if (wire != wanted_wire(about)) return bad_field(s, about, "wrong wire type");
-    bool many = about->label == PROTOBUF_C_LABEL_REPEATED && is_bytes(about->type);
-    if (f->seen && !many) return bad_field(s, about, "twice");
-    syn_err err = wire == WIRE_BYTES ? read_delimited(s, about, f) : read_singular(s, about, f);
+    const struct rule *rule = rule_of(about);
+    bool repeated = about->label == PROTOBUF_C_LABEL_REPEATED;
+    bool packed = repeated && rule->is_number;
+    if (wire != (packed ? WIRE_BYTES : rule->wire)) return bad_field(s, about, "wrong wire type");
+    if (f->seen && (packed || !repeated)) return bad_field(s, about, "twice");
+    syn_err err =
+        wire == WIRE_BYTES ? read_delimited(s, about, rule, f) : read_singular(s, about, rule, f);
     f->seen = true;
-    f->number = about->id;
+    f->number = (uint8_t)about->id;
     return err;
 }
 
@@ -282,13 +305,11 @@ syn_str field_str(const struct field *field)
     return (syn_str){.data = (const char *)field->at, .len = field->len};
 }
 
-struct column column_of(const struct field *field)
+syn_err numbers_differ(const struct field *field, uint64_t rows, const char *name,
+                       struct proto_fault *fault)
 {
-    return (struct column){.p = field->at,
-                           .len = field->len,
-                           .left = field->count,
-                           .number = field->number,
-                           .present = field->count > 0};
+    return refuse(fault, CODE_MALFORMED, "%s has too %s entries", name,
+                  field->count < rows ? "few" : "many");
 }
 
 /* May another entry be read?  An absent column has as many defaults as are asked for. */

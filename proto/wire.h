@@ -3,10 +3,12 @@
  * Reading goes in two steps.  wire_split() cuts one message into its fields, driven by protobuf-c's
  * descriptor of it, and checks all that protobuf itself leaves loose (syncline.proto, rule 6); it
  * allocates nothing, and for a column it only remembers where it lies and how many entries it has.
- * Then a struct column reads the entries one by one: they were checked, so reading cannot fail, and
- * a column that is absent gives zeros.  column_done() at the end says whether exactly all entries
- * were used.  Columns are read in place and not unpacked by protobuf-c, which would hold every
- * column twice; everything that is no column is unpacked by protobuf-c.
+ * Then the entries are read one by one: they were checked, so reading cannot fail, and a column
+ * that is absent gives zeros.  Where the number of rows is known before (runs, op runs, parents),
+ * numbers_of() compares it once and next_number() just reads; a queue is a struct column, which
+ * counts, and column_done() at the end says whether exactly all entries were used.  Columns are
+ * read in place and not unpacked by protobuf-c, which would hold every column twice; everything
+ * that is no column is unpacked by protobuf-c.
  *
  * Writing appends to a syn_buf.  Lengths are not known beforehand: a field is written behind one
  * byte kept for its length, and moved up when the length needs more. */
@@ -17,10 +19,15 @@
 #include "mem.h"
 
 #include <protobuf-c/protobuf-c.h>
+#include <stdalign.h>
 
 /* ---- Arena ----------------------------------------------------------------------------------- */
 
-struct arena_block;
+struct arena_block {
+    struct arena_block *next;
+    size_t size, used; /* of data, both multiples of 16: what fits fits rounded up */
+    alignas(16) char data[];
+};
 struct proto_arena {
     syn_mem mem;
     struct arena_block *blocks; /* the newest first; allocation goes into it */
@@ -29,8 +36,17 @@ struct proto_arena {
     bool over; /* an allocation failed for the limit, not for want of memory */
 };
 
-void *arena_alloc(proto_arena *arena, size_t size);                 /* 16-aligned, or NULL */
-void *arena_array(proto_arena *arena, uint64_t count, size_t size); /* count 0: not NULL */
+void *arena_alloc(proto_arena *arena, size_t size);                /* 16-aligned, or NULL */
+void *arena_more(proto_arena *arena, uint64_t count, size_t size); /* when the block is full */
+static inline void *arena_array(proto_arena *arena, uint64_t count, size_t size) /* 0: not NULL */
+{
+    struct arena_block *block = arena->blocks;
+    if (block == NULL || count == 0 || count > (block->size - block->used) / size)
+        return arena_more(arena, count, size);
+    void *p = block->data + block->used;
+    block->used += ((size_t)count * size + 15) & ~(size_t)15;
+    return p;
+}
 /* For protobuf-c and zlib, whose frees are no-ops: the arena is emptied as a whole. */
 ProtobufCAllocator arena_allocator(proto_arena *arena);
 syn_mem proto_mem(const syn_mem *mem); /* NULL or all zero: malloc */
@@ -52,12 +68,12 @@ syn_err refuse_memory(const proto_arena *arena, struct proto_fault *fault);
 
 /* ---- Reading --------------------------------------------------------------------------------- */
 
-struct field {
+struct field {         /* small, for a message's 25 are cleared for every keystroke */
     const uint8_t *at; /* payload: of the first entry for repeated bytes and messages */
     size_t len;
     uint64_t value; /* singular numbers */
     uint32_t count; /* entries */
-    uint32_t number;
+    uint8_t number;
     bool seen;
 };
 
@@ -76,13 +92,58 @@ syn_err wire_scan(struct decoding *d, const ProtobufCMessageDescriptor *type, co
 
 syn_str field_str(const struct field *field);
 
+/* The rest of a varint that was checked, and whose first byte says that there is more. */
+static inline uint64_t read_long(const uint8_t **at)
+{
+    const uint8_t *p = *at;
+    uint64_t v = *p & 0x7f;
+    for (unsigned shift = 7; *p++ >= 0x80; shift += 7) v |= (uint64_t)(*p & 0x7f) << shift;
+    *at = p;
+    return v;
+}
+
+static inline uint64_t read_checked(const uint8_t **at)
+{
+    return **at < 0x80 ? *(*at)++ : read_long(at);
+}
+
+static inline int64_t unzigzag(uint64_t v)
+{
+    return (int64_t)(v >> 1 ^ (~(v & 1) + 1));
+}
+
+/* A column of numbers of as many rows as `rows`; *column NULL: absent, all 0. */
+syn_err numbers_differ(const struct field *field, uint64_t rows, const char *name,
+                       struct proto_fault *fault);
+static inline syn_err numbers_of(const struct field *field, uint64_t rows, const char *name,
+                                 struct proto_fault *fault, const uint8_t **column)
+{
+    *column = field->count != 0 ? field->at : NULL;
+    if (field->count == 0 || field->count == rows) return SYN_OK;
+    return numbers_differ(field, rows, name, fault);
+}
+
+static inline uint64_t next_number(const uint8_t **column)
+{
+    return *column != NULL ? read_checked(column) : 0;
+}
+
 struct column {
     const uint8_t *p;
     size_t len; /* repeated bytes: of the entry at p */
     uint32_t left, number;
     bool present, ran_out, started;
 };
-struct column column_of(const struct field *field);
+
+static inline struct column column_of(const struct field *field)
+{
+    return (struct column){.p = field->at,
+                           .len = field->len,
+                           .left = field->count,
+                           .number = field->number,
+                           .present = field->count > 0};
+}
+
 uint64_t column_varint(struct column *column); /* 0 if absent */
 int64_t column_zigzag(struct column *column);
 uint64_t column_fixed64(struct column *column);
@@ -90,7 +151,7 @@ syn_str column_bytes(struct column *column); /* repeated bytes and messages */
 bool column_used_up(const struct column *column);
 syn_err column_done(const struct column *column, const char *name, struct proto_fault *fault);
 
-/* The common row count of a table: that of any column present (column_done finds the others). */
+/* The common row count of a table: that of any column present (numbers_of finds the others). */
 uint32_t column_rows(const struct field *fields, const uint8_t *numbers, uint32_t absent);
 
 /* ---- Shared by Changes, Snapshot, Presence, Names, Digest ------------------------------------ */
@@ -118,20 +179,93 @@ syn_err decode_value(struct decoding *d, struct value_columns *columns, enum val
                      struct change_value *out);
 syn_err values_done(const struct value_columns *columns, struct proto_fault *fault);
 
-/* What one operation kind makes and takes. */
-bool op_takes_keys(uint32_t kind);
-bool op_takes_values(uint32_t kind); /* COUNTER_ADD included */
-uint32_t op_nodes(uint32_t kind);    /* per event */
-bool op_has_position(uint32_t kind);
-uint64_t op_events(const struct change_op *op);
-uint64_t op_takes(const struct change_op *op); /* keys or values of the whole run */
-int64_t op_caret(const struct change_op *op);  /* where it leaves the caret */
+/* What one operation kind makes and takes: PROTOCOL.md, 3 and 3.1. */
+enum op_caret_rule { CARET_NONE, CARET_STAYS, CARET_BEHIND, CARET_BEFORE, CARET_ARG };
+struct op_form {
+    bool keys, values; /* COUNTER_ADD included */
+    uint8_t nodes;     /* per event */
+    bool one_piece;    /* never cut: its events belong together */
+    uint8_t caret;     /* CARET_NONE: it has no position */
+    uint8_t fits;      /* which container kinds, a bit each; ANY_CONTAINER */
+    uint32_t max_arg;
+};
+#define ANY_CONTAINER 0xffu
+extern const struct op_form op_forms[OP_NOTHING + 2]; /* the last one: kinds of later versions */
+
+static inline const struct op_form *op_form(uint32_t kind)
+{
+    return &op_forms[kind <= OP_NOTHING ? kind : OP_NOTHING + 1];
+}
+
+static inline bool op_takes_keys(uint32_t kind)
+{
+    return op_form(kind)->keys;
+}
+
+static inline bool op_takes_values(uint32_t kind)
+{
+    return op_form(kind)->values;
+}
+
+static inline uint32_t op_nodes(uint32_t kind)
+{
+    return op_form(kind)->nodes;
+}
+
+static inline bool op_has_position(uint32_t kind)
+{
+    return op_form(kind)->caret != CARET_NONE;
+}
+
+static inline uint64_t op_events(const struct change_op *op)
+{
+    return op->kind == OP_MARK ? 2 : op->len;
+}
+
+/* Keys or values of the whole run. */
+static inline uint64_t op_takes(const struct change_op *op)
+{
+    return op->kind == OP_MARK ? 1 : op->len;
+}
+
+/* Where it leaves the caret. */
+static inline int64_t op_caret(const struct change_op *op)
+{
+    switch (op_form(op->kind)->caret) {
+    case CARET_BEHIND:
+        return (int64_t)op->pos + op->len;
+    case CARET_BEFORE:
+        return (int64_t)op->pos - op->len + 1;
+    case CARET_ARG:
+        return op->arg;
+    default:
+        return op->pos;
+    }
+}
 
 syn_err decode_changes(struct decoding *d, const void *bytes, size_t len,
                        const struct proto_tables *tables, syn_changes *out);
 syn_err decode_version(struct decoding *d, syn_str bytes, struct msg_version *out);
 syn_err decode_snapshot(struct decoding *d, const void *bytes, size_t len,
                         struct msg_snapshot *out);
+
+/* ---- Hashing --------------------------------------------------------------------------------- */
+
+/* Tables of one event or one state, in order of first use. */
+struct tables {
+    const uint64_t *all_peers;
+    const struct change_container *all_containers;
+    uint64_t *peers;
+    uint32_t *used; /* per entry of peers: its index in all_peers */
+    struct change_container *containers;
+    uint32_t peer_count, container_count;
+};
+syn_err tables_begin(struct tables *t, proto_arena *arena, const uint64_t *peers,
+                     uint32_t peer_count, const struct change_container *containers,
+                     uint32_t container_count);
+uint32_t tables_peer(struct tables *t, uint32_t peer);
+/* The container and what it is merged under, root first: entry i's parent is entry i - 1. */
+void tables_chain(struct tables *t, uint32_t container);
 
 /* ---- Writing --------------------------------------------------------------------------------- */
 

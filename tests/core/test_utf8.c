@@ -83,9 +83,9 @@ static const struct {
 
 START_TEST(malformed_bytes_are_found_at_every_place_in_a_text)
 {
-    for (size_t before = 0; before < 20; before++)
-        for (size_t after = 0; after < 20; after++) {
-            char buf[64];
+    for (size_t before = 0; before < 45; before++)
+        for (size_t after = 0; after < 45; after++) {
+            char buf[96];
             memset(buf, 'a', sizeof buf);
             memcpy(buf + before, bad[_i].bytes, bad[_i].size);
             size_t n = 77;

@@ -236,6 +236,64 @@ START_TEST(entries_apart)
 }
 END_TEST
 
+/* ---- Columns --------------------------------------------------------------------------------- */
+
+/* By the book: one byte after the other.  false: an entry is cut off, longer than it need be, or
+ * above 2^32 - 1. */
+static bool count_plainly(const uint8_t *p, size_t len, uint32_t *count)
+{
+    *count = 0;
+    for (size_t at = 0; at < len; ++*count) {
+        uint64_t v = 0;
+        for (unsigned shift = 0;; shift += 7) {
+            if (at == len || shift > 28) return false;
+            v |= (uint64_t)(p[at] & 0x7f) << shift;
+            if (p[at++] < 0x80) break;
+        }
+        if (v > UINT32_MAX || (p[at - 1] == 0 && at > 1 && p[at - 2] >= 0x80)) return false;
+    }
+    return true;
+}
+
+static size_t some_varint(struct samples *s, uint8_t *out)
+{
+    uint64_t v =
+        samples_random(s) >> (64 - 7 * (1 + samples_below(s, samples_below(s, 4) ? 2 : 5)));
+    if (v > UINT32_MAX) v >>= 3;
+    size_t n = 0;
+    for (; v >= 0x80; v >>= 7) out[n++] = (uint8_t)(v | 0x80);
+    out[n++] = (uint8_t)v;
+    return n;
+}
+
+/* What is looked at in words agrees with what is looked at in bytes, also where it is wrong. */
+START_TEST(columns_in_words)
+{
+    enum { RUN_SEQ = 3 };
+    struct samples s;
+    uint32_t wrong = 0;
+    samples_begin(&s, 11, 1);
+    for (uint64_t round = 1; round <= rounds(200000); round++) {
+        uint8_t bytes[160] = {RUN_SEQ << 3 | 2, 0};
+        size_t len = 0, most = samples_below(&s, 100);
+        while (len < most) len += some_varint(&s, bytes + 2 + len);
+        if (len > 0 && samples_below(&s, 3) == 0)
+            bytes[2 + samples_below(&s, (uint32_t)len)] ^= (uint8_t)(1u << samples_below(&s, 8));
+        if (len > 0 && samples_below(&s, 9) == 0) bytes[2 + samples_below(&s, (uint32_t)len)] = 0;
+        bytes[1] = (uint8_t)len;
+        struct field fields[WIRE_FIELDS];
+        uint32_t count;
+        bool good = count_plainly(bytes + 2, len, &count);
+        syn_err err = wire_split(&syncline__v1__changes__descriptor, bytes, len + 2,
+                                 UNKNOWN_REFUSED, fields, NULL, NULL);
+        if ((err == SYN_OK) != good || (good && fields[RUN_SEQ].count != count))
+            ck_abort_msg("round %llu", (unsigned long long)round);
+        wrong += !good;
+    }
+    ck_assert_uint_gt(wrong, rounds(200000) / 100);
+}
+END_TEST
+
 /* ---- Packed ---------------------------------------------------------------------------------- */
 
 static size_t packed_size(proto_arena *arena, enum packed_inside inside, syn_str message)
@@ -333,6 +391,7 @@ static Suite *suite(void)
     tcase_add_test(c, own_peers_and_containers_of_the_channel);
     tcase_add_test(c, op_runs_all_default);
     tcase_add_test(c, entries_apart);
+    tcase_add_test(c, columns_in_words);
     tcase_add_test(c, columns_are_deflated_apart);
     tcase_add_test(c, any_bytes_are_packed);
     suite_add_tcase(s, c);
