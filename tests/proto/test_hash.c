@@ -5,6 +5,8 @@
 
 #include <check.h>
 #include <stdlib.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
 #define S(text)                                                                                    \
     {                                                                                              \
@@ -194,6 +196,149 @@ START_TEST(chain_knows_no_runs)
 }
 END_TEST
 
+/* ---- Short cuts ------------------------------------------------------------------------------ */
+
+/* By the book: one event with tables in the order of first use, encoded, hashed. */
+struct plain {
+    const syn_changes *set;
+    uint64_t peers[16];
+    uint32_t peer_count;
+};
+
+static uint32_t plain_peer(struct plain *p, uint32_t peer)
+{
+    uint64_t id = p->set->peers[peer];
+    for (uint32_t i = 0; i < p->peer_count; i++)
+        if (p->peers[i] == id) return i;
+    p->peers[p->peer_count] = id;
+    return p->peer_count++;
+}
+
+static uint32_t plain_containers(struct plain *p, uint32_t container, struct change_container *out)
+{
+    uint32_t depth = 0;
+    out[0] = p->set->containers[container];
+    if (out[0].form == CONTAINER_MERGEABLE) {
+        depth = plain_containers(p, out[0].parent, out);
+        out[depth] = p->set->containers[container];
+        out[depth].parent = depth - 1;
+    } else if (out[0].form == CONTAINER_BY_EVENT) {
+        out[0].peer = plain_peer(p, out[0].peer);
+    }
+    return depth + 1;
+}
+
+static uint64_t plain_step(const syn_changes *set, struct change_run run,
+                           const struct change_dep *deps, struct change_op op, syn_str text,
+                           uint64_t chain)
+{
+    struct plain p = {.set = set};
+    struct change_dep own[8];
+    struct change_container containers[8];
+    syn_buf bytes = {0};
+    run.peer = plain_peer(&p, run.peer);
+    for (uint32_t i = 0; i < run.dep_count; i++)
+        own[i] = (struct change_dep){plain_peer(&p, deps[i].peer), deps[i].seq};
+    uint32_t depth = plain_containers(&p, op.container, containers);
+    op.container = depth - 1;
+    syn_changes one = {.peers = p.peers,
+                       .peer_count = p.peer_count,
+                       .containers = containers,
+                       .container_count = depth,
+                       .runs = &run,
+                       .run_count = 1,
+                       .deps = own,
+                       .dep_count = run.dep_count,
+                       .ops = &op,
+                       .op_count = 1,
+                       .text = text};
+    ck_assert_int_eq(proto_encode_changes(&bytes, &one, NULL), SYN_OK);
+    chain = XXH64(bytes.data, bytes.len, chain);
+    syn_buf_free(&bytes);
+    return chain;
+}
+
+/* A run of one author with some parents and a few edits in some container; what is simple, and
+ * what is just not: many parents, two of one peer, a made or deep container, long names. */
+static void check_simple(struct samples *s, uint64_t seed)
+{
+    static const uint64_t peers[] = {7, 8, UINT64_MAX, 9, 1, 2, 3, 4};
+    static char name[600];
+    static const char text[] = "a\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80zzzzzzzzzz";
+    memset(name, 'n', sizeof name);
+    const struct change_container all[] = {
+        {.kind = SYN_TEXT},
+        {.kind = SYN_TEXT, .name = {name, 1 + samples_below(s, 255)}},
+        {.kind = SYN_MAP, .form = CONTAINER_BY_EVENT, .peer = samples_below(s, 3), .seq = 5},
+        {.kind = SYN_TEXT, .form = CONTAINER_MERGEABLE, .parent = 2, .key = {name, 3}},
+        {.kind = SYN_MAP, .form = CONTAINER_MERGEABLE, .parent = 2, .key = {name, 200}},
+        {.kind = SYN_MAP, .form = CONTAINER_MERGEABLE, .parent = 4, .key = {name, 250}},
+        {.kind = SYN_MAP, .form = CONTAINER_MERGEABLE, .parent = 5},
+        {.kind = SYN_TEXT, .form = CONTAINER_MERGEABLE, .parent = 5, .key = {name, 60}},
+        {.kind = SYN_TEXT, .form = CONTAINER_MERGEABLE, .parent = 6, .key = {name, 6}}};
+    static const uint32_t texts[] = {0, 1, 3, 7, 8};
+    struct change_run run = {.seq = samples_below(s, 2) ? samples_below(s, 300) : 0};
+    struct change_dep deps[8];
+    struct change_op ops[3];
+    run.dep_count = samples_below(s, 3) ? 0 : samples_below(s, 7);
+    run.explicit_parents = run.dep_count > 0;
+    for (uint32_t i = 0; i < run.dep_count; i++)
+        deps[i] = (struct change_dep){samples_below(s, 5) ? i : samples_below(s, 8),
+                                      samples_below(s, 3) * samples_below(s, 1u << 30)};
+    for (uint32_t i = 0; i < 3; i++) {
+        ops[i] = (struct change_op){.kind = samples_below(s, 3),
+                                    .container = texts[samples_below(s, 5)],
+                                    .len = 1 + samples_below(s, 4),
+                                    .pos = 4 + samples_below(s, 1u << (1 + samples_below(s, 30)))};
+        run.len += ops[i].len;
+    }
+    syn_changes set = {.peers = peers,
+                       .peer_count = 8,
+                       .containers = all,
+                       .container_count = 9,
+                       .runs = &run,
+                       .run_count = 1,
+                       .deps = deps,
+                       .dep_count = run.dep_count,
+                       .ops = ops,
+                       .op_count = 3,
+                       .text = {text, sizeof text - 1}};
+    uint64_t chain = seed, plain = seed;
+    uint32_t next = run.seq;
+    size_t at = 0;
+    ck_assert_int_eq(proto_chain(&set, peers[0], &next, &chain), SYN_OK);
+    ck_assert_uint_eq(next, run.seq + run.len);
+    struct change_run left = run;
+    left.len = 1;
+    for (uint32_t i = 0; i < 3; i++)
+        for (uint32_t k = 0; k < ops[i].len; k++) {
+            struct change_op op = ops[i];
+            syn_str scalar = {text + at, 0};
+            if (op.kind == OP_TEXT_INSERT) {
+                do scalar.len++;
+                while ((text[at + scalar.len] & 0xc0) == 0x80);
+                op.pos += k;
+            }
+            if (op.kind == OP_DELETE_BACK) op.pos -= k;
+            if (op.kind == OP_DELETE_BACK) op.kind = OP_DELETE;
+            op.len = 1;
+            plain = plain_step(&set, left, deps, op, scalar, plain);
+            at += scalar.len;
+            left = (struct change_run){.seq = left.seq + 1, .len = 1};
+        }
+    ck_assert_msg(chain == plain, "seed %llu", (unsigned long long)seed);
+}
+
+START_TEST(short_cuts_change_nothing)
+{
+    struct samples s;
+    for (uint64_t seed = 1; seed <= 20000; seed++) {
+        samples_begin(&s, seed, 1);
+        check_simple(&s, seed);
+    }
+}
+END_TEST
+
 static const uint64_t peers_1_2[] = {1, 2};
 static const struct change_container containers[] = {
     {.kind = SYN_TEXT},
@@ -253,6 +398,7 @@ int main(void)
     tcase_add_test(c, chain_vector_of_every_queue);
     tcase_add_test(c, chain_stops_at_a_gap);
     tcase_add_test(c, chain_knows_no_runs);
+    tcase_add_test(c, short_cuts_change_nothing);
     tcase_add_test(c, digest_vectors);
     suite_add_tcase(s, c);
     SRunner *runner = srunner_create(s);
