@@ -152,6 +152,7 @@ static void desk_clear(syn_doc *doc)
     array_free(mem, &desk->plan);
     array_free(mem, &desk->parents);
     array_free(mem, &desk->order);
+    array_free(mem, &desk->dense.runs);
     array_free(mem, &desk->spare_a);
     array_free(mem, &desk->spare_b);
     array_free(mem, &desk->where);

@@ -105,6 +105,7 @@ struct desk {
     struct work work; /* of the change being applied, or the last one */
     lv_set parents;
     lv_ranges order;            /* of plan_set.c */
+    struct dense dense;         /* the same */
     lv_ranges spare_a, spare_b; /* of graph_diff */
     ARRAY(uint32_t) where;      /* of list sets */
     ARRAY(uint32_t) walk;       /* of containers' parents */
@@ -185,11 +186,9 @@ static inline void doc_append(syn_doc *doc, const struct op_run *run, uint32_t l
 /* Plans the effects of some events of one op that nothing here is concurrent with: all that was
  * planned or applied are their ancestors.  SYN_ERANGE, SYN_ENOMEM. */
 syn_err doc_plan(syn_doc *doc, const struct op_piece *piece);
-/* The same of any other.  ready: all events below have been applied or planned, those of the
- * stretch from there on come in an order that has parents first.  SYN_ELIMIT: the work budget is
- * spent. */
+/* The same of any other.  SYN_ELIMIT: the work budget is spent. */
 syn_err doc_plan_merged(syn_doc *doc, const struct op_piece *piece,
-                        const struct event_origin *origin, lv_t ready);
+                        const struct event_origin *origin, const struct merge_window *window);
 /* plan_set.c: plans all events from `from` on, appended but not planned.  *fault: on SYN_ERANGE, an
  * event that cannot be. */
 syn_err doc_plan_set(syn_doc *doc, lv_t from, lv_t *fault);

@@ -99,12 +99,24 @@ static bool is_prepared_at(const struct sequence_merge *merge, const struct even
            memcmp(to->parents, merge->prepare.at, to->parent_count * sizeof *to->parents) == 0;
 }
 
+/* Between the prepare version and the one to go to, into retreat and advance. */
+static syn_err difference(struct sequence_merge *merge, const struct merge_source *source,
+                          const struct event_origin *to)
+{
+    const lv_t *at = merge->prepare.at;
+    uint32_t n = merge->prepare.n;
+    if (source->dense != NULL)
+        return dense_diff(source->dense, source->graph, source->mem, at, n, to->parents,
+                          to->parent_count, &merge->retreat, &merge->advance);
+    return graph_diff(source->graph, at, n, to->parents, to->parent_count, &merge->retreat,
+                      &merge->advance);
+}
+
 static syn_err prepare_at(struct sequence_merge *merge, const struct merge_source *source,
                           const struct event_origin *to)
 {
     if (to->parent_count == 0 ? merge->prepare.n == 0 : is_prepared_at(merge, to)) return SYN_OK;
-    syn_err err = graph_diff(source->graph, merge->prepare.at, merge->prepare.n, to->parents,
-                             to->parent_count, &merge->retreat, &merge->advance);
+    syn_err err = difference(merge, source, to);
     for (uint32_t i = merge->retreat.n; err == SYN_OK && i-- > 0;)
         err = move_range(merge, merge->retreat.at[i], tracker_retreat);
     for (uint32_t i = 0; err == SYN_OK && i < merge->advance.n; i++)

@@ -21,6 +21,7 @@
 
 #include "oplog.h"
 #include "tracker.h"
+#include "dense.h"
 #include "visit.h"
 
 /* How much the change at hand may cost: steps of trackers and graph walks.  Beyond the limit it is
@@ -49,8 +50,17 @@ struct merge_source {
     const struct oplog *log;
     const uint32_t *runs; /* indexes of the container's op runs */
     uint32_t run_count;
-    uint32_t len; /* of the sequence now */
+    uint32_t len;              /* of the sequence now */
+    const struct dense *dense; /* versions of the window being planned, or NULL */
     struct work *work;
+};
+
+/* Events that are planned together, in any order that has parents first: everything below `from`
+ * has been planned or applied. */
+struct merge_window {
+    lv_t from;
+    const struct dense *dense; /* NULL: the window has too many writers, or no critical version just
+                                  before it */
 };
 
 /* Whose event, and after which: what the graph says of the first event of a piece. */
@@ -63,8 +73,8 @@ struct event_origin {
 /* At event `now`, not concurrent with anything: is it time to let go? */
 bool merge_is_stale(const struct sequence_merge *merge, lv_t now);
 
-/* Makes the merge ready for events from `now` on, in any order that has parents first: everything
- * below, which has been applied, is fed.  After an error of this or the next three the merge is
+/* Makes the merge ready for the events of a window that begins at `now`: everything below is fed.
+ * After an error of this or the next three the merge is
  * half fed: drop it.  SYN_ELIMIT: too much work. */
 syn_err merge_begin(struct sequence_merge *merge, const struct merge_source *source, lv_t now);
 

@@ -12,54 +12,71 @@
  * one. */
 #include "doc.h"
 
+struct set_plan {
+    syn_doc *doc;
+    lv_t *fault; /* the event being planned */
+    uint32_t op; /* index of the op run last looked at: the next is near */
+    struct merge_window window;
+};
+
+/* Index of the op run of the event. */
+static uint32_t op_run_of(struct set_plan *plan, lv_t lv)
+{
+    const struct oplog *log = &plan->doc->log;
+    if (plan->op >= log->runs.n || log->runs.at[plan->op].lv > lv ||
+        oplog_run_end(log, plan->op) <= lv)
+        plan->op = oplog_find(log, lv);
+    return plan->op;
+}
+
 /* The op runs that begin in the stretch note the length of their container before it, which is what
  * op_run.before must be for the first of each. */
-static void note_lengths(syn_doc *doc, struct lv_range stretch)
+static void note_lengths(struct set_plan *plan, struct lv_range stretch)
 {
-    struct oplog *log = &doc->log;
-    for (uint32_t i = oplog_find(log, stretch.from); i < log->runs.n; i++) {
-        struct op_run *run = &log->runs.at[i];
+    syn_doc *doc = plan->doc;
+    for (uint32_t i = op_run_of(plan, stretch.from); i < doc->log.runs.n; i++) {
+        struct op_run *run = &doc->log.runs.at[i];
         if (run->lv >= stretch.end) break;
         if (run->lv >= stretch.from && run->container != SYN_NO_OBJ)
             run->before = container_at(&doc->all, run->container)->len;
     }
 }
 
-/* What is left of op run `index` within [*from, end); moves *from behind it. */
-static struct op_piece next_piece(const struct oplog *log, uint32_t index, lv_t *from, lv_t end)
+/* What lies within [*from, end) of the op run of *from; moves *from behind it. */
+static struct op_piece next_piece(struct set_plan *plan, lv_t *from, lv_t end)
 {
+    const struct oplog *log = &plan->doc->log;
+    uint32_t index = op_run_of(plan, *from);
     lv_t run_end = oplog_run_end(log, index), first = *from;
+    *plan->fault = first;
+    if (run_end <= end) plan->op++;
     *from = run_end < end ? run_end : end;
     return oplog_piece(log, index, first, *from);
 }
 
 /* Events that nothing is concurrent with. */
-static syn_err plan_critical(syn_doc *doc, struct lv_range stretch, lv_t *fault)
+static syn_err plan_critical(struct set_plan *plan, struct lv_range stretch)
 {
+    syn_doc *doc = plan->doc;
     syn_err err = SYN_OK;
-    uint32_t index = oplog_find(&doc->log, stretch.from);
-    for (lv_t lv = stretch.from; err == SYN_OK && lv < stretch.end; index++) {
-        struct op_run *run = &doc->log.runs.at[index];
-        *fault = lv;
+    for (lv_t lv = stretch.from; err == SYN_OK && lv < stretch.end;) {
+        struct op_run *run = &doc->log.runs.at[op_run_of(plan, lv)];
         if (run->lv == lv && run->container != SYN_NO_OBJ)
             run->before = container_at(&doc->all, run->container)->len;
-        struct op_piece piece = next_piece(&doc->log, index, &lv, stretch.end);
+        struct op_piece piece = next_piece(plan, &lv, stretch.end);
         err = doc_plan(doc, &piece);
     }
     return err;
 }
 
 /* Events of one graph run, the first of which has this origin. */
-static syn_err plan_run(syn_doc *doc, struct lv_range part, struct event_origin origin, lv_t ready,
-                        lv_t *fault)
+static syn_err plan_run(struct set_plan *plan, struct lv_range part, struct event_origin origin)
 {
     syn_err err = SYN_OK;
     lv_t previous;
-    uint32_t index = oplog_find(&doc->log, part.from);
-    for (lv_t lv = part.from; err == SYN_OK && lv < part.end; index++) {
-        *fault = lv;
-        struct op_piece piece = next_piece(&doc->log, index, &lv, part.end);
-        err = doc_plan_merged(doc, &piece, &origin, ready);
+    for (lv_t lv = part.from; err == SYN_OK && lv < part.end;) {
+        struct op_piece piece = next_piece(plan, &lv, part.end);
+        err = doc_plan_merged(plan->doc, &piece, &origin, &plan->window);
         previous = lv - 1;
         origin.parents = &previous;
         origin.parent_count = 1;
@@ -67,39 +84,49 @@ static syn_err plan_run(syn_doc *doc, struct lv_range part, struct event_origin 
     return err;
 }
 
-static syn_err plan_range(syn_doc *doc, struct lv_range range, lv_t ready, lv_t *fault)
+static syn_err plan_range(struct set_plan *plan, struct lv_range range)
 {
+    const struct graph *g = plan->doc->graph;
     syn_err err = SYN_OK;
-    uint32_t index = graph_run_of(doc->graph, range.from);
+    uint32_t index = graph_run_of(g, range.from);
     for (lv_t lv = range.from, previous; err == SYN_OK && lv < range.end; index++) {
-        const struct graph_run *run = graph_run_at(doc->graph, index);
+        const struct graph_run *run = graph_run_at(g, index);
         struct lv_range part = {lv, run->end < range.end ? run->end : range.end};
-        struct event_origin origin = {.peer = graph_agent_peer(doc->graph, run->agent)};
-        origin.parent_count = graph_parents(doc->graph, lv, &origin.parents, &previous);
-        err = plan_run(doc, part, origin, ready, fault);
+        struct event_origin origin = {.peer = graph_agent_peer(g, run->agent)};
+        origin.parent_count = graph_parents(g, lv, &origin.parents, &previous);
+        err = plan_run(plan, part, origin);
         lv = part.end;
     }
     return err;
 }
 
-static syn_err plan_window(syn_doc *doc, struct lv_range window, lv_t *fault)
+static syn_err plan_window(struct set_plan *plan, struct lv_range window)
 {
-    note_lengths(doc, window);
-    if (window.end - window.from < VISIT_MIN) return plan_range(doc, window, window.from, fault);
-    syn_err err = visit_order(doc->graph, &doc->mem, window, &doc->desk->order);
+    syn_doc *doc = plan->doc;
+    const struct graph *g = doc->graph;
+    bool fresh =
+        window.from == 0 || graph_critical_at_or_before(g, window.from - 1) == window.from - 1;
+    bool fits = false;
+    syn_err err = SYN_OK;
+    note_lengths(plan, window);
+    if (fresh) err = dense_begin(&doc->desk->dense, g, &doc->mem, window, &fits);
+    plan->window = (struct merge_window){window.from, fits ? &doc->desk->dense : NULL};
+    if (err == SYN_OK && window.end - window.from < VISIT_MIN) return plan_range(plan, window);
+    if (err == SYN_OK) err = visit_order(g, &doc->mem, window, &doc->desk->order);
     for (uint32_t i = 0; err == SYN_OK && i < doc->desk->order.n; i++)
-        err = plan_range(doc, doc->desk->order.at[i], window.from, fault);
+        err = plan_range(plan, doc->desk->order.at[i]);
     return err;
 }
 
 syn_err doc_plan_set(syn_doc *doc, lv_t from, lv_t *fault)
 {
+    struct set_plan plan = {.doc = doc, .fault = fault};
     syn_err err = SYN_OK;
     lv_t end = graph_len(doc->graph);
     while (err == SYN_OK && from < end) {
         struct lv_range stretch = {from, end};
         bool critical = graph_critical_stretch(doc->graph, &stretch);
-        err = critical ? plan_critical(doc, stretch, fault) : plan_window(doc, stretch, fault);
+        err = critical ? plan_critical(&plan, stretch) : plan_window(&plan, stretch);
         from = stretch.end;
     }
     return err;
