@@ -95,8 +95,10 @@ static syn_err move_range(struct sequence_merge *merge, struct lv_range range,
 
 static bool is_prepared_at(const struct sequence_merge *merge, const struct event_origin *to)
 {
-    return to->parent_count == merge->prepare.n &&
-           memcmp(to->parents, merge->prepare.at, to->parent_count * sizeof *to->parents) == 0;
+    uint32_t same = 0;
+    if (to->parent_count != merge->prepare.n) return false;
+    while (same < to->parent_count && to->parents[same] == merge->prepare.at[same]) same++;
+    return same == to->parent_count;
 }
 
 /* Between the prepare version and the one to go to, into retreat and advance. */
@@ -115,7 +117,7 @@ static syn_err difference(struct sequence_merge *merge, const struct merge_sourc
 static syn_err prepare_at(struct sequence_merge *merge, const struct merge_source *source,
                           const struct event_origin *to)
 {
-    if (to->parent_count == 0 ? merge->prepare.n == 0 : is_prepared_at(merge, to)) return SYN_OK;
+    if (is_prepared_at(merge, to)) return SYN_OK;
     syn_err err = difference(merge, source, to);
     for (uint32_t i = merge->retreat.n; err == SYN_OK && i-- > 0;)
         err = move_range(merge, merge->retreat.at[i], tracker_retreat);

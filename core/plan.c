@@ -273,25 +273,26 @@ static void unreserve_maps(syn_doc *doc, uint32_t effects, uint32_t of_last)
     }
 }
 
-/* Sums up, per container, what its effects will need. */
-static syn_err reserve_state(syn_doc *doc, struct container *c, const struct effect *effect)
+/* Sums up, per container, what its effects will need; makes what is missing to hold it. */
+static syn_err count_need(syn_doc *doc, struct container *c, const struct effect *effect)
 {
     c->need_edits++;
-    switch (effect->kind) {
-    case OP_TEXT_INSERT:
-        if (c->as.text == NULL) c->as.text = rope_new(doc->shared);
-        if (c->as.text == NULL) return SYN_ENOMEM;
+    if (effect->kind == OP_TEXT_INSERT) {
         c->need_bytes += effect->bytes;
-        return rope_reserve(c->as.text, c->need_edits, c->need_bytes);
-    case OP_LIST_INSERT:
-        c->need_bytes += effect->len;
-        return list_reserve(&c->as.list, &doc->mem, (uint32_t)c->need_bytes);
-    case OP_DELETE:
-        return c->id.kind == SYN_TEXT ? rope_reserve(c->as.text, c->need_edits, c->need_bytes)
-                                      : SYN_OK;
-    default:
-        return SYN_OK;
+        if (c->as.text == NULL) c->as.text = rope_new(doc->shared);
+        return c->as.text == NULL ? SYN_ENOMEM : SYN_OK;
     }
+    if (effect->kind == OP_LIST_INSERT) c->need_bytes += effect->len;
+    return SYN_OK;
+}
+
+static syn_err reserve_need(syn_doc *doc, struct container *c)
+{
+    if (c->need_edits == 0) return SYN_OK;
+    if (c->id.kind == SYN_TEXT) return rope_reserve(c->as.text, c->need_edits, c->need_bytes);
+    if (c->id.kind == SYN_LIST)
+        return list_reserve(&c->as.list, &doc->mem, (uint32_t)c->need_bytes);
+    return SYN_OK;
 }
 
 static syn_err reserve_plan(syn_doc *doc)
@@ -303,16 +304,17 @@ static syn_err reserve_plan(syn_doc *doc)
         struct container *c = container_at(&doc->all, effect->container);
         bool is_map = c->id.kind == SYN_MAP;
         records += is_map ? effect->len : 1;
-        err = is_map ? reserve_map(doc, c, effect, &of_last) : reserve_state(doc, c, effect);
+        err = is_map ? reserve_map(doc, c, effect, &of_last) : count_need(doc, c, effect);
         if (err != SYN_OK) break;
     }
-    if (err == SYN_OK) err = records_reserve(doc, records);
-    if (err != SYN_OK) unreserve_maps(doc, i, of_last);
     for (uint32_t k = 0; k < doc->desk->plan.n; k++) {
         struct container *c = container_at(&doc->all, doc->desk->plan.at[k].container);
+        if (err == SYN_OK) err = reserve_need(doc, c);
         c->need_edits = 0;
         c->need_bytes = 0;
     }
+    if (err == SYN_OK) err = records_reserve(doc, records);
+    if (err != SYN_OK) unreserve_maps(doc, i, of_last);
     return err;
 }
 

@@ -14,7 +14,7 @@ struct gap {
 static bool right_is_before(const struct tracker *t, struct at at, uint32_t right)
 {
     const struct leaf *leaf = &t->leaves.at[at.leaf];
-    uint32_t its = leaf->right[at.idx], i = at.idx + 1;
+    uint32_t its = leaf->origin[at.idx].right, i = at.idx + 1;
     if (i < leaf->n && leaf->id[i] == its) return (leaf->state[i] & COUNT) == NYI;
     return tree_stands_before(t, its, right);
 }
@@ -30,16 +30,16 @@ static struct gap integrate(const struct tracker *t, const struct record *r, str
     for (uint32_t at = gap.at.leaf; at != NONE; at = t->leaves.at[at].next, i = 0) {
         const struct leaf *leaf = &t->leaves.at[at];
         for (; i < leaf->n; i++) {
-            uint32_t left = leaf->left[i];
+            uint32_t left = leaf->origin[i].left;
             if ((leaf->state[i] & COUNT) != NYI) return dest;
-            if (left == r->left) {
-                if (leaf->right[i] != r->right)
-                    scanning = right_is_before(t, (struct at){at, i}, r->right);
-                else if (r->peer < leaf->peer[i])
+            if (left == r->origin.left) {
+                if (leaf->origin[i].right != r->origin.right)
+                    scanning = right_is_before(t, (struct at){at, i}, r->origin.right);
+                else if (r->origin.peer < leaf->origin[i].peer)
                     return dest;
                 else
                     scanning = false;
-            } else if (left - prev_id >= prev_len && !tree_stands_before(t, r->left, left)) {
+            } else if (left - prev_id >= prev_len && !tree_stands_before(t, r->origin.left, left)) {
                 return dest; /* hangs on something left of us; else on something we passed */
             }
             prev_id = leaf->id[i];
@@ -58,8 +58,8 @@ static bool record_extend(struct tracker *t, struct at gap, const struct record 
     struct leaf *leaf = &t->leaves.at[gap.leaf];
     uint32_t i = gap.idx - 1;
     if (leaf->id[i] + leaf->len[i] != r->id || r->id == t->base_len) return false;
-    if (r->left != r->id - 1 || leaf->right[i] != r->right) return false;
-    if (leaf->state[i] != r->state || leaf->peer[i] != r->peer) return false;
+    if (r->origin.left != r->id - 1 || leaf->origin[i].right != r->origin.right) return false;
+    if (leaf->state[i] != r->state || leaf->origin[i].peer != r->origin.peer) return false;
     leaf->len[i] += r->len;
     ids_no_start(t, r->id);
     return true;
@@ -76,14 +76,14 @@ static struct gap gap_after(struct tracker *t, uint32_t pos, struct record *r)
 {
     if (pos == 0) {
         tree_cache_first(t);
-        r->left = START;
+        r->origin.left = START;
         return (struct gap){{0, 0}, 0};
     }
     struct spot spot = tree_find_visible(t, pos - 1);
     const struct leaf *leaf = &t->leaves.at[spot.at.leaf];
-    r->left = leaf->id[spot.at.idx] + spot.off;
+    r->origin.left = leaf->id[spot.at.idx] + spot.off;
     bool gone = (leaf->state[spot.at.idx] & GONE) != 0;
-    struct at at = tree_cut(t, spot.at, spot.off + 1);
+    struct at at = tree_isolate(t, spot.at, 0, spot.off + 1);
     return (struct gap){{at.leaf, at.idx + 1}, spot.effect + (gone ? 0 : 1)};
 }
 
@@ -95,19 +95,18 @@ syn_err tracker_insert(struct tracker *t, uint64_t peer, uint32_t pos, uint32_t 
     if (err == SYN_OK) err = tree_reserve(t);
     if (err != SYN_OK) return err;
 
-    struct record r = {.id = t->next_id, .len = len, .state = VISIBLE, .right = END, .peer = peer};
+    struct record r = {t->next_id, len, VISIBLE, {START, END, peer}};
     struct gap gap = gap_after(t, pos, &r);
     *effect = (struct tracker_effect){gap.effect, len};
     if (len == 0) return SYN_OK;
     struct at next = tree_record_at(t, gap.at);
     if (next.leaf != NONE) {
-        r.right = tree_known_after(t, next);
+        r.origin.right = tree_known_after(t, next);
         gap = integrate(t, &r, gap);
         effect->pos = gap.effect;
     }
     if (!record_extend(t, gap.at, &r)) {
-        gap.at = tree_room(t, gap.at, true);
-        tree_put(t, gap.at, &r);
+        gap.at = tree_put(t, gap.at, &r);
     }
     tree_changed(t, gap.at.leaf, record_sums(len, VISIBLE));
     fed(t, len);
@@ -187,26 +186,8 @@ syn_err tracker_set(struct tracker *t, uint32_t pos, uint32_t len, uint32_t *whe
 
 /* ---- Moving the prepare version */
 
-/* What a move changed in the leaf it touched last: neighbours mostly share a leaf, and then the
- * climb to the root is made once.  A split in between is right with it, because it takes the sums
- * of what moves out from the leaf's sums above, and those are plain additions in any order. */
-struct pending {
-    uint32_t leaf;
-    struct sums diff;
-};
-
-static void pending_add(struct tracker *t, struct pending *p, uint32_t leaf, struct sums diff)
-{
-    if (p->leaf != leaf) {
-        if (p->leaf != NONE) tree_changed(t, p->leaf, p->diff);
-        *p = (struct pending){.leaf = leaf};
-    }
-    sums_add(&p->diff, diff);
-}
-
 /* `len` elements of the record, from its element `off` on, count one step up or down. */
-static syn_err shift_record(struct tracker *t, struct pending *p, struct at at, uint32_t off,
-                            uint32_t len, bool up)
+static syn_err shift_record(struct tracker *t, struct at at, uint32_t off, uint32_t len, bool up)
 {
     if (len < t->leaves.at[at.leaf].len[at.idx]) {
         syn_err err = tree_reserve(t);
@@ -215,13 +196,12 @@ static syn_err shift_record(struct tracker *t, struct pending *p, struct at at, 
     }
     uint32_t state = t->leaves.at[at.leaf].state[at.idx];
     assert(up || (state & COUNT) != NYI);
-    pending_add(t, p, at.leaf, tree_set_state(t, at, up ? state + 1 : state - 1));
+    tree_changed(t, at.leaf, tree_set_state(t, at, up ? state + 1 : state - 1));
     return SYN_OK;
 }
 
 /* The same of elements [id, id+len), which deletes took from any records. */
-static syn_err shift_elements(struct tracker *t, struct pending *p, uint32_t id, uint32_t len,
-                              bool up)
+static syn_err shift_elements(struct tracker *t, uint32_t id, uint32_t len, bool up)
 {
     syn_err err = SYN_OK;
     while (err == SYN_OK && len > 0) {
@@ -229,7 +209,7 @@ static syn_err shift_elements(struct tracker *t, struct pending *p, uint32_t id,
         const struct leaf *leaf = &t->leaves.at[at.leaf];
         uint32_t off = id - leaf->id[at.idx], room = leaf->len[at.idx] - off;
         uint32_t n = len < room ? len : room;
-        err = shift_record(t, p, at, off, n, up);
+        err = shift_record(t, at, off, n, up);
         id += n;
         len -= n;
         t->work++;
@@ -238,17 +218,16 @@ static syn_err shift_elements(struct tracker *t, struct pending *p, uint32_t id,
 }
 
 /* Events [id, next), all of what starts at or before id and nothing else. */
-static syn_err shift_started(struct tracker *t, struct pending *p, uint32_t id, uint32_t next,
-                             bool up)
+static syn_err shift_started(struct tracker *t, uint32_t id, uint32_t next, bool up)
 {
     uint32_t start, n = next - id;
     const struct page *page = ids_start_before(t, id, &start);
     uint32_t slot = start % PAGE, target = page->target[slot];
     if ((page->deletes[slot / 64] & bit(slot)) == 0)
-        return shift_record(t, p, tree_find_start(t, target, start), id - start, n, up);
+        return shift_record(t, tree_find_start(t, target, start), id - start, n, up);
     if (target == NONE) return SYN_OK; /* a set, a hole */
     bool back = (page->back[slot / 64] & bit(slot)) != 0;
-    return shift_elements(t, p, back ? target - (next - 1 - start) : target + (id - start), n, up);
+    return shift_elements(t, back ? target - (next - 1 - start) : target + (id - start), n, up);
 }
 
 static syn_err shift_events(struct tracker *t, uint32_t id, uint32_t len, bool up)
@@ -257,15 +236,13 @@ static syn_err shift_events(struct tracker *t, uint32_t id, uint32_t len, bool u
     if (id >= t->end_id) return SYN_OK;
     t->cache.leaf = NONE;
     uint32_t end = len < t->end_id - id ? id + len : t->end_id;
-    struct pending pending = {.leaf = NONE};
     syn_err err = ids_put_hole(t, t->next_id);
     while (err == SYN_OK && id < end) {
         uint32_t next = ids_start_after(t, id, end);
-        err = shift_started(t, &pending, id, next, up);
+        err = shift_started(t, id, next, up);
         id = next;
         t->work++;
     }
-    pending_add(t, &pending, NONE, (struct sums){0});
     return err;
 }
 
@@ -313,9 +290,8 @@ syn_err tracker_reset(struct tracker *t, uint32_t base_len)
 
     tree_init(t);
     if (base_len > 0) {
-        struct record r = {
-            .id = 0, .len = base_len, .state = VISIBLE, .left = START, .right = END, .peer = 0};
-        tree_put(t, (struct at){0, 0}, &r);
+        struct record r = {0, base_len, VISIBLE, {START, END, 0}};
+        (void)tree_put(t, (struct at){0, 0}, &r);
         tree_changed(t, 0, record_sums(base_len, VISIBLE));
     }
     t->base_len = t->next_id = t->end_id = base_len;

@@ -83,6 +83,6 @@ uint32_t tracker_target(const struct tracker *t, uint32_t id, uint32_t *len, boo
 bool tracker_stands_before(const struct tracker *t, uint32_t a, uint32_t b);
 
 size_t tracker_footprint(const struct tracker *t);
-void tracker_check(const struct tracker *t); /* aborts on a broken invariant */
+void tracker_check(struct tracker *t); /* aborts on a broken invariant */
 
 #endif

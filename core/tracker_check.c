@@ -30,8 +30,8 @@ static void check_leaf(const struct tracker *t, uint32_t at)
         CHECK(tree_find_start(t, at, id).idx == i);
         CHECK((page->deletes[id % PAGE / 64] & bit(id % PAGE)) == 0);
         CHECK((leaf->state[i] & GONE) != 0 || (leaf->state[i] & COUNT) <= VISIBLE);
-        check_origin(t, leaf->left[i]);
-        check_origin(t, leaf->right[i]);
+        check_origin(t, leaf->origin[i].left);
+        check_origin(t, leaf->origin[i].right);
     }
 }
 
@@ -45,12 +45,12 @@ static struct sums check_node(const struct tracker *t, uint32_t at, uint32_t *ne
         struct sums s;
         if (node->level == 0) {
             CHECK(child == *next);
-            CHECK(t->leaves.at[child].parent == at);
+            CHECK(t->leaves.at[child].parent == at && t->leaves.at[child].slot == i);
             check_leaf(t, child);
             s = leaf_sums(&t->leaves.at[child]);
             *next = t->leaves.at[child].next;
         } else {
-            CHECK(t->nodes.at[child].parent == at);
+            CHECK(t->nodes.at[child].parent == at && t->nodes.at[child].slot == i);
             CHECK(t->nodes.at[child].level + 1 == node->level);
             s = check_node(t, child, next);
         }
@@ -89,8 +89,9 @@ static void check_cache(const struct tracker *t)
     CHECK(t->cache.len == leaf_sums(&t->leaves.at[at]).prepare);
 }
 
-void tracker_check(const struct tracker *t)
+void tracker_check(struct tracker *t)
 {
+    tree_settle(t);
     uint32_t next = 0;
     CHECK(t->nodes.at[t->root].parent == NONE);
     CHECK(sums_equal(check_node(t, t->root, &next), t->total));

@@ -12,8 +12,9 @@
  * A counter, where a flag would look sufficient, because two concurrent deletes of one element must
  * both be taken out again, and because a range can then be retreated in any order.
  *
- * Records stand in document order in the leaves of a B+ tree.  A leaf keeps each field in an array
- * of its own: searches read one or two of them.  Nodes sum, per child, prepare length, effect
+ * Records stand in document order in the leaves of a B+ tree.  A leaf keeps id, len and state in an
+ * array each, because searches read one or two of them; who made a record, and between what, only
+ * matters when it meets a concurrent one.  Nodes sum, per child, prepare length, effect
  * length and the number of elements that are not NYI (`known`; it finds a right origin behind
  * thousands of concurrent siblings in one climb).  Records are never removed, so nothing is ever
  * merged or rebalanced.  Leaves and nodes are indexes into two growing arrays, and a reset sets two
@@ -28,7 +29,8 @@
  * Reset forgets the pages one by one, hence never touches anything in proportion to base_len.
  *
  * `cache` is the leaf of the last search with the positions at its start, so that typing costs no
- * descent. */
+ * descent; `due` is what changed in one leaf and the nodes above do not know yet, so that it costs
+ * no climb. */
 #ifndef SYN_CORE_TRACKER_IMPL_H
 #define SYN_CORE_TRACKER_IMPL_H
 
@@ -51,20 +53,25 @@ enum { PAGE = 512, PAGE_WORDS = PAGE / 64 };
 #define GONE    (UINT32_C(1) << 31)
 #define COUNT   (~GONE)
 
-struct record {
-    uint32_t id, len, state, left, right;
+struct origin {
+    uint32_t left, right;
     uint64_t peer;
 };
 
+struct record {
+    uint32_t id, len, state;
+    struct origin origin;
+};
+
 struct leaf {
-    uint32_t id[LEAF], len[LEAF], state[LEAF], left[LEAF], right[LEAF];
-    uint64_t peer[LEAF];
-    uint32_t n, next, parent;
+    uint32_t id[LEAF], len[LEAF], state[LEAF];
+    struct origin origin[LEAF];
+    uint32_t n, next, parent, slot; /* slot: which child of the parent */
 };
 
 struct node {
     uint32_t prepare[FAN], effect[FAN], known[FAN], child[FAN];
-    uint32_t n, level, parent; /* level 0: the children are leaves */
+    uint32_t n, level, parent, slot; /* level 0: the children are leaves */
 };
 
 /* Lengths of a stretch of records.  Also differences: they wrap. */
@@ -99,6 +106,10 @@ struct tracker {
     struct {
         uint32_t leaf, prepare, effect, len; /* NONE; positions at its start; its prepare length */
     } cache;
+    struct {
+        uint32_t leaf; /* NONE: the sums in the nodes are right */
+        struct sums sums;
+    } due;
 };
 
 static inline uint64_t bit(uint32_t i)
@@ -189,22 +200,18 @@ struct spot {
     uint32_t off, effect;
 };
 
-/* Room for one step: two cuts and a new record, each of which may split its way up to the root and
- * start something in a page of its own.  After it the step cannot fail. */
+/* Room for one step: two cuts and a new record.  After it the step cannot fail. */
 syn_err tree_reserve(struct tracker *t);
 /* One empty leaf under one node; room for both is there. */
 void tree_init(struct tracker *t);
-/* Something in this leaf changed by diff. */
+/* Something in this leaf changed by diff.  The nodes above learn of it when another leaf changes or
+ * somebody asks them (tree_settle). */
 void tree_changed(struct tracker *t, uint32_t leaf, struct sums diff);
-/* Makes the gap `at` one in a leaf with room.  With idx > 0 the record before it stays in the gap's
- * leaf, unless `append` allows a full last leaf to stay full. */
-struct at tree_room(struct tracker *t, struct at at, bool append);
-/* Puts a record into the gap, in a leaf that has room.  The sums are the caller's. */
-void tree_put(struct tracker *t, struct at at, const struct record *r);
-/* Cuts the record before its element `off`, if that is inside it.  Returns where its first part is:
- * the second is then the next in the same leaf, even if the leaf was split exactly here. */
-struct at tree_cut(struct tracker *t, struct at at, uint32_t off);
-/* Makes elements [off, off+len) of the record a record of their own, and returns it. */
+void tree_settle(struct tracker *t);
+/* Puts a record into the gap; its sums are the caller's.  Returns where it is. */
+struct at tree_put(struct tracker *t, struct at gap, const struct record *r);
+/* Makes elements [off, off+len) of the record a record of their own, and returns it; what was
+ * behind them in the record is the next in the same leaf. */
 struct at tree_isolate(struct tracker *t, struct at at, uint32_t off, uint32_t len);
 /* Returns what that changes in the leaf's sums, which the caller passes on to tree_changed. */
 static inline struct sums tree_set_state(struct tracker *t, struct at at, uint32_t state)
@@ -233,6 +240,6 @@ struct spot tree_find_visible(struct tracker *t, uint32_t pos);
 bool tree_stands_before(const struct tracker *t, uint32_t a, uint32_t b);
 /* The right origin of what is inserted before this record: the next element, deleted or not, that
  * is in the prepare version.  END: none. */
-uint32_t tree_known_after(const struct tracker *t, struct at at);
+uint32_t tree_known_after(struct tracker *t, struct at at);
 
 #endif

@@ -1,8 +1,9 @@
-/* tracker_tree.c -- the B+ tree of records: cutting, splitting, finding. */
+/* tracker_tree.c -- the B+ tree of records: cutting, splitting, finding (layout: tracker_impl.h).
+ */
 #include "tracker_impl.h"
 
-/* Room for one step: two cuts and a new record, each of which may split its way up to the root and
- * start something in a page of its own.  After it the step cannot fail. */
+/* Two cuts and a new record, each of which may split its way up to the root and start something in
+ * a page of its own. */
 syn_err tree_reserve(struct tracker *t)
 {
     uint32_t levels = t->nodes.at[t->root].level + 2;
@@ -12,14 +13,7 @@ syn_err tree_reserve(struct tracker *t)
     return err;
 }
 
-/* ---- Building */
-
-static uint32_t slot_of(const struct node *node, uint32_t child)
-{
-    uint32_t i = index_in(node->child, FAN, child);
-    assert(i < node->n && node->child[i] == child);
-    return i;
-}
+/* ---- Sums */
 
 static void slot_add(struct node *node, uint32_t slot, struct sums diff)
 {
@@ -28,44 +22,64 @@ static void slot_add(struct node *node, uint32_t slot, struct sums diff)
     node->known[slot] += diff.known;
 }
 
-/* Something in this leaf changed by diff. */
-void tree_changed(struct tracker *t, uint32_t leaf, struct sums diff)
+void tree_settle(struct tracker *t)
 {
-    uint32_t child = leaf, above = t->leaves.at[leaf].parent;
-    while (above != NONE) {
+    if (t->due.leaf == NONE) return;
+    const struct leaf *leaf = &t->leaves.at[t->due.leaf];
+    uint32_t slot = leaf->slot;
+    for (uint32_t above = leaf->parent; above != NONE;) {
         struct node *node = &t->nodes.at[above];
-        slot_add(node, slot_of(node, child), diff);
-        child = above;
+        slot_add(node, slot, t->due.sums);
+        slot = node->slot;
         above = node->parent;
     }
+    t->due.leaf = NONE;
+}
+
+void tree_changed(struct tracker *t, uint32_t leaf, struct sums diff)
+{
+    if (t->due.leaf != leaf) {
+        tree_settle(t);
+        t->due.leaf = leaf;
+        t->due.sums = (struct sums){0};
+    }
+    sums_add(&t->due.sums, diff);
     sums_add(&t->total, diff);
     if (t->cache.leaf == leaf) t->cache.len += diff.prepare;
 }
 
-static uint32_t node_new(struct tracker *t, uint32_t level, uint32_t parent)
+/* ---- Nodes */
+
+static uint32_t node_new(struct tracker *t, uint32_t level)
 {
     struct node *node = array_push(&t->nodes);
-    node->n = 0;
-    memset(node->child, 0xff, sizeof node->child); /* NONE: see index_in */
+    node->n = node->slot = 0;
     node->level = level;
-    node->parent = parent;
+    node->parent = NONE;
     return t->nodes.n - 1;
 }
 
-static void child_is_under(struct tracker *t, uint32_t level, uint32_t child, uint32_t parent)
+/* Tells the children from slot `from` on where they are. */
+static void number_children(struct tracker *t, uint32_t at, uint32_t from)
 {
-    if (level == 0)
-        t->leaves.at[child].parent = parent;
-    else
-        t->nodes.at[child].parent = parent;
+    const struct node *node = &t->nodes.at[at];
+    for (uint32_t i = from; i < node->n; i++) {
+        uint32_t child = node->child[i];
+        if (node->level == 0) {
+            t->leaves.at[child].parent = at;
+            t->leaves.at[child].slot = i;
+        } else {
+            t->nodes.at[child].parent = at;
+            t->nodes.at[child].slot = i;
+        }
+    }
 }
 
 /* Puts a child into a node that has room. */
 static void node_put(struct tracker *t, uint32_t at, uint32_t slot, uint32_t child, struct sums s)
 {
     struct node *node = &t->nodes.at[at];
-    assert(node->n < FAN);
-    assert(slot <= node->n);
+    assert(node->n < FAN && slot <= node->n);
     size_t tail = (node->n - slot) * sizeof node->child[0];
     memmove(&node->prepare[slot + 1], &node->prepare[slot], tail);
     memmove(&node->effect[slot + 1], &node->effect[slot], tail);
@@ -76,7 +90,7 @@ static void node_put(struct tracker *t, uint32_t at, uint32_t slot, uint32_t chi
     node->known[slot] = s.known;
     node->child[slot] = child;
     node->n++;
-    child_is_under(t, node->level, child, at);
+    number_children(t, at, slot);
 }
 
 /* Moves the children from `keep` on from one node to another, empty one. */
@@ -91,7 +105,7 @@ static struct sums node_move(struct tracker *t, uint32_t from, uint32_t to, uint
     memcpy(b->child, &a->child[keep], bytes);
     a->n = keep;
     b->n = n;
-    for (uint32_t i = 0; i < n; i++) child_is_under(t, b->level, b->child[i], to);
+    number_children(t, to, 0);
     return node_sums(b);
 }
 
@@ -105,8 +119,7 @@ static void node_insert(struct tracker *t, uint32_t at, uint32_t slot, uint32_t 
         return;
     }
     uint32_t keep = slot == FAN ? FAN : FAN / 2; /* appending leaves full nodes behind */
-    uint32_t level = t->nodes.at[at].level;
-    uint32_t right = node_new(t, level, NONE);
+    uint32_t right = node_new(t, t->nodes.at[at].level);
     struct sums moved = node_move(t, at, right, keep);
     if (slot > keep || keep == FAN) {
         node_put(t, right, slot - keep, child, s);
@@ -116,18 +129,19 @@ static void node_insert(struct tracker *t, uint32_t at, uint32_t slot, uint32_t 
     }
     uint32_t above = t->nodes.at[at].parent;
     if (above == NONE) {
-        above = t->root = node_new(t, level + 1, NONE);
+        above = t->root = node_new(t, t->nodes.at[at].level + 1);
         node_put(t, above, 0, at, node_sums(&t->nodes.at[at]));
     } else {
         /* `s` was part of `at` for those above, so what left is exactly what is in `right`. */
-        struct node *node = &t->nodes.at[above];
-        slot_add(node, slot_of(node, at), sums_minus((struct sums){0}, moved));
+        slot_add(&t->nodes.at[above], t->nodes.at[at].slot, sums_minus((struct sums){0}, moved));
     }
-    uint32_t behind = slot_of(&t->nodes.at[above], at) + 1;
-    node_insert(t, above, behind, right, moved);
+    node_insert(t, above, t->nodes.at[at].slot + 1, right, moved);
 }
 
-/* Moves records [keep, n) to a new leaf behind this one. */
+/* ---- Leaves */
+
+/* Moves records [keep, n) to a new leaf behind this one.  Sums that are due to the leaf stay due:
+ * what moves is taken off its slot as it is now, and additions come in any order. */
 static uint32_t leaf_split(struct tracker *t, uint32_t at, uint32_t keep)
 {
     struct leaf *b = array_push(&t->leaves), *a = &t->leaves.at[at];
@@ -136,94 +150,105 @@ static uint32_t leaf_split(struct tracker *t, uint32_t at, uint32_t keep)
     memcpy(b->id, &a->id[keep], n * sizeof a->id[0]);
     memcpy(b->len, &a->len[keep], n * sizeof a->len[0]);
     memcpy(b->state, &a->state[keep], n * sizeof a->state[0]);
-    memcpy(b->left, &a->left[keep], n * sizeof a->left[0]);
-    memcpy(b->right, &a->right[keep], n * sizeof a->right[0]);
-    memcpy(b->peer, &a->peer[keep], n * sizeof a->peer[0]);
+    memcpy(b->origin, &a->origin[keep], n * sizeof a->origin[0]);
     a->n = keep;
     b->n = n;
     b->next = a->next;
     a->next = right;
     for (uint32_t i = 0; i < n; i++) ids_moved(t, b->id[i], right);
     struct sums moved = leaf_sums(b);
-    struct node *above = &t->nodes.at[a->parent];
-    uint32_t slot = slot_of(above, at);
-    slot_add(above, slot, sums_minus((struct sums){0}, moved));
+    slot_add(&t->nodes.at[a->parent], a->slot, sums_minus((struct sums){0}, moved));
     if (t->cache.leaf == at) t->cache.len -= moved.prepare;
-    node_insert(t, a->parent, slot + 1, right, moved);
+    node_insert(t, a->parent, a->slot + 1, right, moved);
     return right;
 }
 
-/* Makes the gap `at` one in a leaf with room.  With idx > 0 the record before it stays in the gap's
- * leaf, unless `append` allows a full last leaf to stay full. */
-struct at tree_room(struct tracker *t, struct at at, bool append)
+/* Opens `count` places before record i; there is room. */
+static void leaf_open(struct leaf *leaf, uint32_t i, uint32_t count)
 {
-    const struct leaf *leaf = &t->leaves.at[at.leaf];
-    assert(at.idx <= leaf->n);
-    if (leaf->n < LEAF) return at;
-    if (append && at.idx == LEAF && leaf->next == NONE)
-        return (struct at){leaf_split(t, at.leaf, LEAF), 0};
-    uint32_t right = leaf_split(t, at.leaf, LEAF / 2);
-    return at.idx <= LEAF / 2 ? at : (struct at){right, at.idx - LEAF / 2};
+    size_t tail = leaf->n - i;
+    assert(leaf->n + count <= LEAF);
+    memmove(&leaf->id[i + count], &leaf->id[i], tail * sizeof leaf->id[0]);
+    memmove(&leaf->len[i + count], &leaf->len[i], tail * sizeof leaf->len[0]);
+    memmove(&leaf->state[i + count], &leaf->state[i], tail * sizeof leaf->state[0]);
+    memmove(&leaf->origin[i + count], &leaf->origin[i], tail * sizeof leaf->origin[0]);
+    leaf->n += count;
 }
 
-/* Puts a record into the gap, in a leaf that has room.  The sums are the caller's. */
-void tree_put(struct tracker *t, struct at at, const struct record *r)
+/* Writes a record into an open place. */
+static void write_record(struct tracker *t, struct at at, const struct record *r)
 {
     struct leaf *leaf = &t->leaves.at[at.leaf];
-    uint32_t i = at.idx;
-    assert(leaf->n < LEAF);
-    size_t tail = leaf->n - i;
-    memmove(&leaf->id[i + 1], &leaf->id[i], tail * sizeof leaf->id[0]);
-    memmove(&leaf->len[i + 1], &leaf->len[i], tail * sizeof leaf->len[0]);
-    memmove(&leaf->state[i + 1], &leaf->state[i], tail * sizeof leaf->state[0]);
-    memmove(&leaf->left[i + 1], &leaf->left[i], tail * sizeof leaf->left[0]);
-    memmove(&leaf->right[i + 1], &leaf->right[i], tail * sizeof leaf->right[0]);
-    memmove(&leaf->peer[i + 1], &leaf->peer[i], tail * sizeof leaf->peer[0]);
-    leaf->id[i] = r->id;
-    leaf->len[i] = r->len;
-    leaf->state[i] = r->state;
-    leaf->left[i] = r->left;
-    leaf->right[i] = r->right;
-    leaf->peer[i] = r->peer;
-    leaf->n++;
+    leaf->id[at.idx] = r->id;
+    leaf->len[at.idx] = r->len;
+    leaf->state[at.idx] = r->state;
+    leaf->origin[at.idx] = r->origin;
     ids_put_record(t, r->id, at.leaf);
 }
 
-/* Cuts the record before its element `off`, if that is inside it.  Returns where its first part is:
- * the second is then the next in the same leaf, even if the leaf was split exactly here. */
-struct at tree_cut(struct tracker *t, struct at at, uint32_t off)
+/* The gap in a leaf with room for one more.  At the end of all, full leaves stay full. */
+static struct at gap_with_room(struct tracker *t, struct at gap)
 {
-    assert(off > 0);
-    assert(off <= t->leaves.at[at.leaf].len[at.idx]);
-    if (off == t->leaves.at[at.leaf].len[at.idx]) return at;
-    struct at second = tree_room(t, (struct at){at.leaf, at.idx + 1}, false);
-    assert(second.idx > 0);
-    struct leaf *leaf = &t->leaves.at[second.leaf];
-    uint32_t i = second.idx - 1;
-    struct record r = {.id = leaf->id[i] + off,
-                       .len = leaf->len[i] - off,
-                       .state = leaf->state[i],
-                       .left = leaf->id[i] + off - 1,
-                       .right = leaf->right[i],
-                       .peer = leaf->peer[i]};
-    leaf->len[i] = off;
-    tree_put(t, second, &r); /* no sum changes */
-    return (struct at){second.leaf, i};
+    const struct leaf *leaf = &t->leaves.at[gap.leaf];
+    assert(gap.idx <= leaf->n);
+    if (leaf->n < LEAF) return gap;
+    if (gap.idx == LEAF && leaf->next == NONE) return (struct at){leaf_split(t, gap.leaf, LEAF), 0};
+    uint32_t right = leaf_split(t, gap.leaf, LEAF / 2);
+    return gap.idx <= LEAF / 2 ? gap : (struct at){right, gap.idx - LEAF / 2};
 }
 
-/* Makes elements [off, off+len) of the record a record of their own, and returns it. */
+struct at tree_put(struct tracker *t, struct at gap, const struct record *r)
+{
+    gap = gap_with_room(t, gap);
+    leaf_open(&t->leaves.at[gap.leaf], gap.idx, 1);
+    write_record(t, gap, r);
+    return gap;
+}
+
+/* ---- Cutting */
+
+/* The record, in a leaf with room for `more` behind it. */
+static struct at record_with_room(struct tracker *t, struct at at, uint32_t more)
+{
+    if (t->leaves.at[at.leaf].n + more <= LEAF) return at;
+    uint32_t right = leaf_split(t, at.leaf, LEAF / 2);
+    return at.idx < LEAF / 2 ? at : (struct at){right, at.idx - LEAF / 2};
+}
+
+/* Writes elements [off, off+len) of a record that is being cut. */
+static void write_part(struct tracker *t, struct at at, const struct record *whole, uint32_t off,
+                       uint32_t len)
+{
+    struct record part = *whole;
+    part.id += off;
+    part.len = len;
+    part.origin.left = part.id - 1;
+    write_record(t, at, &part);
+}
+
 struct at tree_isolate(struct tracker *t, struct at at, uint32_t off, uint32_t len)
 {
+    const struct leaf *leaf = &t->leaves.at[at.leaf];
+    uint32_t end = off + len, whole_len = leaf->len[at.idx];
+    uint32_t more = (off > 0 ? 1U : 0U) + (end < whole_len ? 1U : 0U);
+    assert(len > 0 && end <= whole_len);
+    if (more == 0) return at;
+    at = record_with_room(t, at, more);
+    leaf = &t->leaves.at[at.leaf];
+    struct record whole = {leaf->id[at.idx], whole_len, leaf->state[at.idx], leaf->origin[at.idx]};
+    leaf_open(&t->leaves.at[at.leaf], at.idx + 1, more); /* no sum changes */
+    t->leaves.at[at.leaf].len[at.idx] = off > 0 ? off : end;
     if (off > 0) {
-        at = tree_cut(t, at, off);
         at.idx++;
+        write_part(t, at, &whole, off, len);
     }
-    return tree_cut(t, at, len);
+    if (end < whole_len)
+        write_part(t, (struct at){at.leaf, at.idx + 1}, &whole, end, whole_len - end);
+    return at;
 }
 
 /* ---- Searching */
 
-/* The record that the element is in. */
 struct at tree_locate(const struct tracker *t, uint32_t id)
 {
     uint32_t start;
@@ -233,7 +258,6 @@ struct at tree_locate(const struct tracker *t, uint32_t id)
     return at;
 }
 
-/* Where a gap is a record: the next one, which may be in the next leaf.  NONE: the end. */
 struct at tree_record_at(const struct tracker *t, struct at gap)
 {
     const struct leaf *leaf = &t->leaves.at[gap.leaf];
@@ -243,16 +267,18 @@ struct at tree_record_at(const struct tracker *t, struct at gap)
 
 void tree_cache_first(struct tracker *t)
 {
+    if (t->cache.leaf == 0) return;
+    tree_settle(t);
     t->cache.leaf = 0;
     t->cache.prepare = t->cache.effect = 0;
-    const struct node *above = &t->nodes.at[t->leaves.at[0].parent];
-    t->cache.len = above->prepare[0];
+    t->cache.len = t->nodes.at[t->leaves.at[0].parent].prepare[0];
 }
 
 /* Points the cache at the leaf with the pos-th visible element (from 0). */
 static void cache_descend(struct tracker *t, uint32_t pos)
 {
     assert(pos < t->total.prepare);
+    tree_settle(t);
     uint32_t prepare = 0, effect = 0, at = t->root;
     for (;;) {
         const struct node *node = &t->nodes.at[at];
@@ -272,12 +298,29 @@ static void cache_descend(struct tracker *t, uint32_t pos)
     }
 }
 
-/* The pos-th visible element (from 0). */
+/* The lengths of BLOCK records: with a fixed count, a few vector steps. */
+#define BLOCK (LEAF < 8U ? LEAF : 8U)
+static inline struct sums block_sums(const struct leaf *leaf, uint32_t from)
+{
+    struct sums s = {0};
+    for (uint32_t i = from; i < from + BLOCK; i++) {
+        s.prepare += (leaf->state[i] & COUNT) == VISIBLE ? leaf->len[i] : 0;
+        s.effect += (leaf->state[i] & GONE) != 0 ? 0 : leaf->len[i];
+    }
+    return s;
+}
+
 struct spot tree_find_visible(struct tracker *t, uint32_t pos)
 {
     if (t->cache.leaf == NONE || pos - t->cache.prepare >= t->cache.len) cache_descend(t, pos);
     const struct leaf *leaf = &t->leaves.at[t->cache.leaf];
     uint32_t rest = pos - t->cache.prepare, effect = t->cache.effect, i = 0;
+    for (; i + BLOCK <= leaf->n; i += BLOCK) {
+        struct sums s = block_sums(leaf, i);
+        if (rest < s.prepare) break;
+        rest -= s.prepare;
+        effect += s.effect;
+    }
     for (;; i++) {
         struct sums s = record_sums(leaf->len[i], leaf->state[i]);
         if (rest < s.prepare) break;
@@ -289,22 +332,21 @@ struct spot tree_find_visible(struct tracker *t, uint32_t pos)
     return (struct spot){{t->cache.leaf, i}, rest, effect};
 }
 
-/* Does element a stand before element b? */
 bool tree_stands_before(const struct tracker *t, uint32_t a, uint32_t b)
 {
     if (a == b || a == END || b == START) return false;
     if (a == START || b == END) return true;
     struct at at = tree_locate(t, a), bt = tree_locate(t, b);
     if (at.leaf == bt.leaf) return at.idx != bt.idx ? at.idx < bt.idx : a < b;
-    uint32_t x = at.leaf, y = bt.leaf;
-    uint32_t xs = t->leaves.at[x].parent, ys = t->leaves.at[y].parent;
-    while (xs != ys) { /* all leaves are equally deep */
-        x = xs;
-        y = ys;
-        xs = t->nodes.at[x].parent;
-        ys = t->nodes.at[y].parent;
+    const struct leaf *la = &t->leaves.at[at.leaf], *lb = &t->leaves.at[bt.leaf];
+    uint32_t slot_a = la->slot, slot_b = lb->slot, x = la->parent, y = lb->parent;
+    while (x != y) { /* all leaves are equally deep */
+        slot_a = t->nodes.at[x].slot;
+        slot_b = t->nodes.at[y].slot;
+        x = t->nodes.at[x].parent;
+        y = t->nodes.at[y].parent;
     }
-    return slot_of(&t->nodes.at[xs], x) < slot_of(&t->nodes.at[xs], y);
+    return slot_a < slot_b;
 }
 
 /* The first id of the first known record in the leaf from idx on, or NONE. */
@@ -322,26 +364,26 @@ static uint32_t node_known(const struct node *node, uint32_t slot)
     return slot;
 }
 
-/* The right origin of what is inserted before this record: the next element, deleted or not, that
- * is in the prepare version.  END: none. */
-uint32_t tree_known_after(const struct tracker *t, struct at at)
+uint32_t tree_known_after(struct tracker *t, struct at at)
 {
-    uint32_t id = leaf_known(&t->leaves.at[at.leaf], at.idx);
+    const struct leaf *leaf = &t->leaves.at[at.leaf];
+    uint32_t id = leaf_known(leaf, at.idx);
     if (id != NONE) return id;
-    uint32_t child = at.leaf, above = t->leaves.at[child].parent;
+    tree_settle(t);
+    uint32_t slot = leaf->slot, above = leaf->parent;
     while (above != NONE) {
         const struct node *node = &t->nodes.at[above];
-        uint32_t slot = node_known(node, slot_of(node, child) + 1);
-        if (slot == node->n) {
-            child = above;
+        uint32_t next = node_known(node, slot + 1);
+        if (next == node->n) {
+            slot = node->slot;
             above = node->parent;
             continue;
         }
         while (node->level > 0) {
-            node = &t->nodes.at[node->child[slot]];
-            slot = node_known(node, 0);
+            node = &t->nodes.at[node->child[next]];
+            next = node_known(node, 0);
         }
-        return leaf_known(&t->leaves.at[node->child[slot]], 0);
+        return leaf_known(&t->leaves.at[node->child[next]], 0);
     }
     return END;
 }
@@ -352,7 +394,9 @@ void tree_init(struct tracker *t)
     leaf->n = 0;
     memset(leaf->id, 0xff, sizeof leaf->id);
     leaf->next = NONE;
-    t->root = node_new(t, 0, NONE);
+    t->root = node_new(t, 0);
     node_put(t, t->root, 0, 0, (struct sums){0});
+    t->due.leaf = NONE;
+    t->cache.leaf = NONE;
     tree_cache_first(t);
 }
