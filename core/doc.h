@@ -186,9 +186,11 @@ static inline void doc_append(syn_doc *doc, const struct op_run *run, uint32_t l
 /* Plans the effects of some events of one op that nothing here is concurrent with: all that was
  * planned or applied are their ancestors.  SYN_ERANGE, SYN_ENOMEM. */
 syn_err doc_plan(syn_doc *doc, const struct op_piece *piece);
-/* The same of any other.  SYN_ELIMIT: the work budget is spent. */
+/* The same of any other.  ready: all events below have been applied or planned, those of the
+ * stretch from there on come in an order that has parents first.  SYN_ELIMIT: the work budget is
+ * spent. */
 syn_err doc_plan_merged(syn_doc *doc, const struct op_piece *piece,
-                        const struct event_origin *origin, const struct merge_window *window);
+                        const struct event_origin *origin, lv_t ready);
 /* plan_set.c: plans all events from `from` on, appended but not planned.  *fault: on SYN_ERANGE, an
  * event that cannot be. */
 syn_err doc_plan_set(syn_doc *doc, lv_t from, lv_t *fault);

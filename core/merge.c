@@ -107,8 +107,8 @@ static syn_err difference(struct sequence_merge *merge, const struct merge_sourc
 {
     const lv_t *at = merge->prepare.at;
     uint32_t n = merge->prepare.n;
-    if (source->dense != NULL)
-        return dense_diff(source->dense, source->graph, source->mem, at, n, to->parents,
+    if (to->dense != NULL)
+        return dense_diff(to->dense, source->graph, source->mem, at, n, to->parents,
                           to->parent_count, &merge->retreat, &merge->advance);
     return graph_diff(source->graph, at, n, to->parents, to->parent_count, &merge->retreat,
                       &merge->advance);

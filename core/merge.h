@@ -50,17 +50,8 @@ struct merge_source {
     const struct oplog *log;
     const uint32_t *runs; /* indexes of the container's op runs */
     uint32_t run_count;
-    uint32_t len;              /* of the sequence now */
-    const struct dense *dense; /* versions of the window being planned, or NULL */
+    uint32_t len; /* of the sequence now */
     struct work *work;
-};
-
-/* Events that are planned together, in any order that has parents first: everything below `from`
- * has been planned or applied. */
-struct merge_window {
-    lv_t from;
-    const struct dense *dense; /* NULL: the window has too many writers, or no critical version just
-                                  before it */
 };
 
 /* Whose event, and after which: what the graph says of the first event of a piece. */
@@ -68,6 +59,8 @@ struct event_origin {
     const lv_t *parents;
     uint32_t parent_count;
     uint64_t peer;
+    const struct dense *dense; /* versions of the window that it lies in; NULL: too many writers, or
+                                  something of the window was there before */
 };
 
 /* At event `now`, not concurrent with anything: is it time to let go? */

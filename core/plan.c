@@ -145,13 +145,13 @@ static syn_err plan_merged_set(syn_doc *doc, struct container *c, const struct m
 }
 
 static syn_err plan_merged(syn_doc *doc, struct container *c, const struct op_piece *piece,
-                           const struct event_origin *origin, const struct merge_window *window)
+                           const struct event_origin *origin, lv_t ready)
 {
-    const struct merge_source source = {&doc->mem, doc->graph, &doc->log,     c->runs.at,
-                                        c->runs.n, c->len,     window->dense, &doc->desk->work};
+    const struct merge_source source = {&doc->mem, doc->graph, &doc->log,       c->runs.at,
+                                        c->runs.n, c->len,     &doc->desk->work};
     if (c->merge == NULL) c->merge = merge_new(doc->shared);
     if (c->merge == NULL) return SYN_ENOMEM;
-    syn_err err = merge_begin(c->merge, &source, window->from);
+    syn_err err = merge_begin(c->merge, &source, ready);
     struct effect effect = effect_of(piece, false);
     if (err != SYN_OK) return err;
     if (piece->kind == OP_LIST_SET) return plan_merged_set(doc, c, &source, piece, origin);
@@ -183,12 +183,12 @@ syn_err doc_plan(syn_doc *doc, const struct op_piece *piece)
 }
 
 syn_err doc_plan_merged(syn_doc *doc, const struct op_piece *piece,
-                        const struct event_origin *origin, const struct merge_window *window)
+                        const struct event_origin *origin, lv_t ready)
 {
     if (!acts(piece)) return SYN_OK;
     struct container *c = container_at(&doc->all, piece->container);
     if (!kind_is_sequence(c->id.kind)) return plan_push(doc, effect_of(piece, false));
-    syn_err err = plan_merged(doc, c, piece, origin, window);
+    syn_err err = plan_merged(doc, c, piece, origin, ready);
     if (err != SYN_OK) drop_merge(doc, c); /* half fed */
     return err;
 }

@@ -14,9 +14,10 @@
 
 struct set_plan {
     syn_doc *doc;
-    lv_t *fault; /* the event being planned */
-    uint32_t op; /* index of the op run last looked at: the next is near */
-    struct merge_window window;
+    lv_t *fault;               /* the event being planned */
+    uint32_t op;               /* index of the op run last looked at: the next is near */
+    lv_t ready;                /* first event of the window being planned */
+    const struct dense *dense; /* its versions, or NULL */
 };
 
 /* Index of the op run of the event. */
@@ -76,7 +77,7 @@ static syn_err plan_run(struct set_plan *plan, struct lv_range part, struct even
     lv_t previous;
     for (lv_t lv = part.from; err == SYN_OK && lv < part.end;) {
         struct op_piece piece = next_piece(plan, &lv, part.end);
-        err = doc_plan_merged(plan->doc, &piece, &origin, &plan->window);
+        err = doc_plan_merged(plan->doc, &piece, &origin, plan->ready);
         previous = lv - 1;
         origin.parents = &previous;
         origin.parent_count = 1;
@@ -92,7 +93,8 @@ static syn_err plan_range(struct set_plan *plan, struct lv_range range)
     for (lv_t lv = range.from, previous; err == SYN_OK && lv < range.end; index++) {
         const struct graph_run *run = graph_run_at(g, index);
         struct lv_range part = {lv, run->end < range.end ? run->end : range.end};
-        struct event_origin origin = {.peer = graph_agent_peer(g, run->agent)};
+        struct event_origin origin = {.peer = graph_agent_peer(g, run->agent),
+                                      .dense = plan->dense};
         origin.parent_count = graph_parents(g, lv, &origin.parents, &previous);
         err = plan_run(plan, part, origin);
         lv = part.end;
@@ -110,7 +112,8 @@ static syn_err plan_window(struct set_plan *plan, struct lv_range window)
     syn_err err = SYN_OK;
     note_lengths(plan, window);
     if (fresh) err = dense_begin(&doc->desk->dense, g, &doc->mem, window, &fits);
-    plan->window = (struct merge_window){window.from, fits ? &doc->desk->dense : NULL};
+    plan->ready = window.from;
+    plan->dense = fits ? &doc->desk->dense : NULL;
     if (err == SYN_OK && window.end - window.from < VISIT_MIN) return plan_range(plan, window);
     if (err == SYN_OK) err = visit_order(g, &doc->mem, window, &doc->desk->order);
     for (uint32_t i = 0; err == SYN_OK && i < doc->desk->order.n; i++)
