@@ -550,6 +550,7 @@ static const struct lws_protocol_vhost_options more_types[] = {
     {&more_types[4], NULL, ".webmanifest", "application/manifest+json"},
     {&more_types[5], NULL, ".webp", "image/webp"},
     {&more_types[6], NULL, ".ts", "text/plain; charset=utf-8"},
+    {&more_types[7], NULL, ".proto", "text/plain; charset=utf-8"},
     {NULL, NULL, ".md", "text/plain; charset=utf-8"},
 };
 

@@ -1,0 +1,101 @@
+// chat.js -- a chat is a list of small maps: { name, colour, text, at }.  Who is here and who types is
+// presence, which nobody stores.
+import { connect } from "/syncline.js";
+import { $, badge, bar, documentName, el, fail, me, rename, server } from "/common.js";
+
+bar("chat");
+const who = me();
+const client = connect(server());
+const doc = await client.open(documentName("chat")).catch(fail);
+const messages = doc.list("messages");
+badge(doc, $("#status"));
+
+/* ---- Messages ---- */
+
+let drawn = [];
+
+function line(message) {
+  const at = new Date(message.get("at"));
+  const name = el("span", { class: "who" }, String(message.get("name")));
+  name.style.color = message.get("colour");
+  return el("li", {}, name, String(message.get("text")), el("time", { datetime: at.toISOString() }, at.toLocaleTimeString([], { timeStyle: "short" })));
+}
+
+/** The last 500; a line is made once and kept with its message. */
+function draw() {
+  const list = $("#messages");
+  const atEnd = list.scrollTop + list.clientHeight > list.scrollHeight - 40;
+  const kept = new Map(drawn.map((entry) => [entry.message, entry.line]));
+  const from = Math.max(0, messages.length - 500);
+  drawn = [];
+  for (let i = from; i < messages.length; i++) {
+    const message = messages.get(i);
+    drawn.push({ message, line: kept.get(message) ?? line(message) });
+  }
+  list.replaceChildren(...drawn.map((entry) => entry.line));
+  markWaiting();
+  if (atEnd) list.scrollTop = list.scrollHeight;
+}
+
+/** Own messages stay pale until they are on the server's disk. */
+const mine = new Set();
+function markWaiting() {
+  if (doc.unsaved.count === 0) mine.clear();
+  for (const { message, line } of drawn) line.classList.toggle("waiting", mine.has(message));
+}
+
+messages.observe(draw);
+doc.on("unsaved", markWaiting);
+draw();
+
+$("#form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const text = $("#message").value.trim();
+  if (text === "") return;
+  messages.push({ name: who.name, colour: who.colour, text, at: Date.now() });
+  mine.add(messages.get(messages.length - 1));
+  draw();
+  $("#messages").scrollTop = $("#messages").scrollHeight;
+  $("#message").value = "";
+  say(false);
+});
+
+/* ---- People ---- */
+
+let typing = false;
+let quiet;
+
+function say(now) {
+  clearTimeout(quiet);
+  if (now) quiet = setTimeout(() => say(false), 3000);
+  if (now === typing) return;
+  typing = now;
+  doc.presence.update({ typing });
+}
+
+function drawPeople(others) {
+  const people = [...others.values()].map((other) => other.state).filter((state) => state?.name !== undefined);
+  $("#people").replaceChildren(
+    ...[{ ...who, self: true }, ...people].map((person) => {
+      const item = el("li", {}, person.name + (person.self ? " (you)" : ""));
+      item.style.setProperty("--who", person.colour);
+      return item;
+    }));
+  const typists = people.filter((person) => person.typing).map((person) => person.name);
+  $("#typing").textContent = typists.length === 0 ? "" : `${typists.join(", ")} ${typists.length === 1 ? "is" : "are"} typing ...`;
+}
+
+doc.presence.on("change", drawPeople);
+doc.presence.set({ ...who, typing });
+drawPeople(doc.presence.others);
+$("#message").addEventListener("input", () => say($("#message").value !== ""));
+$("#name").value = who.name;
+$("#name").addEventListener("change", () => {
+  who.name = $("#name").value.trim() || who.name;
+  $("#name").value = who.name;
+  rename(who);
+  doc.presence.update(who);
+  drawPeople(doc.presence.others);
+});
+$("#offline").addEventListener("change", () => ($("#offline").checked ? client.goOffline() : client.goOnline()));
+$("#message").focus();
