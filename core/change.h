@@ -171,8 +171,9 @@ SYN_EXPORT syn_err syn_doc_export_spans(syn_doc *doc, const syn_span *spans, siz
 
 /* What the events of the log did when they were merged, found by replaying their concurrent parts:
  * for keeping beside an exported set.  Ask for spans in ascending order (each replay goes on where
- * the last one ended), and leave the document alone meanwhile.  No effects: nothing in the span was
- * concurrent, so that there is nothing to keep.  Borrowed until the next call. */
+ * the last one ended), and leave the document alone meanwhile.  SYN_ELIMIT: too much work, as of
+ * a change that takes too much.  No effects: nothing in the span was concurrent, so that there is
+ * nothing to keep.  Borrowed until the next call. */
 typedef struct syn_effects syn_effects;
 SYN_EXPORT syn_err syn_effects_new(syn_doc *doc, syn_effects **out);
 SYN_EXPORT void syn_effects_free(syn_effects *effects);

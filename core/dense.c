@@ -16,8 +16,8 @@ static void version_add(const struct dense *d, const struct graph *g, struct ver
 {
     if (lv < d->window.from || lv == LV_NONE) return;
     const struct dense_run *run = &d->runs.at[graph_run_of(g, lv) - d->first];
-    version_join(v, run->upto);
-    if (lv >= v->upto[run->writer]) v->upto[run->writer] = lv + 1;
+    version_join(v, run.upto);
+    if (lv >= v->upto[run.writer]) v->upto[run.writer] = lv + 1;
 }
 
 static struct version version_of(const struct dense *d, const struct graph *g, const lv_t *lvs,
@@ -56,14 +56,14 @@ syn_err dense_begin(struct dense *d, const struct graph *g, const syn_mem *mem,
     d->first = graph_run_of(g, window.from);
     *fits = true;
     for (uint32_t k = d->first; k < graph_run_count(g); k++) {
-        const struct graph_run *run = graph_run_at(g, k);
-        if (run->lv >= window.end) break;
-        uint32_t w = writer_of(&writers, run->agent);
+        const struct graph_run run = graph_run_at(g, k);
+        if (run.lv >= window.end) break;
+        uint32_t w = writer_of(&writers, run.agent);
         *fits = w < DENSE_PEERS;
         if (!*fits) return SYN_OK;
         syn_err err = array_reserve(mem, &d->runs, 1);
         if (err != SYN_OK) return err;
-        struct version v = version_of(d, g, graph_run_parents(g, run), run->parent_count);
+        struct version v = version_of(d, g, run.parents, run.parent_count);
         struct dense_run *row = array_push(&d->runs);
         memcpy(row->upto, v.upto, sizeof row->upto);
         row->writer = w;
@@ -82,13 +82,13 @@ static syn_err add_runs(const struct dense *d, const struct graph *g, const syn_
     uint32_t row = graph_run_of(g, end - 1) - d->first;
     if (from < d->window.from) from = d->window.from;
     while (end > from) {
-        const struct graph_run *run = graph_run_at(g, row + d->first);
+        const struct graph_run run = graph_run_at(g, row + d->first);
         syn_err err = array_reserve(mem, out, 1);
         if (err != SYN_OK) return err;
-        *array_push(out) = (struct lv_range){run->lv > from ? run->lv : from, end};
+        *array_push(out) = (struct lv_range){run.lv > from ? run.lv : from, end};
         row = d->runs.at[row].previous;
         if (row == DENSE_NONE) break;
-        end = graph_run_at(g, row + d->first)->end;
+        end = graph_run_at(g, row + d->first).end;
     }
     return SYN_OK;
 }

@@ -73,10 +73,9 @@ static void dump_container(struct dump *dump, syn_obj obj)
 static void dump_run(struct dump *dump, const struct graph_run *run)
 {
     const struct oplog *log = &dump->doc->log;
-    const lv_t *parents = graph_run_parents(dump->doc->graph, run);
     say(dump, "  [%u, %u) %016llx:%u lamport %u parents", run->lv, run->end,
         (unsigned long long)graph_agent_peer(dump->doc->graph, run->agent), run->seq, run->lamport);
-    for (uint32_t i = 0; i < run->parent_count; i++) say(dump, " %u", parents[i]);
+    for (uint32_t i = 0; i < run->parent_count; i++) say(dump, " %u", run->parents[i]);
     say(dump, "%s\n", run->parent_count == 0 ? " none" : "");
     for (uint32_t i = oplog_find(log, run->lv); i < log->runs.n && log->runs.at[i].lv < run->end;
          i++) {
@@ -96,8 +95,10 @@ syn_err syn_doc_dump(const syn_doc *doc, syn_write_fn write, void *user)
     say(&dump, "containers\n");
     for (uint32_t i = 0; i < doc->all.list.n; i++) dump_container(&dump, i);
     say(&dump, "events\n");
-    for (uint32_t i = 0; i < graph_run_count(doc->graph); i++)
-        dump_run(&dump, graph_run_at(doc->graph, i));
+    for (uint32_t i = 0; i < graph_run_count(doc->graph); i++) {
+        const struct graph_run run = graph_run_at(doc->graph, i);
+        dump_run(&dump, &run);
+    }
     return dump.err;
 }
 
@@ -106,15 +107,14 @@ syn_err syn_doc_dot(const syn_doc *doc, syn_write_fn write, void *user)
     struct dump dump = {doc, write, user, SYN_OK};
     say(&dump, "digraph events {\n  rankdir=BT; node [shape=box, fontname=\"monospace\"];\n");
     for (uint32_t i = 0; i < graph_run_count(doc->graph); i++) {
-        const struct graph_run *run = graph_run_at(doc->graph, i);
-        const lv_t *parents = graph_run_parents(doc->graph, run);
+        const struct graph_run run = graph_run_at(doc->graph, i);
         say(&dump, "  r%u [label=\"%08llx:%u..%u\\nlv %u..%u\"];\n", i,
-            (unsigned long long)(graph_agent_peer(doc->graph, run->agent) >> 32), run->seq,
-            run->seq + (run->end - run->lv) - 1, run->lv, run->end - 1);
-        for (uint32_t k = 0; k < run->parent_count; k++) {
-            uint32_t to = graph_run_of(doc->graph, parents[k]);
+            (unsigned long long)(graph_agent_peer(doc->graph, run.agent) >> 32), run.seq,
+            run.seq + (run.end - run.lv) - 1, run.lv, run.end - 1);
+        for (uint32_t k = 0; k < run.parent_count; k++) {
+            uint32_t to = graph_run_of(doc->graph, run.parents[k]);
             say(&dump, "  r%u -> r%u [label=\"%u\"];\n", i, to,
-                parents[k] - graph_run_at(doc->graph, to)->lv);
+                run.parents[k] - graph_run_at(doc->graph, to).lv);
         }
     }
     say(&dump, "}\n");

@@ -27,7 +27,7 @@ struct syn_effects {
     ARRAY(struct sequence_merge *) merges; /* by container; NULL: not yet */
     ARRAY(struct change_effect) out;
     ARRAY(uint32_t) where; /* scratch of list sets */
-    struct work work;      /* counted, not limited */
+    struct work work;      /* of all spans, limited like a change as long as the log */
     lv_t next;             /* spans asked for began below */
 };
 
@@ -79,8 +79,8 @@ static void drop(syn_effects *e, syn_obj obj)
 /* Whose the event is; *previous: room for its parent. */
 static struct event_origin origin_of(const struct graph *graph, lv_t lv, lv_t *previous)
 {
-    const struct graph_run *run = graph_run_at(graph, graph_run_of(graph, lv));
-    struct event_origin origin = {.peer = graph_agent_peer(graph, run->agent)};
+    const struct graph_run run = graph_run_at(graph, graph_run_of(graph, lv));
+    struct event_origin origin = {.peer = graph_agent_peer(graph, run.agent)};
     origin.parent_count = graph_parents(graph, lv, &origin.parents, previous);
     return origin;
 }
@@ -192,7 +192,7 @@ syn_err syn_effects_new(syn_doc *doc, syn_effects **out)
     *out = NULL;
     if (e == NULL) return SYN_ENOMEM;
     e->doc = doc;
-    e->work.limit = UINT64_MAX;
+    e->work.limit = 10000000 + 64 * (uint64_t)graph_len(doc->graph);
     e->next = syn_doc_log_start(doc);
     syn_err err = array_reserve(&doc->mem, &e->merges, doc->all.list.n);
     if (err != SYN_OK) {

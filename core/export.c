@@ -159,8 +159,8 @@ static syn_err export_runs(struct exporter *ex, lv_t from, lv_t end)
 {
     syn_err err = SYN_OK;
     for (uint32_t i = graph_run_of(ex->doc->graph, from); err == SYN_OK && from < end; i++) {
-        const struct graph_run *run = graph_run_at(ex->doc->graph, i);
-        lv_t stop = run->end < end ? run->end : end;
+        const struct graph_run run = graph_run_at(ex->doc->graph, i);
+        lv_t stop = run.end < end ? run.end : end;
         err = export_run(ex, from, stop);
         from = stop;
     }
@@ -464,18 +464,18 @@ syn_err syn_doc_spans_since_vector(syn_doc *doc, const syn_id *next, size_t coun
             return doc_refuse(doc, SYN_EMISUSE, "a vector is ordered by peer");
     out->spans.n = 0;
     for (uint32_t i = doc->base_events > 0 ? 1 : 0; i < graph_run_count(doc->graph); i++) {
-        const struct graph_run *run = graph_run_at(doc->graph, i);
-        uint32_t held = next_of(next, count, graph_agent_peer(doc->graph, run->agent));
-        uint32_t skip = held > run->seq ? held - run->seq : 0;
-        if (skip >= run->end - run->lv) continue;
+        const struct graph_run run = graph_run_at(doc->graph, i);
+        uint32_t held = next_of(next, count, graph_agent_peer(doc->graph, run.agent));
+        uint32_t skip = held > run.seq ? held - run.seq : 0;
+        if (skip >= run.end - run.lv) continue;
         syn_span *last = out->spans.n > 0 ? &out->spans.at[out->spans.n - 1] : NULL;
-        if (last != NULL && last->end == run->lv + skip) {
-            last->end = run->end;
+        if (last != NULL && last->end == run.lv + skip) {
+            last->end = run.end;
             continue;
         }
         err = array_reserve(&doc->mem, &out->spans, 1);
         if (err != SYN_OK) return err;
-        *array_push(&out->spans) = (syn_span){run->lv + skip, run->end};
+        *array_push(&out->spans) = (syn_span){run.lv + skip, run.end};
     }
     *spans = out->spans.at;
     *span_count = out->spans.n;

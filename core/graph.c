@@ -1,23 +1,31 @@
 /* graph.c -- building the event graph and taking it back; the layout is in graph_impl.h.
  *
  * A push reserves everything first and then cannot fail.  Continuing the last run, which is what
- * every keystroke does, touches four numbers and allocates nothing.  graph_truncate takes runs back
- * one by one from the end: heads from was_head, critical versions from cut, agents by their own
- * LVs.  Recomputing from the first run would need no record, but then a refused change would cost
- * as much as the whole history, and whoever sends bad changes would choose how often. */
+ * every keystroke does, touches three numbers and allocates nothing.  graph_truncate takes runs
+ * back one by one from the end: heads from WAS_HEAD, critical versions from cut.  Recomputing from
+ * the first run would need no record, but then a refused change would cost as much as the whole
+ * history, and whoever sends bad changes would choose how often. */
 #include "graph_impl.h"
+
+/* The scratch lies behind the graph, in one block. */
+static size_t block_bytes(void)
+{
+    return sizeof(struct graph) + sizeof(struct graph_scratch);
+}
 
 struct graph *graph_new(const syn_mem *mem)
 {
-    struct graph *g = mem_zalloc(mem, sizeof *g);
+    struct graph *g = mem_zalloc(mem, block_bytes());
     if (g == NULL) return NULL;
-    g->scratch = mem_zalloc(mem, sizeof *g->scratch);
-    if (g->scratch == NULL) {
-        mem_free(mem, g, sizeof *g);
+    g->mem = mem;
+    g->scratch = (struct graph_scratch *)(g + 1);
+    g->tip_agent = AGENT_NONE;
+    agents_init(&g->agents);
+    if (array_reserve(mem, &g->runs, 2) != SYN_OK) { /* the closing entry, and a run */
+        mem_free(mem, g, block_bytes());
         return NULL;
     }
-    g->mem = mem;
-    agents_init(&g->agents);
+    g->runs.at[0] = (struct run){0};
     return g;
 }
 
@@ -28,15 +36,45 @@ void graph_free(struct graph *g)
     agents_free(&g->agents, mem);
     array_free(mem, &g->runs);
     array_free(mem, &g->parents);
-    array_free(mem, &g->was_head);
+    array_free(mem, &g->parent_run);
     array_free(mem, &g->heads);
     array_free(mem, &g->critical);
     array_free(mem, &g->cut);
     array_free(mem, &g->scratch->heap);
     array_free(mem, &g->scratch->kept);
-    array_free(mem, &g->scratch->reached);
-    mem_free(mem, g->scratch, sizeof *g->scratch);
-    mem_free(mem, g, sizeof *g);
+    mem_free(mem, g, block_bytes());
+}
+
+void graph_fit(struct graph *g)
+{
+    const syn_mem *mem = g->mem;
+    agents_fit(&g->agents, mem);
+    g->runs.n++; /* the closing entry stays */
+    array_fit(mem, &g->runs);
+    g->runs.n--;
+    array_fit(mem, &g->parents);
+    array_fit(mem, &g->parent_run);
+    array_fit(mem, &g->heads);
+    array_fit(mem, &g->critical);
+    array_fit(mem, &g->cut);
+    g->scratch->heap.n = g->scratch->kept.n = 0;
+    array_fit(mem, &g->scratch->heap);
+    array_fit(mem, &g->scratch->kept);
+}
+
+size_t graph_footprint(const struct graph *g)
+{
+    return block_bytes() + agents_footprint(&g->agents) + g->runs.cap * sizeof *g->runs.at +
+           g->parents.cap * sizeof *g->parents.at + g->parent_run.cap * sizeof *g->parent_run.at +
+           g->heads.cap * sizeof *g->heads.at + g->critical.cap * sizeof *g->critical.at +
+           g->cut.cap * sizeof *g->cut.at + g->scratch->heap.cap * sizeof *g->scratch->heap.at +
+           g->scratch->kept.cap * sizeof *g->scratch->kept.at;
+}
+
+static inline uint32_t note_run(struct graph_scratch *s, uint32_t run)
+{
+    s->other = s->run;
+    return s->run = run;
 }
 
 void graph_trim(struct graph *g)
@@ -79,18 +117,40 @@ uint32_t graph_agent_count(const struct graph *g)
 uint32_t graph_agent_next(const struct graph *g, uint32_t agent)
 {
     assert(agent < g->agents.list.n);
-    return agent_next(&g->agents, agent);
+    const struct agent *a = &g->agents.list.at[agent];
+    if (a->runs.n == 0) return 0;
+    const struct run *last = &g->runs.at[a->runs.at[a->runs.n - 1]];
+    return last->seq + run_len(last);
 }
 
+/* Galloping from the end, for what is asked about mostly is new. */
 lv_t graph_find(const struct graph *g, uint32_t agent, uint32_t seq)
 {
     assert(agent < g->agents.list.n);
-    return agent_find_seq(&g->agents, agent, seq);
+    const struct agent *a = &g->agents.list.at[agent];
+    const struct run *runs = g->runs.at;
+    if (a->runs.n == 0) return LV_NONE;
+    uint32_t high = a->runs.n, low = high - 1; /* in the end one of [low, high) is it */
+    for (uint32_t step = 1; low > 0 && seq < runs[a->runs.at[low]].seq; step *= 2) {
+        high = low;
+        low = low > step ? low - step : 0;
+    }
+    while (high - low > 1) {
+        uint32_t mid = low + (high - low) / 2;
+        if (runs[a->runs.at[mid]].seq <= seq)
+            low = mid;
+        else
+            high = mid;
+    }
+    uint32_t found = a->runs.at[low];
+    if (seq - runs[found].seq >= run_len(&runs[found])) return LV_NONE; /* below the first, too */
+    if (g->scratch->run != found) (void)note_run(g->scratch, found);
+    return runs[found].lv + (seq - runs[found].seq);
 }
 
 void graph_id(const struct graph *g, lv_t lv, uint32_t *agent, uint32_t *seq)
 {
-    const struct graph_run *run = &g->runs.at[graph_run_of(g, lv)];
+    const struct run *run = &g->runs.at[graph_run_of(g, lv)];
     *agent = run->agent;
     *seq = run->seq + (lv - run->lv);
 }
@@ -106,7 +166,7 @@ bool graph_wins(const struct graph *g, struct writer a, struct writer b)
 
 lv_t graph_len(const struct graph *g)
 {
-    return g->runs.n == 0 ? 0 : g->runs.at[g->runs.n - 1].end;
+    return g->runs.at[g->runs.n].lv;
 }
 
 uint32_t graph_run_count(const struct graph *g)
@@ -114,26 +174,38 @@ uint32_t graph_run_count(const struct graph *g)
     return g->runs.n;
 }
 
-const struct graph_run *graph_run_at(const struct graph *g, uint32_t index)
+struct graph_run graph_run_at(const struct graph *g, uint32_t index)
 {
     assert(index < g->runs.n);
-    return &g->runs.at[index];
+    const struct run *run = &g->runs.at[index];
+    uint32_t count = run_parent_count(run);
+    return (struct graph_run){.lv = run->lv,
+                              .end = run_end(run),
+                              .shadow = run->shadow,
+                              .lamport = run->lamport,
+                              .agent = run->agent,
+                              .seq = run->seq,
+                              .parent_count = count,
+                              .parents = count == 0 ? NULL : g->parents.at + run->parents};
 }
 
 /* Galloping from the last hit, for questions come close to one another. */
 uint32_t graph_run_of(const struct graph *g, lv_t lv)
 {
     assert(lv < graph_len(g));
-    const struct graph_run *runs = g->runs.at;
-    uint32_t n = g->runs.n, hit = g->scratch->run < n ? g->scratch->run : n - 1;
-    uint32_t low = hit, high = hit + 1; /* in the end one of [low, high) is it */
+    const struct run *runs = g->runs.at;
+    struct graph_scratch *s = g->scratch;
+    uint32_t low = s->run, high = low + 1; /* in the end one of [low, high) is it */
+    if (lv - runs[low].lv < run_len(&runs[low])) return low;
+    if (lv - runs[s->other].lv < run_len(&runs[s->other])) return note_run(s, s->other);
+    if (lv >= runs[g->runs.n - 1].lv) return note_run(s, g->runs.n - 1);
     for (uint32_t step = 1; lv < runs[low].lv; step *= 2) {
         high = low;
         low = low > step ? low - step : 0;
     }
-    for (uint32_t step = 1; high < n && lv >= runs[high].lv; step *= 2) {
+    for (uint32_t step = 1; lv >= runs[high].lv; step *= 2) {
         low = high;
-        high = n - high > step ? high + step : n;
+        high = g->runs.n - high > step ? high + step : g->runs.n;
     }
     while (high - low > 1) {
         uint32_t mid = low + (high - low) / 2;
@@ -142,22 +214,16 @@ uint32_t graph_run_of(const struct graph *g, lv_t lv)
         else
             high = mid;
     }
-    g->scratch->run = low;
-    return low;
-}
-
-const lv_t *graph_run_parents(const struct graph *g, const struct graph_run *run)
-{
-    /* A graph of roots alone has no pool to point into. */
-    return run->parent_count == 0 ? NULL : g->parents.at + run->parent_first;
+    return note_run(s, low);
 }
 
 uint32_t graph_parents(const struct graph *g, lv_t lv, const lv_t **out, lv_t *scratch)
 {
-    const struct graph_run *run = &g->runs.at[graph_run_of(g, lv)];
+    const struct run *run = &g->runs.at[graph_run_of(g, lv)];
     if (lv == run->lv) {
-        *out = graph_run_parents(g, run);
-        return run->parent_count;
+        uint32_t count = run_parent_count(run);
+        *out = count == 0 ? NULL : g->parents.at + run->parents;
+        return count;
     }
     *scratch = lv - 1;
     *out = scratch;
@@ -166,8 +232,7 @@ uint32_t graph_parents(const struct graph *g, lv_t lv, const lv_t **out, lv_t *s
 
 uint32_t graph_lamport(const struct graph *g, lv_t lv)
 {
-    const struct graph_run *run = &g->runs.at[graph_run_of(g, lv)];
-    return run->lamport + (lv - run->lv);
+    return run_lamport(&g->runs.at[graph_run_of(g, lv)], lv);
 }
 
 /* ---- heads */
@@ -185,11 +250,6 @@ uint32_t lv_lower_bound(const lv_t *at, uint32_t n, lv_t lv)
     return low;
 }
 
-static bool lv_equal(const lv_t *a, uint32_t na, const lv_t *b, uint32_t nb)
-{
-    return na == nb && (na == 0 || memcmp(a, b, (size_t)na * sizeof *a) == 0);
-}
-
 static void heads_move(lv_t *heads, uint32_t to, uint32_t from, uint32_t end)
 {
     if (to != from && from < end)
@@ -198,13 +258,13 @@ static void heads_move(lv_t *heads, uint32_t to, uint32_t from, uint32_t end)
 
 /* Takes those parents out that are heads and notes which they were.  Whatever lies between two of
  * them moves once, so that a merge of all heads costs no more than one pass. */
-static void heads_remove(lv_set *heads, const lv_t *parents, uint32_t count, uint8_t *was_head)
+static void heads_remove(lv_set *heads, const lv_t *parents, uint32_t count, uint32_t *note)
 {
     uint32_t kept = 0, next = 0; /* [0, kept) is done; [next, n) is still to be looked at */
     for (uint32_t i = 0; i < count; i++) {
         uint32_t at = next + lv_lower_bound(heads->at + next, heads->n - next, parents[i]);
-        was_head[i] = at < heads->n && heads->at[at] == parents[i];
-        if (!was_head[i]) continue;
+        if (at == heads->n || heads->at[at] != parents[i]) continue;
+        note[i] |= WAS_HEAD;
         heads_move(heads->at, kept, next, at);
         kept += at - next;
         next = at + 1;
@@ -213,27 +273,22 @@ static void heads_remove(lv_set *heads, const lv_t *parents, uint32_t count, uin
     heads->n = kept + (heads->n - next);
 }
 
-void heads_before(const struct graph *g, lv_set *heads, const struct graph_run *run)
+void heads_before(const struct graph *g, lv_set *heads, const struct run *run)
 {
-    assert(heads->n > 0 && heads->at[heads->n - 1] == run->end - 1);
-    if (run->parent_count == 0) {
-        heads->n--;
-        return;
-    }
-    const uint8_t *was_head = g->was_head.at + run->parent_first;
-    const lv_t *parents = g->parents.at + run->parent_first;
-    uint32_t left = heads->n - 1, more = 0;
-    for (uint32_t i = 0; i < run->parent_count; i++) more += was_head[i];
+    assert(heads->n > 0 && heads->at[heads->n - 1] == run_end(run) - 1);
+    uint32_t left = heads->n - 1, more = 0, count = run_parent_count(run);
+    for (uint32_t i = 0; i < count; i++) more += g->parent_run.at[run->parents + i] >= WAS_HEAD;
     assert(left + more <= heads->cap);
     heads->n = left + more;
-    for (uint32_t i = run->parent_count; i-- > 0;) {
-        if (!was_head[i]) continue;
-        while (left > 0 && heads->at[left - 1] > parents[i]) {
+    for (uint32_t i = count; i-- > 0;) {
+        lv_t parent = g->parents.at[run->parents + i];
+        if (g->parent_run.at[run->parents + i] < WAS_HEAD) continue;
+        while (left > 0 && heads->at[left - 1] > parent) {
             left--;
             heads->at[left + more] = heads->at[left];
         }
         more--;
-        heads->at[left + more] = parents[i];
+        heads->at[left + more] = parent;
     }
 }
 
@@ -245,10 +300,10 @@ const lv_t *graph_frontier(const struct graph *g, uint32_t *count)
 
 /* ---- critical versions */
 
-/* Ranges that begin at or before lv. */
-static uint32_t critical_up_to(const struct graph *g, lv_t lv)
+uint32_t critical_up_to(const struct graph *g, lv_t lv)
 {
     uint32_t low = 0, high = g->critical.n;
+    if (high > 0 && g->critical.at[high - 1].from <= lv) return high; /* mostly */
     while (low < high) {
         uint32_t mid = low + (high - low) / 2;
         if (g->critical.at[mid].from <= lv)
@@ -280,23 +335,38 @@ bool graph_critical_stretch(const struct graph *g, struct lv_range *stretch)
     return critical;
 }
 
-/* Appends a range above all others; room for one is there. */
-static void critical_append(struct graph *g, lv_t from, lv_t end)
+/* Puts a range behind the others; room for one is there. */
+static void critical_append(struct graph *g, struct lv_range range)
 {
-    if (g->critical.n > 0 && g->critical.at[g->critical.n - 1].end == from)
-        g->critical.at[g->critical.n - 1].end = end;
+    struct lv_range *last = g->critical.n > 0 ? &g->critical.at[g->critical.n - 1] : NULL;
+    if (last != NULL && last->end >= range.from)
+        last->end = range.end;
     else
-        *array_push(&g->critical) = (struct lv_range){from, end};
+        *array_push(&g->critical) = range;
 }
 
-/* Drops what is at or above `floor`; what is dropped goes to `cut` if a run caused it. */
+/* A critical version stays so under a run whose greatest parent is not below it; all of them are
+ * below this LV.  (A smaller parent would be an ancestor of the greatest: not an antichain.) */
+lv_t critical_floor(const lv_t *parents, uint32_t count)
+{
+    return count == 0 ? 0 : parents[count - 1] + 1;
+}
+
+/* Ranges that reach above `floor`. */
+static uint32_t critical_above(const struct graph *g, lv_t floor)
+{
+    uint32_t kept = g->critical.n;
+    while (kept > 0 && g->critical.at[kept - 1].end > floor) kept--;
+    return g->critical.n - kept;
+}
+
+/* Moves what is at or above `floor` to `cut`, where room is. */
 static void critical_drop(struct graph *g, lv_t floor, lv_t by)
 {
     while (g->critical.n > 0 && g->critical.at[g->critical.n - 1].end > floor) {
         struct lv_range *last = &g->critical.at[g->critical.n - 1];
         lv_t from = last->from > floor ? last->from : floor;
-        if (by != LV_NONE)
-            *array_push(&g->cut) = (struct graph_cut){.range = {from, last->end}, .by = by};
+        *array_push(&g->cut) = (struct graph_cut){.range = {from, last->end}, .by = by};
         if (last->from < from)
             last->end = from;
         else
@@ -306,120 +376,128 @@ static void critical_drop(struct graph *g, lv_t floor, lv_t by)
 
 static void critical_restore(struct graph *g, lv_t by)
 {
-    while (g->cut.n > 0 && g->cut.at[g->cut.n - 1].by == by) {
-        struct lv_range range = g->cut.at[--g->cut.n].range;
-        critical_append(g, range.from, range.end);
-    }
-}
-
-/* A critical version stays so under a run whose greatest parent is not below it; all of them are
- * below this LV.  (A smaller parent would be an ancestor of the greatest: not an antichain.) */
-static lv_t critical_floor(const lv_t *parents, uint32_t count)
-{
-    return count == 0 ? 0 : parents[count - 1] + 1;
+    while (g->cut.n > 0 && g->cut.at[g->cut.n - 1].by == by)
+        critical_append(g, g->cut.at[--g->cut.n].range);
 }
 
 /* ---- appending and taking back */
 
-/* An s such that all of [s, lv) are ancestors of an event with these parents.  The smallest that
- * the parents' own shadows show: two branches that cover each other's gaps further down are not
- * seen, for that would need a walk at every push; a greater s only costs a query some steps. */
-static lv_t shadow_of(const struct graph *g, lv_t lv, const lv_t *parents, uint32_t count)
+/* The smallest that the parents' own shadows show: two branches that cover each other's gaps
+ * further down are not seen, for that would need a walk at every push; a greater s only costs a
+ * query some steps. */
+lv_t shadow_of(const struct graph *g, const struct run *run, uint32_t count)
 {
-    lv_t shadow = lv;
-    while (count > 0 && shadow > 0 && parents[count - 1] >= shadow - 1) {
-        if (parents[count - 1] == shadow - 1)
-            shadow = g->runs.at[graph_run_of(g, shadow - 1)].shadow;
-        count--;
+    lv_t shadow = run->lv;
+    for (uint32_t i = run->parents + count; i-- > run->parents && shadow > 0;) {
+        if (g->parents.at[i] < shadow - 1) break;
+        if (g->parents.at[i] == shadow - 1) shadow = g->runs.at[parent_run(g, i)].shadow;
     }
     return shadow;
 }
 
-static uint64_t lamport_after(const struct graph *g, const lv_t *parents, uint32_t count)
+uint64_t lamport_after(const struct graph *g, const struct run *run, uint32_t count)
 {
     uint64_t greatest = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t lamport = graph_lamport(g, parents[i]);
+    for (uint32_t i = run->parents; i < run->parents + count; i++) {
+        uint32_t lamport = run_lamport(&g->runs.at[parent_run(g, i)], g->parents.at[i]);
         if (lamport > greatest) greatest = lamport;
     }
     return greatest + 1;
 }
 
-static syn_err reserve_run(struct graph *g, uint32_t agent, const lv_t *parents, uint32_t count)
+/* Room for one more run; `cuts` critical ranges will go. */
+static syn_err reserve_run(struct graph *g, uint32_t agent, uint32_t parents, uint32_t cuts)
 {
     const syn_mem *mem = g->mem;
-    uint32_t kept = critical_up_to(g, critical_floor(parents, count));
-    uint64_t cut = (uint64_t)g->critical.n - kept + 1;
-    syn_err err = array_reserve(mem, &g->runs, 1);
-    if (err == SYN_OK) err = array_reserve(mem, &g->scratch->reached, 1);
-    if (err == SYN_OK) err = array_reserve(mem, &g->parents, count);
-    if (err == SYN_OK) err = array_reserve(mem, &g->was_head, count);
+    syn_err err = array_reserve(mem, &g->runs, 2);
+    if (err == SYN_OK) err = array_reserve(mem, &g->parents, parents);
+    if (err == SYN_OK) err = array_reserve(mem, &g->parent_run, parents);
     if (err == SYN_OK) err = array_reserve(mem, &g->heads, 1);
     if (err == SYN_OK) err = array_reserve(mem, &g->critical, 1);
-    if (err == SYN_OK) err = array_reserve(mem, &g->cut, cut);
-    if (err == SYN_OK) err = agent_reserve(&g->agents, mem, agent);
+    if (err == SYN_OK && cuts > 0) err = array_reserve(mem, &g->cut, cuts);
+    if (err == SYN_OK) err = array_reserve(mem, &g->agents.list.at[agent].runs, 1);
     return err;
 }
 
-/* Appends run (its parents not yet in the pool); everything is reserved. */
-static void append_run(struct graph *g, struct graph_run run, const lv_t *parents, uint32_t count)
+/* Writes the parents into the pool, behind those that count already. */
+static void pool_parents(struct graph *g, const lv_t *parents, uint32_t count)
 {
-    bool all_heads = lv_equal(g->heads.at, g->heads.n, parents, count);
-    run.parent_first = g->parents.n;
-    run.parent_count = count;
-    if (count > 0) {
-        memcpy(g->parents.at + g->parents.n, parents, (size_t)count * sizeof *parents);
-        heads_remove(&g->heads, parents, count, g->was_head.at + g->was_head.n);
+    for (uint32_t i = 0; i < count; i++) {
+        g->parents.at[g->parents.n + i] = parents[i];
+        g->parent_run.at[g->parents.n + i] = graph_run_of(g, parents[i]);
     }
-    g->parents.n += count;
-    g->was_head.n += count;
-    *array_push(&g->heads) = run.end - 1;
-    if (all_heads)
-        critical_append(g, run.lv, run.end);
-    else
-        critical_drop(g, critical_floor(parents, count), run.lv);
-    agent_append(&g->agents, run.agent, run.seq, run.end - run.lv, run.lv);
-    *array_push(&g->runs) = run;
-    *array_push(&g->scratch->reached) = 0;
 }
 
-/* Does the event (agent, seq) with these parents continue the last run?  The stand-in of a base
- * never is continued, so that the events above it are whole runs. */
-static bool continues_last(const struct graph *g, uint32_t agent, uint32_t seq, const lv_t *parents,
-                           uint32_t count)
+uint32_t room_of_last(const struct graph *g)
 {
-    if (g->runs.n == (g->has_base ? 1u : 0u) || count != 1) return false;
-    const struct graph_run *last = &g->runs.at[g->runs.n - 1];
-    return parents[0] == last->end - 1 && agent == last->agent &&
-           seq == last->seq + (last->end - last->lv);
+    if (g->runs.n == (g->has_base ? 1u : 0u)) return 0; /* the stand-in never is continued */
+    const struct run *last = &g->runs.at[g->runs.n - 1];
+    uint32_t have = run_len(last), by_lv = LV_MAX - run_end(last);
+    uint32_t by_seq = LV_MAX - (last->seq + have);
+    uint32_t by_lamport = UINT32_MAX - (last->lamport + (have - 1));
+    uint32_t room = by_lv < by_seq ? by_lv : by_seq;
+    return room < by_lamport ? room : by_lamport;
+}
+
+static void set_tip(struct graph *g)
+{
+    g->tip_room = room_of_last(g);
+    g->tip_agent = g->tip_room > 0 ? g->runs.at[g->runs.n - 1].agent : AGENT_NONE;
+    if (g->scratch->run >= g->runs.n || g->scratch->other >= g->runs.n)
+        g->scratch->run = g->scratch->other = 0;
+}
+
+/* Appends a run of `len` events, whose `count` parents stand behind the pool's end. */
+static void append_run(struct graph *g, const struct run *run, uint32_t len, uint32_t count,
+                       bool all_heads)
+{
+    const lv_t *parents = g->parents.at + run->parents;
+    uint32_t index = g->runs.n++;
+    if (count > 0) heads_remove(&g->heads, parents, count, g->parent_run.at + run->parents);
+    g->parents.n += count;
+    g->parent_run.n += count;
+    *array_push(&g->heads) = run->lv + len - 1;
+    if (all_heads)
+        critical_append(g, (struct lv_range){run->lv, LV_OPEN});
+    else
+        critical_drop(g, critical_floor(parents, count), run->lv);
+    g->runs.at[index] = *run;
+    g->runs.at[index + 1] = (struct run){.lv = run->lv + len, .parents = g->parents.n};
+    *array_push(&g->agents.list.at[run->agent].runs) = index;
+    set_tip(g);
 }
 
 static inline void continue_last(struct graph *g, uint32_t len)
 {
-    struct graph_run *last = &g->runs.at[g->runs.n - 1];
-    lv_t lv = last->end;
-    assert(g->heads.at[g->heads.n - 1] == lv - 1);
-    g->heads.at[g->heads.n - 1] = lv + len - 1;
-    if (g->heads.n == 1) critical_append(g, lv, lv + len);
-    agent_extend(&g->agents, last->agent, len);
-    last->end += len;
-}
-
-/* Room in the counters for so many events at the end of the run? */
-static inline bool run_has_room(const struct graph_run *run, uint32_t len)
-{
-    uint32_t have = run->end - run->lv;
-    return len <= LV_MAX - run->end && len <= LV_MAX - (run->seq + have) &&
-           len - 1 <= UINT32_MAX - run->lamport - have;
+    g->runs.at[g->runs.n].lv += len;
+    g->heads.at[g->heads.n - 1] += len;
+    g->tip_room -= len;
 }
 
 bool graph_extend(struct graph *g, uint32_t agent, uint32_t len)
 {
-    if (g->heads.n != 1 || g->runs.n == (g->has_base ? 1u : 0u)) return false;
-    const struct graph_run *last = &g->runs.at[g->runs.n - 1];
-    if (last->agent != agent || !run_has_room(last, len)) return false;
+    if (g->tip_agent != agent || g->heads.n != 1 || len > g->tip_room) return false;
     continue_last(g, len);
     return true;
+}
+
+bool graph_continue(struct graph *g, uint64_t peer, uint32_t seq, uint32_t len, uint32_t *agent)
+{
+    if (g->tip_agent == AGENT_NONE) return false;
+    const struct run *last = &g->runs.at[g->runs.n - 1];
+    if (seq != last->seq + run_len(last)) return false;
+    if (g->agents.list.at[g->tip_agent].peer != peer) return false;
+    *agent = g->tip_agent;
+    return graph_extend(g, *agent, len);
+}
+
+/* Does the event (agent, seq) with these parents continue the last run? */
+static bool continues_last(const struct graph *g, uint32_t agent, uint32_t seq, const lv_t *parents,
+                           uint32_t count)
+{
+    if (agent != g->tip_agent || count != 1) return false;
+    const struct run *last = &g->runs.at[g->runs.n - 1];
+    return parents[0] == run_end(last) - 1 && seq == last->seq + run_len(last);
 }
 
 /* What the caller promised; nothing in a build without asserts. */
@@ -427,7 +505,7 @@ static void assert_push(const struct graph *g, uint32_t agent, uint32_t seq, con
                         uint32_t count)
 {
     assert(agent < g->agents.list.n);
-    assert(seq == agent_next(&g->agents, agent) ||
+    assert(seq == graph_agent_next(g, agent) ||
            (g->has_base && g->agents.list.at[agent].runs.n == 0));
     for (uint32_t i = 0; i < count; i++) {
         assert(parents[i] < graph_len(g));
@@ -436,149 +514,66 @@ static void assert_push(const struct graph *g, uint32_t agent, uint32_t seq, con
     (void)g, (void)agent, (void)seq, (void)parents;
 }
 
+static bool are_all_heads(const struct graph *g, const lv_t *parents, uint32_t count)
+{
+    return count == g->heads.n &&
+           (count == 0 || memcmp(parents, g->heads.at, (size_t)count * sizeof *parents) == 0);
+}
+
 syn_err graph_push(struct graph *g, uint32_t agent, uint32_t seq, uint32_t len, const lv_t *parents,
                    uint32_t parent_count)
 {
     assert(len > 0);
     assert_push(g, agent, seq, parents, parent_count);
-    if (continues_last(g, agent, seq, parents, parent_count) &&
-        run_has_room(&g->runs.at[g->runs.n - 1], len)) {
+    if (continues_last(g, agent, seq, parents, parent_count) && len <= g->tip_room) {
         continue_last(g, len);
         return SYN_OK;
     }
     lv_t lv = graph_len(g);
     if (len > LV_MAX - lv || (uint64_t)seq + len > LV_MAX) return SYN_ELIMIT;
-    uint64_t lamport = lamport_after(g, parents, parent_count);
-    if (lamport + len - 1 > UINT32_MAX) return SYN_ELIMIT;
-    syn_err err = reserve_run(g, agent, parents, parent_count);
+    bool all_heads = are_all_heads(g, parents, parent_count);
+    uint32_t cuts = all_heads ? 0 : critical_above(g, critical_floor(parents, parent_count));
+    syn_err err = reserve_run(g, agent, parent_count, cuts);
     if (err != SYN_OK) return err;
-    struct graph_run run = {.lv = lv,
-                            .end = lv + len,
-                            .shadow = shadow_of(g, lv, parents, parent_count),
-                            .lamport = (uint32_t)lamport,
-                            .agent = agent,
-                            .seq = seq};
-    append_run(g, run, parents, parent_count);
+    pool_parents(g, parents, parent_count);
+    struct run run = {.lv = lv, .agent = agent, .seq = seq & LV_MAX, .parents = g->parents.n};
+    uint64_t lamport = lamport_after(g, &run, parent_count);
+    if (lamport + len - 1 > UINT32_MAX) return SYN_ELIMIT;
+    run.lamport = (uint32_t)lamport;
+    run.shadow = shadow_of(g, &run, parent_count);
+    append_run(g, &run, len, parent_count, all_heads);
     return SYN_OK;
 }
 
 syn_err graph_set_base(struct graph *g, uint32_t agent, uint32_t seq, uint32_t lamport)
 {
     assert(g->runs.n == 0 && agent < g->agents.list.n);
-    syn_err err = reserve_run(g, agent, NULL, 0);
+    syn_err err = reserve_run(g, agent, 0, 0);
     if (err != SYN_OK) return err;
-    struct graph_run run = {.end = 1, .lamport = lamport, .agent = agent, .seq = seq};
-    append_run(g, run, NULL, 0);
+    struct run run = {.lamport = lamport, .agent = agent, .seq = seq & LV_MAX};
     g->has_base = true;
+    append_run(g, &run, 1, 0, true);
     return SYN_OK;
 }
 
+/* Its entry becomes the one that closes the array. */
 static void remove_last_run(struct graph *g)
 {
-    const struct graph_run *run = &g->runs.at[g->runs.n - 1];
+    const struct run *run = &g->runs.at[g->runs.n - 1];
     heads_before(g, &g->heads, run);
-    critical_drop(g, run->lv, LV_NONE);
+    if (g->critical.n > 0 && g->critical.at[g->critical.n - 1].from >= run->lv) g->critical.n--;
     critical_restore(g, run->lv);
-    agent_truncate(&g->agents, run->agent, run->lv);
-    g->parents.n = g->was_head.n = run->parent_first;
+    g->agents.list.at[run->agent].runs.n--;
+    g->parents.n = g->parent_run.n = run->parents;
     g->runs.n--;
-    g->scratch->reached.n--;
 }
 
 void graph_truncate(struct graph *g, lv_t len)
 {
     assert(len <= graph_len(g));
     while (g->runs.n > 0 && g->runs.at[g->runs.n - 1].lv >= len) remove_last_run(g);
-    if (g->runs.n == 0) {
-        g->has_base = false;
-        return;
-    }
-    struct graph_run *last = &g->runs.at[g->runs.n - 1];
-    if (last->end == len) return;
-    last->end = len;
-    g->heads.at[g->heads.n - 1] = len - 1;
-    critical_drop(g, len, LV_NONE);
-    agent_truncate(&g->agents, last->agent, len);
-}
-
-/* ---- checking */
-
-static void check_run(const struct graph *g, uint32_t index)
-{
-    const struct graph_run *run = &g->runs.at[index];
-    const lv_t *parents = graph_run_parents(g, run);
-    CHECK(run->lv < run->end);
-    CHECK(run->lv == (index == 0 ? 0 : run[-1].end));
-    CHECK(run->parent_first == (index == 0 ? 0 : run[-1].parent_first + run[-1].parent_count));
-    CHECK(run->parent_first + run->parent_count <= g->parents.n);
-    for (uint32_t i = 0; i < run->parent_count; i++) {
-        CHECK(parents[i] < run->lv);
-        CHECK(i == 0 || parents[i - 1] < parents[i]);
-        CHECK(i == 0 || !graph_contains(g, parents + i, 1, parents[i - 1]));
-    }
-    CHECK(run->shadow == shadow_of(g, run->lv, parents, run->parent_count));
-    CHECK((index == 0 && g->has_base) ||
-          run->lamport == lamport_after(g, parents, run->parent_count));
-    CHECK(graph_find(g, run->agent, run->seq) == run->lv);
-    CHECK(graph_find(g, run->agent, run->seq + (run->end - 1 - run->lv)) == run->end - 1);
-    CHECK(g->scratch->reached.at[index] == 0);
-}
-
-/* Heads are the last events of runs that nobody names as a parent. */
-static void check_heads(const struct graph *g)
-{
-    uint8_t *named = g->scratch->reached.at; /* borrowed, and given back zeroed */
-    for (uint32_t i = 0; i < g->parents.n; i++) {
-        uint32_t k = graph_run_of(g, g->parents.at[i]);
-        if (g->runs.at[k].end - 1 == g->parents.at[i]) named[k] = 1;
-    }
-    uint32_t heads = 0;
-    for (uint32_t k = 0; k < g->runs.n; k++) {
-        if (!named[k]) {
-            CHECK(heads < g->heads.n && g->heads.at[heads] == g->runs.at[k].end - 1);
-            heads++;
-        }
-        named[k] = 0;
-    }
-    CHECK(heads == g->heads.n);
-}
-
-/* Backwards: the number of heads after each run follows from was_head, and `floor` is what the
- * later runs leave critical. */
-static void check_critical(const struct graph *g)
-{
-    uint64_t found = 0, listed = 0, heads = g->heads.n;
-    lv_t floor = LV_NONE;
-    for (uint32_t k = g->runs.n; k-- > 0;) {
-        const struct graph_run *run = &g->runs.at[k];
-        lv_t end = run->end < floor ? run->end : floor;
-        if (heads == 1 && end > run->lv) {
-            uint32_t n = critical_up_to(g, run->lv);
-            CHECK(n > 0 && g->critical.at[n - 1].end >= end);
-            found += end - run->lv;
-        }
-        lv_t limit = critical_floor(graph_run_parents(g, run), run->parent_count);
-        if (limit < floor) floor = limit;
-        heads--;
-        for (uint32_t i = 0; i < run->parent_count; i++)
-            heads += g->was_head.at[run->parent_first + i];
-    }
-    CHECK(heads == 0);
-    for (uint32_t i = 0; i < g->critical.n; i++) {
-        CHECK(g->critical.at[i].from < g->critical.at[i].end);
-        CHECK(i == 0 || g->critical.at[i - 1].end < g->critical.at[i].from);
-        listed += g->critical.at[i].end - g->critical.at[i].from;
-    }
-    CHECK(found == listed);
-}
-
-void graph_check(const struct graph *g)
-{
-    agents_check(&g->agents);
-    CHECK(g->parents.n == g->was_head.n);
-    CHECK(g->runs.n == g->scratch->reached.n);
-    CHECK(!g->has_base || (g->runs.n > 0 && g->runs.at[0].end == 1));
-    for (uint32_t k = 0; k < g->runs.n; k++) check_run(g, k);
-    check_heads(g);
-    check_critical(g);
+    if (g->runs.n == 0) g->has_base = false;
+    g->runs.at[g->runs.n].lv = len;
+    if (g->runs.n > 0) g->heads.at[g->heads.n - 1] = len - 1;
+    set_tip(g);
 }

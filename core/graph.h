@@ -30,12 +30,14 @@ struct lv_range {
 typedef ARRAY(struct lv_range) lv_ranges; /* where filled by us: ascending, disjoint, maximal */
 typedef ARRAY(lv_t) lv_set;               /* a version: ascending antichain */
 
+/* A run as others see it; `parents` is borrowed until the next change. */
 struct graph_run {
     lv_t lv, end;     /* [lv, end) */
     lv_t shadow;      /* all of [shadow, lv) are ancestors of lv; as low as is cheap to know */
     uint32_t lamport; /* of event lv; event lv + i has lamport + i */
     uint32_t agent, seq;
-    uint32_t parent_first, parent_count; /* into graph.parents */
+    uint32_t parent_count;
+    const lv_t *parents; /* ascending */
 };
 
 /* The event that wrote a value. */
@@ -68,9 +70,8 @@ bool graph_wins(const struct graph *g, struct writer a, struct writer b);
 /* ---- runs */
 lv_t graph_len(const struct graph *g); /* LVs in use, the base's stand-in included */
 uint32_t graph_run_count(const struct graph *g);
-const struct graph_run *graph_run_at(const struct graph *g, uint32_t index);
+struct graph_run graph_run_at(const struct graph *g, uint32_t index);
 uint32_t graph_run_of(const struct graph *g, lv_t lv); /* index; lv < graph_len */
-const lv_t *graph_run_parents(const struct graph *g, const struct graph_run *run); /* ascending */
 /* Parents of one event: *out borrowed until the next change of g; returns how many. */
 uint32_t graph_parents(const struct graph *g, lv_t lv, const lv_t **out, lv_t *scratch);
 uint32_t graph_lamport(const struct graph *g, lv_t lv);
@@ -88,6 +89,8 @@ syn_err graph_push(struct graph *g, uint32_t agent, uint32_t seq, uint32_t len, 
  * frontier is one head and its run is this agent's.  false: nothing changed; graph_push knows the
  * other cases, and why not. */
 bool graph_extend(struct graph *g, uint32_t agent, uint32_t len);
+/* The same for events that come from elsewhere: if (peer, seq) is the event that would follow. */
+bool graph_continue(struct graph *g, uint64_t peer, uint32_t seq, uint32_t len, uint32_t *agent);
 /* Takes events back: afterwards graph_len(g) == len, and frontier, agents' next and critical
  * versions are what they were at that point.  Agents stay known.  Cannot fail (see graph.c how). */
 void graph_truncate(struct graph *g, lv_t len);
@@ -110,6 +113,9 @@ lv_t graph_critical_at_or_before(const struct graph *g, lv_t lv);
 /* Is stretch->from critical?  Cuts the stretch where that changes. */
 bool graph_critical_stretch(const struct graph *g, struct lv_range *stretch);
 
-void graph_check(const struct graph *g); /* aborts on a broken invariant */
+/* Gives back what room was kept for growing. */
+void graph_fit(struct graph *g);
+size_t graph_footprint(const struct graph *g); /* bytes held */
+void graph_check(const struct graph *g);       /* aborts on a broken invariant */
 
 #endif

@@ -196,9 +196,9 @@ static syn_err feed_applied(struct sequence_merge *merge, const struct merge_sou
     lv_t previous;
     uint32_t ignored;
     if (piece->kind == OP_LIST_SET) return SYN_OK;
-    const struct graph_run *run =
+    const struct graph_run run =
         graph_run_at(source->graph, graph_run_of(source->graph, piece->from));
-    struct event_origin origin = {.peer = graph_agent_peer(source->graph, run->agent)};
+    struct event_origin origin = {.peer = graph_agent_peer(source->graph, run.agent)};
     origin.parent_count = graph_parents(source->graph, piece->from, &origin.parents, &previous);
     return piece->kind == OP_TEXT_INSERT || piece->kind == OP_LIST_INSERT
                ? merge_insert(merge, source, piece, &origin, &ignored)

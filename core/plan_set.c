@@ -91,10 +91,9 @@ static syn_err plan_range(struct set_plan *plan, struct lv_range range)
     syn_err err = SYN_OK;
     uint32_t index = graph_run_of(g, range.from);
     for (lv_t lv = range.from, previous; err == SYN_OK && lv < range.end; index++) {
-        const struct graph_run *run = graph_run_at(g, index);
-        struct lv_range part = {lv, run->end < range.end ? run->end : range.end};
-        struct event_origin origin = {.peer = graph_agent_peer(g, run->agent),
-                                      .dense = plan->dense};
+        const struct graph_run run = graph_run_at(g, index);
+        struct lv_range part = {lv, run.end < range.end ? run.end : range.end};
+        struct event_origin origin = {.peer = graph_agent_peer(g, run.agent), .dense = plan->dense};
         origin.parent_count = graph_parents(g, lv, &origin.parents, &previous);
         err = plan_run(plan, part, origin);
         lv = part.end;

@@ -178,11 +178,10 @@ static syn_err add_range(const syn_mem *mem, lv_ranges *ranges, lv_t from, lv_t 
 }
 
 /* Does the run stand on an event that goes? */
-static bool stands_on(const syn_doc *doc, const struct graph_run *run, const lv_ranges *going)
+static bool stands_on(const struct graph_run *run, const lv_ranges *going)
 {
-    const lv_t *parents = graph_run_parents(doc->graph, run);
     for (uint32_t i = 0; i < run->parent_count; i++)
-        if (in_ranges(going, parents[i])) return true;
+        if (in_ranges(going, run->parents[i])) return true;
     return false;
 }
 
@@ -194,14 +193,14 @@ static syn_err split_at(syn_doc *doc, lv_t first)
     lv_ranges *stay = &doc->desk->spare_a, *go = &doc->desk->spare_b;
     stay->n = go->n = 0;
     for (uint32_t i = 0; err == SYN_OK && i < graph_run_count(doc->graph); i++) {
-        const struct graph_run *run = graph_run_at(doc->graph, i);
-        lv_t cut = run->end;
-        if (run->lv <= first && first < run->end)
+        const struct graph_run run = graph_run_at(doc->graph, i);
+        lv_t cut = run.end;
+        if (run.lv <= first && first < run.end)
             cut = first;
-        else if (run->lv > first && stands_on(doc, run, go))
-            cut = run->lv;
-        err = add_range(&doc->mem, stay, run->lv, cut);
-        if (err == SYN_OK) err = add_range(&doc->mem, go, cut, run->end);
+        else if (run.lv > first && stands_on(&run, go))
+            cut = run.lv;
+        err = add_range(&doc->mem, stay, run.lv, cut);
+        if (err == SYN_OK) err = add_range(&doc->mem, go, cut, run.end);
     }
     return err;
 }

@@ -52,14 +52,13 @@ static syn_err find_cuts(struct visit *v)
 {
     uint32_t last = graph_run_of(v->g, v->stretch.end - 1);
     for (uint32_t r = graph_run_of(v->g, v->stretch.from); r <= last; r++) {
-        const struct graph_run *run = graph_run_at(v->g, r);
-        const lv_t *parents = graph_run_parents(v->g, run);
-        syn_err err = array_reserve(v->mem, &v->cuts, (uint64_t)run->parent_count + 1);
+        const struct graph_run run = graph_run_at(v->g, r);
+        syn_err err = array_reserve(v->mem, &v->cuts, (uint64_t)run.parent_count + 1);
         if (err != SYN_OK) return err;
-        *array_push(&v->cuts) = run->lv > v->stretch.from ? run->lv : v->stretch.from;
-        for (uint32_t i = 0; i < run->parent_count; i++)
-            if (parents[i] >= v->stretch.from && parents[i] + 1 < v->stretch.end)
-                *array_push(&v->cuts) = parents[i] + 1;
+        *array_push(&v->cuts) = run.lv > v->stretch.from ? run.lv : v->stretch.from;
+        for (uint32_t i = 0; i < run.parent_count; i++)
+            if (run.parents[i] >= v->stretch.from && run.parents[i] + 1 < v->stretch.end)
+                *array_push(&v->cuts) = run.parents[i] + 1;
     }
     sort_indexes(v->cuts.at, v->cuts.n, less, NULL);
     return SYN_OK;

@@ -57,10 +57,15 @@ static syn_err decode_piece(struct decoder *d, const struct store_piece *piece, 
 {
     syn_str bytes;
     d->fault.text[0] = '\0';
+    proto_arena_reset(d->messages); /* the piece before has been applied */
     syn_err err = unpack(d, piece, &bytes);
     if (err) return err;
-    return proto_decode_changes(d->messages, bytes.data, bytes.len, &stored_limits, NULL, set,
-                                &d->fault);
+    err = proto_decode_changes(d->messages, bytes.data, bytes.len, &stored_limits, NULL, set,
+                               &d->fault);
+    if (err || piece->effects.len == 0) return err;
+    /* Effects that cannot be read are as good as none. */
+    return proto_decode_effects(d->messages, piece->effects, set) == SYN_ENOMEM ? SYN_ENOMEM
+                                                                                : SYN_OK;
 }
 
 /* ---- The snapshot ---------------------------------------------------------------------------- */
@@ -257,8 +262,9 @@ out:
 /* syn_doc_backfill pulls sets, the store pushes pieces: so the pieces are kept first. */
 struct history {
     struct decoder *decoder;
-    struct store_piece *at;
+    struct store_piece *at; /* bytes and effects in one block each */
     uint32_t count, cap, next;
+    bool doubted; /* merge, whatever is said about effects */
     syn_changes set;
 };
 
@@ -272,11 +278,12 @@ static syn_err keep_piece(void *user, const struct store_piece *piece)
         history->at = grown;
         history->cap = cap;
     }
-    char *copy = malloc(piece->bytes.len != 0 ? piece->bytes.len : 1);
+    char *copy = malloc(piece->bytes.len + piece->effects.len + 1);
     if (copy == NULL) return SYN_ENOMEM;
-    memcpy(copy, piece->bytes.data, piece->bytes.len);
-    history->at[history->count] = *piece;
-    history->at[history->count++].bytes.data = copy;
+    struct store_piece *kept = &history->at[history->count++];
+    *kept = *piece;
+    kept->bytes.data = memcpy(copy, piece->bytes.data, piece->bytes.len);
+    kept->effects.data = memcpy(copy + piece->bytes.len, piece->effects.data, piece->effects.len);
     return SYN_OK;
 }
 
@@ -285,6 +292,7 @@ static const syn_changes *next_piece(void *user, syn_err *err)
     struct history *history = user;
     if (history->next == history->count) return NULL;
     *err = decode_piece(history->decoder, &history->at[history->next++], &history->set);
+    if (history->doubted) history->set.effect_count = 0;
     return *err ? NULL : &history->set;
 }
 
@@ -302,6 +310,11 @@ syn_err doc_store_backfill(syn_store *store, const struct store_doc *row, syn_do
                  history.at[history.count - 1].end == row->snapshot_at;
     if (!err && !whole) err = SYN_EHISTORY;
     if (!err) err = syn_doc_backfill(doc, next_piece, &history, added);
+    if (err == SYN_EMALFORMED) { /* another state than the snapshot's: it may be the effects */
+        history.doubted = true;
+        history.next = 0;
+        err = syn_doc_backfill(doc, next_piece, &history, added);
+    }
     for (uint32_t i = 0; i < history.count; i++) free((char *)(uintptr_t)history.at[i].bytes.data);
     free(history.at);
     decoder_free(&decoder);

@@ -2,7 +2,13 @@
  *
  * A chunk is a frame body: Packed around Changes when deflating pays, which the store is told.  A
  * snapshot's position is always the end of a piece, so the log is cut there too: opening can then
- * start with the next piece. */
+ * start with the next piece.
+ *
+ * Beside a chunk of concurrent events rests what they did when they were merged (core/effects.c),
+ * so that reading the history is a straight replay.  Finding that out is a replay of what is
+ * concurrent with them: not done when that is much more than is folded, for a branch that is never
+ * merged would be replayed at every fold.  fold_document (`syncline compact`) gives such chunks
+ * theirs. */
 #include "fold.h"
 
 #include <stdlib.h>
@@ -11,6 +17,9 @@
 #define CHUNK_BYTES (256u * 1024u)
 #define PART_BYTES  (64u * 1024u)
 
+#define REPLAY_FREE   65536u /* events below the fold that may be replayed for it in any case ... */
+#define REPLAY_FACTOR 8u     /* ... and for each that is folded */
+
 struct chunks {
     struct store_piece *at;
     uint32_t count, cap;
@@ -18,7 +27,10 @@ struct chunks {
 
 static void chunks_free(struct chunks *chunks)
 {
-    for (uint32_t i = 0; i < chunks->count; i++) free((char *)(uintptr_t)chunks->at[i].bytes.data);
+    for (uint32_t i = 0; i < chunks->count; i++) {
+        free((char *)(uintptr_t)chunks->at[i].bytes.data);
+        free((char *)(uintptr_t)chunks->at[i].effects.data);
+    }
     free(chunks->at);
 }
 
@@ -47,8 +59,23 @@ static syn_err chunk_add(struct chunks *chunks, uint32_t from, uint32_t end, syn
     return SYN_OK;
 }
 
-static syn_err cut_chunks(struct chunks *chunks, syn_doc *doc, uint32_t offset, uint32_t from,
-                          uint32_t end)
+/* What the events of the last chunk did.  Too much work to find out: they go without. */
+static syn_err add_effects(struct chunks *chunks, syn_effects *effects, syn_span span)
+{
+    struct store_piece *piece = &chunks->at[chunks->count - 1];
+    const struct change_effect *did;
+    uint32_t count = 0;
+    syn_buf bytes = {0};
+    syn_err err = syn_effects_of(effects, span, &did, &count);
+    if (err == SYN_ELIMIT) return SYN_OK;
+    if (!err && count != 0) err = proto_encode_effects(&bytes, did, count);
+    if (!err) piece->effects = (syn_str){bytes.data, bytes.len};
+    return err;
+}
+
+/* effects NULL: none are kept. */
+static syn_err cut_chunks(struct chunks *chunks, syn_doc *doc, syn_effects *effects,
+                          uint32_t offset, uint32_t from, uint32_t end)
 {
     syn_err err = SYN_OK;
     while (!err && from < end) {
@@ -59,19 +86,36 @@ static syn_err cut_chunks(struct chunks *chunks, syn_doc *doc, uint32_t offset, 
         err = syn_doc_export(doc, span, LIMIT_CHUNK_EVENTS, CHUNK_BYTES, &set, &cut);
         if (!err) err = proto_encode_changes(&raw, &set, NULL);
         if (!err) err = chunk_add(chunks, from, cut + offset, &raw);
+        if (!err && effects != NULL)
+            err = add_effects(chunks, effects, (syn_span){from - offset, cut});
         syn_buf_free(&raw);
         from = cut + offset;
     }
     return err;
 }
 
+static bool worth_effects(const syn_doc *doc, uint32_t from, uint32_t end)
+{
+    uint32_t start = syn_doc_log_start(doc);
+    if (from > start) {
+        uint32_t critical = syn_doc_critical(doc, from - 1);
+        if (critical != UINT32_MAX) start = critical + 1;
+    }
+    return from - start <= REPLAY_FREE + (uint64_t)REPLAY_FACTOR * (end - from);
+}
+
 syn_err fold_log(store_turn *turn, int64_t id, syn_doc *doc, uint32_t offset,
                  const struct fold_span *span)
 {
     struct chunks chunks = {0};
+    syn_effects *effects = NULL;
+    syn_err err = SYN_OK;
     uint32_t cut = span->cut > span->from && span->cut < span->end ? span->cut : span->from;
-    syn_err err = cut_chunks(&chunks, doc, offset, span->from, cut);
-    if (!err) err = cut_chunks(&chunks, doc, offset, cut, span->end);
+    if (worth_effects(doc, span->from - offset, span->end - offset))
+        err = syn_effects_new(doc, &effects);
+    if (!err) err = cut_chunks(&chunks, doc, effects, offset, span->from, cut);
+    if (!err) err = cut_chunks(&chunks, doc, effects, offset, cut, span->end);
+    syn_effects_free(effects);
     if (!err && chunks.count != 0) err = store_turn_fold(turn, id, chunks.at, chunks.count);
     chunks_free(&chunks);
     return err;

@@ -209,7 +209,11 @@ struct msg_names {
     uint32_t container_count;
 };
 
-enum packed_inside { PACKED_CHANGES = 0, PACKED_SNAPSHOT = 1 };
+enum packed_inside {
+    PACKED_CHANGES = 0,
+    PACKED_SNAPSHOT = 1,
+    PACKED_EFFECTS = 2, /* in a store; in a frame it is refused */
+};
 struct msg_packed { /* as received: not yet inflated; proto_inflate() */
     enum packed_inside inside;
     uint32_t codec, raw_size;
@@ -344,6 +348,11 @@ syn_err proto_encode_channel(syn_buf *buf, uint32_t channel);
  * be smaller. */
 syn_err proto_encode_packed_body(syn_buf *buf, enum packed_inside inside, const void *raw,
                                  size_t len);
+
+/* What the events of a set did (syn_effects_of), as it is kept beside the stored set; and back into
+ * `set`, in the arena.  SYN_EMALFORMED: set->effect_count is 0, and merging will find out. */
+syn_err proto_encode_effects(syn_buf *buf, const struct change_effect *effects, uint32_t count);
+syn_err proto_decode_effects(proto_arena *arena, syn_str bytes, syn_changes *set);
 
 /* A whole snapshot as Snapshot messages of about part_bytes each: each part is handed to `emit` as
  * bytes of one Snapshot message.  digest: proto_digest of it. */

@@ -1,4 +1,4 @@
--- schema.sql -- the tables of a Syncline file; user_version 1.
+-- schema.sql -- the tables of a Syncline file; user_version 2.
 --
 -- Every row carries `sum`: XXH64 over its key and its content, so that a flipped bit shows and so does a
 -- row that sits in another row's place.  STRICT: a column of the wrong type is refused on writing, found by
@@ -36,7 +36,8 @@ CREATE TABLE tail (
 ) STRICT;
 CREATE UNIQUE INDEX tail_doc ON tail (doc, lo);
 
--- commit_seq: the highest of the rows that were folded into it.
+-- commit_seq: the highest of the rows that were folded into it.  effects: what was found out about the chunk
+-- when it was folded, so that nobody needs to find it out again; NULL: nothing was.  Version 1 had no such column.
 CREATE TABLE chunk (
     doc        INTEGER NOT NULL,
     lo         INTEGER NOT NULL,
@@ -44,7 +45,8 @@ CREATE TABLE chunk (
     commit_seq INTEGER NOT NULL,
     packed     INTEGER NOT NULL,
     sum        INTEGER NOT NULL,
-    bytes      BLOB NOT NULL
+    bytes      BLOB NOT NULL,
+    effects    BLOB
 ) STRICT;
 CREATE UNIQUE INDEX chunk_doc ON chunk (doc, lo);
 CREATE INDEX chunk_seq ON chunk (commit_seq);

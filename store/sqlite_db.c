@@ -16,6 +16,16 @@
 #define PIECES                                                                                     \
     "(SELECT doc, lo, hi, commit_seq, packed, sum, bytes FROM chunk"                               \
     " UNION ALL SELECT doc, lo, hi, commit_seq, 0, sum, bytes FROM tail)"
+#define PIECES_OF(effects)                                                                         \
+    /* From the last piece that starts at or below ?2, so that the index does the seeking. */      \
+    "SELECT lo, hi, packed, sum, bytes, " effects " FROM chunk WHERE doc = ?1 AND lo < ?3"         \
+    " AND lo >= coalesce((SELECT max(lo) FROM chunk WHERE doc = ?1 AND lo <= ?2), 0)"              \
+    " AND hi > ?2"                                                                                 \
+    " UNION ALL "                                                                                  \
+    "SELECT lo, hi, 0, sum, bytes, NULL FROM tail WHERE doc = ?1 AND lo < ?3"                      \
+    " AND lo >= coalesce((SELECT max(lo) FROM tail WHERE doc = ?1 AND lo <= ?2), 0)"               \
+    " AND hi > ?2"                                                                                 \
+    " ORDER BY 1"
 #define DOC_COLUMNS                                                                                \
     "SELECT id, name, lineage, events, bytes, snapshot_at, snapshot_events, snapshot_parts,"       \
     " damaged, sum FROM doc "
@@ -42,17 +52,10 @@ static const char *const sql_text[SQL_COUNT] = {
     [SQL_DOC_DAMAGED] = "UPDATE doc SET damaged = ?2 WHERE id = ?1",
     [SQL_TAIL_INSERT] = "INSERT INTO tail (doc, lo, hi, sum, bytes) VALUES (?1, ?2, ?3, ?4, ?5)",
     [SQL_TAIL_DELETE] = "DELETE FROM tail WHERE doc = ?1 AND lo >= ?2 AND lo < ?3",
-    [SQL_CHUNK_INSERT] = "INSERT INTO chunk VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    [SQL_CHUNK_INSERT] = "INSERT INTO chunk VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     [SQL_CHUNK_DELETE] = "DELETE FROM chunk WHERE doc = ?1 AND lo >= ?2 AND lo < ?3",
-    /* From the last piece that starts at or below ?2, so that the index does the seeking. */
-    [SQL_PIECES] = "SELECT lo, hi, packed, sum, bytes FROM chunk WHERE doc = ?1 AND lo < ?3"
-                   " AND lo >= coalesce((SELECT max(lo) FROM chunk WHERE doc = ?1 AND lo <= ?2), 0)"
-                   " AND hi > ?2"
-                   " UNION ALL "
-                   "SELECT lo, hi, 0, sum, bytes FROM tail WHERE doc = ?1 AND lo < ?3"
-                   " AND lo >= coalesce((SELECT max(lo) FROM tail WHERE doc = ?1 AND lo <= ?2), 0)"
-                   " AND hi > ?2"
-                   " ORDER BY 1",
+    [SQL_PIECES] = PIECES_OF("effects"),
+    [SQL_PIECES_V1] = PIECES_OF("NULL"),
     [SQL_PIECE_STARTS] = "SELECT 1 FROM chunk WHERE doc = ?1 AND lo = ?2"
                          " UNION ALL SELECT 1 FROM tail WHERE doc = ?1 AND lo = ?2",
     [SQL_PIECE_ENDS] = "SELECT 1 FROM chunk WHERE doc = ?1 AND hi = ?2 AND lo < ?2"
@@ -60,7 +63,9 @@ static const char *const sql_text[SQL_COUNT] = {
     [SQL_PIECE_SEQ] = "SELECT max(commit_seq) FROM " PIECES
                       " WHERE doc = ?1 AND lo >= ?2 AND lo < ?4 AND hi > ?3",
     [SQL_PIECE_BYTES] =
-        "SELECT total(length(bytes)) FROM " PIECES " WHERE doc = ?1 AND lo >= ?2 AND lo < ?3",
+        "SELECT total(bytes) FROM (SELECT doc, lo, length(bytes) + coalesce(length(effects), 0)"
+        " AS bytes FROM chunk UNION ALL SELECT doc, lo, length(bytes) FROM tail)"
+        " WHERE doc = ?1 AND lo >= ?2 AND lo < ?3",
     [SQL_FEED] = "SELECT commit_seq, doc, lo, hi FROM chunk WHERE commit_seq > ?1 UNION ALL"
                  " SELECT commit_seq, doc, lo, hi FROM tail WHERE commit_seq > ?1 ORDER BY 1, 3",
     [SQL_SNAPSHOT_READ] = "SELECT part, packed, sum, bytes FROM snapshot WHERE doc = ?1"
@@ -310,10 +315,36 @@ syn_err db_check_ours(struct db *db, char detail[256])
         (void)snprintf(detail, 256,
                        "written by a newer Syncline (schema %lld, this one knows %d): upgrade",
                        (long long)version, SCHEMA_VERSION);
-    } else if (version != SCHEMA_VERSION) {
+    } else if (version < 1) {
         err = SYN_EDAMAGED;
         (void)snprintf(detail, 256, "the file is damaged: it has no schema version");
     }
+    db->version = err == SYN_OK ? version : 0;
+    return err;
+}
+
+syn_err db_look_again(struct db *db)
+{
+    if (db->version == SCHEMA_VERSION) return SYN_OK;
+    return db_number(db, "PRAGMA user_version", &db->version);
+}
+
+static syn_err end_change_of_schema(struct db *db, syn_err err)
+{
+    if (err == SYN_OK) err = db_run(db, SQL_COMMIT);
+    if (err != SYN_OK && !sqlite3_get_autocommit(db->handle))
+        (void)sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL); /* db->error stays */
+    return err;
+}
+
+syn_err db_migrate(struct db *db)
+{
+    if (db->version == SCHEMA_VERSION) return SYN_OK;
+    syn_err err = db_run(db, SQL_BEGIN);
+    if (err == SYN_OK) err = db_exec(db, "ALTER TABLE chunk ADD COLUMN effects BLOB");
+    if (err == SYN_OK) err = db_exec(db, "PRAGMA user_version = 2");
+    err = end_change_of_schema(db, err);
+    if (err == SYN_OK) db->version = SCHEMA_VERSION;
     return err;
 }
 
@@ -329,9 +360,8 @@ syn_err db_create_schema(struct db *db, const uint8_t id[STORE_ID_BYTES])
                    "PRAGMA application_id = %d; PRAGMA user_version = %d", APPLICATION_ID,
                    SCHEMA_VERSION);
     if (err == SYN_OK) err = db_exec(db, identity);
-    if (err == SYN_OK) err = db_run(db, SQL_COMMIT);
-    if (err != SYN_OK && !sqlite3_get_autocommit(db->handle))
-        (void)sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL); /* db->error stays */
+    err = end_change_of_schema(db, err);
+    if (err == SYN_OK) db->version = SCHEMA_VERSION;
     return err;
 }
 
@@ -443,8 +473,9 @@ syn_err piece_read(struct db *db, sqlite3_stmt *statement, int64_t doc, struct s
     piece->end = (uint32_t)sqlite3_column_int64(statement, 1);
     piece->packed = sqlite3_column_int64(statement, 2) != 0;
     piece->bytes = db_bytes(statement, 4);
+    piece->effects = db_bytes(statement, 5);
     struct row_key key = {'l', doc, {piece->from, piece->end, piece->packed, 0}};
-    uint64_t sum = row_sum(&key, piece->bytes, (syn_str){"", 0});
+    uint64_t sum = row_sum(&key, piece->bytes, piece->effects);
     if (sum == (uint64_t)sqlite3_column_int64(statement, 3) && piece->from < piece->end)
         return SYN_OK;
     return db_say(db, SYN_EDAMAGED, "a piece of the log is damaged");
@@ -456,6 +487,7 @@ syn_err part_read(struct db *db, sqlite3_stmt *statement, const struct doc_row *
     piece->from = (uint32_t)sqlite3_column_int64(statement, 0);
     piece->end = row->parts;
     piece->packed = sqlite3_column_int64(statement, 1) != 0;
+    piece->effects = (syn_str){"", 0};
     piece->bytes = db_bytes(statement, 3);
     struct row_key key = {'s', row->doc.id, {piece->from, row->parts, row->doc.snapshot_at, 0}};
     key.number[3] = row->doc.snapshot_events << 1 | piece->packed;

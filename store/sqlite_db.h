@@ -11,7 +11,7 @@
 typedef struct sqlite3 sqlite3;
 typedef struct sqlite3_stmt sqlite3_stmt;
 
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 #define APPLICATION_ID 0x53796e63 /* "Sync" */
 
 enum sql {
@@ -38,6 +38,7 @@ enum sql {
     SQL_CHUNK_INSERT,
     SQL_CHUNK_DELETE,
     SQL_PIECES,
+    SQL_PIECES_V1,
     SQL_PIECE_STARTS,
     SQL_PIECE_ENDS,
     SQL_PIECE_SEQ,
@@ -69,6 +70,7 @@ struct db {
     sqlite3 *handle;
     sqlite3_stmt *statement[SQL_COUNT];
     bool busy[SQL_COUNT]; /* in use further up the stack: a visitor reads again */
+    int64_t version;      /* of the file's schema */
     char error[200];
 };
 
@@ -78,8 +80,12 @@ enum db_mode { DB_WRITE, DB_CREATE, DB_READ, DB_COPY };
 syn_err db_open(struct db *db, const char *path, const char *vfs, enum db_mode mode);
 /* checkpoint: let SQLite move the WAL into the file if this is its last connection. */
 void db_close(struct db *db, bool checkpoint);
-/* Is it ours, of our version?  SYN_ENOTFOUND: an SQLite file without any table. */
+/* Is it ours, of our version or an older one?  SYN_ENOTFOUND: an SQLite file without any table. */
 syn_err db_check_ours(struct db *db, char detail[256]);
+/* Brings an older file to our version, in one transaction. */
+syn_err db_migrate(struct db *db);
+/* For whoever only reads an older file: its owner may migrate it at any time. */
+syn_err db_look_again(struct db *db);
 syn_err db_create_schema(struct db *db, const uint8_t id[STORE_ID_BYTES]);
 syn_err db_read_id(struct db *db, uint8_t id[STORE_ID_BYTES]);
 syn_err db_write_id(struct db *db, const uint8_t id[STORE_ID_BYTES]);

@@ -39,7 +39,7 @@ static syn_err noted(struct fsck *f, const struct doc_row *row, syn_err err)
 static syn_err add_bytes(void *user, const struct store_piece *piece)
 {
     struct fsck *f = user;
-    f->bytes += piece->bytes.len;
+    f->bytes += piece->bytes.len + piece->effects.len;
     return SYN_OK;
 }
 

@@ -15,7 +15,12 @@ syn_err read_begin(struct sqlite_store *s)
         pthread_mutex_unlock(&s->reading);
         return err;
     }
-    if (s->read_depth == 0) err = db_run(&s->reader, SQL_BEGIN_READ);
+    if (s->read_depth == 0) {
+        err = db_run(&s->reader, SQL_BEGIN_READ);
+        if (err == SYN_OK) err = db_look_again(&s->reader);
+        if (err != SYN_OK && !sqlite3_get_autocommit(s->reader.handle))
+            (void)sqlite3_exec(s->reader.handle, "ROLLBACK", NULL, NULL, NULL);
+    }
     if (err == SYN_OK) {
         s->read_depth++;
         return SYN_OK;
@@ -180,17 +185,18 @@ syn_err sqlite_read_log(syn_store *store, int64_t doc, uint32_t from, uint32_t e
     struct doc_row row;
     syn_err err = read_begin(s);
     if (err != SYN_OK) return err;
+    enum sql sql = db->version == 1 ? SQL_PIECES_V1 : SQL_PIECES;
     w.err = doc_row_by_id(db, doc, &row);
     if (w.err == SYN_OK && end > row.doc.events) end = row.doc.events;
     if (w.err == SYN_OK && from < end) {
-        w.err = db_get(db, SQL_PIECES, &statement);
+        w.err = db_get(db, sql, &statement);
         if (w.err == SYN_OK) {
             sqlite3_bind_int64(statement, 1, doc);
             sqlite3_bind_int64(statement, 2, from);
             sqlite3_bind_int64(statement, 3, end);
             w = walk_pieces(db, statement, doc, from, end, visit, user);
         }
-        db_put(db, SQL_PIECES, statement);
+        db_put(db, sql, statement);
     }
     return walked(s, doc, w);
 }

@@ -211,13 +211,15 @@ static syn_err insert_chunk(struct work *w, const struct turn_op *op)
     syn_err err = db_get(w->db, SQL_CHUNK_INSERT, &statement);
     if (err != SYN_OK) return err;
     syn_str bytes = turn_text(w->turn, op->bytes);
+    bytes.len -= op->y;
+    syn_str effects = {bytes.data + bytes.len, op->y};
     struct row_key key = {'l', op->doc, {op->from, op->end, op->packed, 0}};
-    int64_t number[6] = {op->doc,    op->from,
-                         op->end,    (int64_t)op->x,
-                         op->packed, (int64_t)row_sum(&key, bytes, (syn_str){"", 0})};
+    int64_t number[6] = {op->doc,        op->from,   op->end,
+                         (int64_t)op->x, op->packed, (int64_t)row_sum(&key, bytes, effects)};
     bind_numbers(statement, 1, number, 6);
     db_bind_bytes(statement, 7, bytes);
-    w->row.doc.bytes += bytes.len;
+    if (effects.len != 0) db_bind_bytes(statement, 8, effects);
+    w->row.doc.bytes += op->bytes.len;
     return finish(w, SQL_CHUNK_INSERT, statement);
 }
 

@@ -87,6 +87,8 @@ struct store_piece {
     uint32_t from, end; /* log: positions.  Snapshot: part number, number of parts */
     bool packed; /* as given when written: bytes are a Packed (deflated), not a plain message */
     syn_str bytes;
+    syn_str effects; /* chunks: what can be found out from the log up to here, kept to spare that
+                        work; empty: not kept */
 };
 typedef syn_err (*store_visit)(void *user, const struct store_piece *piece);
 /* SYN_EDAMAGED: a checksum or the row of positions is wrong; the document is marked damaged, here

@@ -28,7 +28,7 @@ enum turn_kind {
     TURN_DELETE,   /* - */
     TURN_CLEAR,    /* - */
     TURN_FOLD,     /* from, end; x: count of chunks */
-    TURN_CHUNK,    /* from, end, packed, bytes */
+    TURN_CHUNK,    /* from, end, packed, bytes; the last y of them are effects */
     TURN_SNAPSHOT, /* from: at; x: events; end: count of parts */
     TURN_PART,     /* from: part; end: count; packed, bytes */
     TURN_DAMAGED,  /* - */

@@ -22,6 +22,7 @@ struct piece {
     int64_t seq;
     bool packed;
     struct blob *blob;
+    size_t effects; /* so many of the blob's bytes, the last */
 };
 
 struct note {
@@ -184,7 +185,7 @@ static syn_err add_piece(struct work *w, bool part, const struct turn_op *op, in
     syn_str bytes = turn_text(w->turn, op->bytes);
     struct blob *blob = err == SYN_OK ? blob_new(mem, bytes) : NULL;
     if (blob == NULL) return fail(w, SYN_ENOMEM, "out of memory");
-    struct piece piece = {op->from, op->end, seq, op->packed, blob};
+    struct piece piece = {op->from, op->end, seq, op->packed, blob, (size_t)op->y};
     if (part)
         *array_push(&w->doc.parts) = piece;
     else
@@ -485,7 +486,10 @@ static syn_err memory_was_deleted(syn_store *store, syn_str name, const uint8_t 
 
 static syn_err visit_piece(const struct piece *piece, store_visit visit, void *user)
 {
-    struct store_piece view = {piece->from, piece->end, piece->packed, blob_text(piece->blob)};
+    struct store_piece view = {
+        piece->from, piece->end, piece->packed, blob_text(piece->blob), {"", 0}};
+    view.bytes.len -= piece->effects;
+    view.effects = (syn_str){view.bytes.data + view.bytes.len, piece->effects};
     return visit(user, &view);
 }
 

@@ -332,6 +332,7 @@ static syn_err prepare_file(struct sqlite_store *s, const store_options *options
     syn_err err = open_writer(s, options->create ? DB_CREATE : DB_WRITE);
     if (err != SYN_OK && err != SYN_EVERSION) return say_open(db, err, detail);
     if (err == SYN_OK) err = db_check_ours(db, detail);
+    if (err == SYN_OK) err = db_migrate(db);
     if (err == SYN_EVERSION && detail[0] == '\0')
         (void)snprintf(detail, 256, "not a Syncline file: give another name, or move it away");
     if (err == SYN_ENOTFOUND && options->create) {

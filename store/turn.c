@@ -143,8 +143,9 @@ static bool measure_chunks(const struct store_piece *chunks, uint32_t count, uin
     for (uint32_t i = 0; i < count; i++) {
         if (chunks[i].from >= chunks[i].end) return false;
         if (i > 0 && chunks[i].from != chunks[i - 1].end) return false;
-        if (chunks[i].bytes.len > STORE_MAX_ROW) return false;
-        *bytes += chunks[i].bytes.len;
+        uint64_t len = (uint64_t)chunks[i].bytes.len + chunks[i].effects.len;
+        if (len > STORE_MAX_ROW) return false;
+        *bytes += len;
     }
     return count > 0;
 }
@@ -167,6 +168,8 @@ syn_err store_turn_fold(store_turn *turn, int64_t doc, const struct store_piece 
         op->end = chunks[i].end;
         op->packed = chunks[i].packed;
         op->bytes = keep(turn, chunks[i].bytes);
+        op->bytes.len += keep(turn, chunks[i].effects).len; /* right behind */
+        op->y = chunks[i].effects.len;
     }
     return SYN_OK;
 }

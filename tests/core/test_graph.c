@@ -175,9 +175,9 @@ static void compare_events(const struct rig *r)
         ck_assert_uint_eq(graph_critical_at_or_before(r->g, lv), critical);
     }
     for (uint32_t k = 0; k < graph_run_count(r->g); k++) {
-        const struct graph_run *run = graph_run_at(r->g, k);
-        ck_assert(run->shadow <= run->lv);
-        for (lv_t lv = run->shadow; lv < run->lv; lv++) ck_assert(up(t, run->lv, lv));
+        const struct graph_run run = graph_run_at(r->g, k);
+        ck_assert(run.shadow <= run.lv);
+        for (lv_t lv = run.shadow; lv < run.lv; lv++) ck_assert(up(t, run.lv, lv));
     }
     for (uint32_t i = 0; i < r->agents; i++) {
         uint32_t next = naive_next(t, i);

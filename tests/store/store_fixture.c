@@ -160,9 +160,10 @@ uint32_t check_log(syn_store *store, const char *name)
 syn_err transcribe(void *user, const struct store_piece *piece)
 {
     struct transcript *t = user;
-    int n = snprintf(t->text + t->len, sizeof t->text - t->len, "%s[%u,%u)%.*s%s",
+    int n = snprintf(t->text + t->len, sizeof t->text - t->len, "%s[%u,%u)%.*s%s%s%.*s",
                      t->len == 0 ? "" : " ", piece->from, piece->end, (int)piece->bytes.len,
-                     piece->bytes.data, piece->packed ? "*" : "");
+                     piece->bytes.data, piece->packed ? "*" : "", piece->effects.len > 0 ? "+" : "",
+                     (int)piece->effects.len, piece->effects.data);
     t->len += (size_t)n;
     ck_assert_uint_lt(t->len, sizeof t->text);
     return SYN_OK;

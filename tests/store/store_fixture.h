@@ -31,7 +31,7 @@ syn_str event_text(const char *name, uint32_t n, char out[64]);
 syn_err append_event(syn_store *store, const char *name, uint32_t n);
 uint32_t check_log(syn_store *store, const char *name); /* returns the events */
 
-/* The pieces of a walk as text: "[0,3)abc [3,4)d*" (* packed). */
+/* The pieces of a walk as text: "[0,3)abc [3,4)d*+e" (* packed, + effects). */
 struct transcript {
     char text[4096];
     size_t len;

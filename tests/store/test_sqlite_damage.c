@@ -66,7 +66,7 @@ static void fill_doc(syn_store *store, const char *name, const uint8_t *lineage,
     store_turn *turn = turn_of(store);
     ck_assert_int_eq(store_turn_create(turn, s(name), lineage, &made), SYN_OK);
     ck_assert_int_eq(made, doc);
-    struct store_piece chunk = {0, 2, true, s(text[0])};
+    struct store_piece chunk = {0, 2, true, s(text[0]), s("effects of it")};
     syn_str parts[2] = {s(text[1]), s("second part")};
     store_turn_append(turn, doc, 0, 2, s("replaced"));
     store_turn_fold(turn, doc, &chunk, 1);
@@ -110,9 +110,9 @@ static syn_err read_all(syn_store *store, const char *name, struct transcript *t
     if (err == SYN_OK) err = store_read_peer(store, doc.id, 7, &peer);
     if (err == SYN_OK) err = store_read_note(store, doc.id, s("key"), value, sizeof value, &len);
     if (err != SYN_OK) return err;
-    struct store_piece facts = {doc.events, doc.snapshot_at, false, {value, len}};
+    struct store_piece facts = {doc.events, doc.snapshot_at, false, {value, len}, s("")};
     (void)transcribe(t, &facts);
-    facts = (struct store_piece){peer.next, (uint32_t)peer.chain, false, s(peer.user)};
+    facts = (struct store_piece){peer.next, (uint32_t)peer.chain, false, s(peer.user), s("")};
     (void)transcribe(t, &facts);
     facts.bytes = (syn_str){(const char *)doc.lineage, STORE_LINEAGE_BYTES};
     return transcribe(t, &facts);

@@ -422,7 +422,7 @@ START_TEST(each_allocation_of_the_twin_fails_in_turn)
         for (int i = 0; i < 6 && err == SYN_OK; i++) {
             store_turn *turn;
             int64_t doc;
-            struct store_piece all = {0, (uint32_t)i, false, s("folded")};
+            struct store_piece all = {0, (uint32_t)i, false, s("folded"), s("so")};
             syn_str part = s("part");
             syn_err now = store_turn_new(store, &turn);
             if (now != SYN_OK) continue;

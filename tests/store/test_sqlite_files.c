@@ -130,12 +130,12 @@ START_TEST(a_newer_schema_is_refused_and_left_alone)
     syn_store *store = open_ok(path);
     fill(store, "a", 3);
     store_close(store);
-    tamper(path, "PRAGMA user_version = 2");
+    tamper(path, "PRAGMA user_version = 3");
     store_options options = options_of(path);
-    refused(&options, SYN_EVERSION, "newer Syncline (schema 2, this one knows 1): upgrade");
+    refused(&options, SYN_EVERSION, "newer Syncline (schema 3, this one knows 2): upgrade");
     tamper(path, "PRAGMA user_version = 0");
     refused(&options, SYN_EDAMAGED, "no schema version");
-    tamper(path, "PRAGMA user_version = 1");
+    tamper(path, "PRAGMA user_version = 2");
     store = open_ok(path);
     ck_assert_uint_eq(check_log(store, "a"), 3);
     store_close(store);
@@ -462,7 +462,8 @@ static const struct {
     {"UPDATE note SET value = x'01' WHERE doc = 1", "a note is damaged"},
     {"UPDATE tombstone SET lineage = zeroblob(16)", "a tombstone is damaged"},
     {"INSERT INTO peer VALUES (99, 1, 1, 1, x'', 0)", "table peer has rows of document 99"},
-    {"INSERT INTO chunk VALUES (99, 0, 1, 1, 0, 0, x'')", "table chunk has rows of document 99"},
+    {"INSERT INTO chunk VALUES (99, 0, 1, 1, 0, 0, x'', NULL)",
+     "table chunk has rows of document 99"},
     {"UPDATE tail SET doc = 99 WHERE lo = 0", "table tail has rows of document 99"},
     {"UPDATE doc SET damaged = 1", "is marked damaged, although every row of it is right"},
     /* Two rows that are right, in each other's place. */

@@ -376,16 +376,17 @@ START_TEST(folding_replaces_pieces_by_chunks)
     open_backend(_i);
     int64_t a = make_doc(store, "a", NULL);
     fill_abc(a, 8);
-    struct store_piece chunks[2] = {{0, 2, true, s("AB")}, {2, 5, false, s("CDE")}};
+    struct store_piece chunks[2] = {{0, 2, true, s("AB"), s("")},
+                                    {2, 5, false, s("CDE"), s("how")}};
     ck_assert_int_eq(fold(a, chunks, 2), SYN_OK);
-    ck_assert_str_eq(log_text(store, a, 0, 99), "[0,2)AB* [2,5)CDE [5,6)f [6,7)g [7,8)h");
-    ck_assert_str_eq(log_text(store, a, 1, 3), "[0,2)AB* [2,5)CDE");
-    ck_assert_str_eq(log_text(store, a, 4, 6), "[2,5)CDE [5,6)f");
-    ck_assert_uint_eq(find_doc(store, "a").bytes, 8);
-    struct store_piece middle = {6, 7, false, s("Gee")}; /* not from the start */
+    ck_assert_str_eq(log_text(store, a, 0, 99), "[0,2)AB* [2,5)CDE+how [5,6)f [6,7)g [7,8)h");
+    ck_assert_str_eq(log_text(store, a, 1, 3), "[0,2)AB* [2,5)CDE+how");
+    ck_assert_str_eq(log_text(store, a, 4, 6), "[2,5)CDE+how [5,6)f");
+    ck_assert_uint_eq(find_doc(store, "a").bytes, 11);
+    struct store_piece middle = {6, 7, false, s("Gee"), s("")}; /* not from the start */
     ck_assert_int_eq(fold(a, &middle, 1), SYN_OK);
-    ck_assert_str_eq(log_text(store, a, 2, 99), "[2,5)CDE [5,6)f [6,7)Gee [7,8)h");
-    struct store_piece rest[2] = {{2, 7, false, s("c..g")}, {7, 8, true, s("H")}};
+    ck_assert_str_eq(log_text(store, a, 2, 99), "[2,5)CDE+how [5,6)f [6,7)Gee [7,8)h");
+    struct store_piece rest[2] = {{2, 7, false, s("c..g"), s("")}, {7, 8, true, s("H"), s("")}};
     ck_assert_int_eq(fold(a, rest, 2), SYN_OK);
     ck_assert_str_eq(log_text(store, a, 0, 99), "[0,2)AB* [2,7)c..g [7,8)H*");
     ck_assert_uint_eq(find_doc(store, "a").bytes, 7);
@@ -401,15 +402,15 @@ START_TEST(a_fold_off_the_seams_changes_nothing)
     int64_t a = make_doc(store, "a", NULL);
     ck_assert_int_eq(append(a, 0, 4, "abcd"), SYN_OK);
     ck_assert_int_eq(append(a, 4, 8, "efgh"), SYN_OK);
-    const struct store_piece bad[] = {{1, 4, false, s("x")},
-                                      {0, 3, false, s("x")},
-                                      {0, 9, false, s("x")},
-                                      {8, 9, false, s("x")},
-                                      {4, 7, false, s("x")}};
+    const struct store_piece bad[] = {{1, 4, false, s("x"), s("")},
+                                      {0, 3, false, s("x"), s("")},
+                                      {0, 9, false, s("x"), s("")},
+                                      {8, 9, false, s("x"), s("")},
+                                      {4, 7, false, s("x"), s("")}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         ck_assert_int_eq(fold(a, &bad[i], 1), SYN_EMISUSE);
-    const struct store_piece gap[2] = {{0, 4, false, s("x")}, {5, 8, false, s("y")}};
-    const struct store_piece empty = {4, 4, false, s("x")};
+    const struct store_piece gap[2] = {{0, 4, false, s("x"), s("")}, {5, 8, false, s("y"), s("")}};
+    const struct store_piece empty = {4, 4, false, s("x"), s("")};
     store_turn *turn = turn_of(store);
     ck_assert_int_eq(store_turn_fold(turn, a, gap, 2), SYN_EMISUSE);
     ck_assert_int_eq(store_turn_fold(turn, a, &empty, 1), SYN_EMISUSE);
@@ -466,7 +467,7 @@ START_TEST(the_feed_goes_on_from_a_number_and_survives_folding)
     ck_assert_int_eq(append(a, 2, 4, "cd"), SYN_OK);
     ck_assert_int_eq(store_feed(store, 0, add_feed, text), SYN_OK);
     ck_assert_str_eq(text, "1:1[0,1) 2:1[1,2) 3:2[0,1) 4:1[2,4) ");
-    struct store_piece chunks[2] = {{0, 1, false, s("A")}, {1, 4, false, s("BCD")}};
+    struct store_piece chunks[2] = {{0, 1, false, s("A"), s("")}, {1, 4, false, s("BCD"), s("")}};
     ck_assert_int_eq(fold(a, chunks, 2), SYN_OK);
     text[0] = '\0';
     ck_assert_int_eq(store_feed(store, 1, add_feed, text), SYN_OK);
@@ -634,7 +635,7 @@ static void random_op(uint64_t *seed, store_turn *turn, int64_t doc, uint32_t *e
     char text[32];
     (void)snprintf(text, sizeof text, "%llu", (unsigned long long)(r % 100000));
     struct store_peer peer = {.peer = r % 5, .next = (uint32_t)(r % 100), .chain = r};
-    struct store_piece all = {0, *events, (r & 64) != 0, s(text)};
+    struct store_piece all = {0, *events, (r & 64) != 0, s(text), s((r & 128) != 0 ? text : "")};
     syn_str part[2] = {s(text), s("p")};
     switch (r >> 8 & 15) {
     case 0:
