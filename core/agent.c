@@ -28,7 +28,7 @@ void agents_free(struct agents *s, const syn_mem *mem)
     s->table_size = 0;
 }
 
-void agents_fit(struct agents *s, const syn_mem *mem)
+void agents_trim(struct agents *s, const syn_mem *mem)
 {
     for (uint32_t i = 0; i < s->list.n; i++) array_fit(mem, &s->list.at[i].runs);
     array_fit(mem, &s->list);

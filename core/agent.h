@@ -26,7 +26,7 @@ struct agents {
 
 void agents_init(struct agents *s);
 void agents_free(struct agents *s, const syn_mem *mem);
-void agents_fit(struct agents *s, const syn_mem *mem);
+void agents_trim(struct agents *s, const syn_mem *mem);
 size_t agents_footprint(const struct agents *s);
 
 uint32_t agents_find(const struct agents *s, uint64_t peer); /* AGENT_NONE: not known */

@@ -45,10 +45,10 @@ void graph_free(struct graph *g)
     mem_free(mem, g, block_bytes());
 }
 
-void graph_fit(struct graph *g)
+void graph_trim(struct graph *g)
 {
     const syn_mem *mem = g->mem;
-    agents_fit(&g->agents, mem);
+    agents_trim(&g->agents, mem);
     g->runs.n++; /* the closing entry stays */
     array_fit(mem, &g->runs);
     g->runs.n--;
@@ -56,10 +56,9 @@ void graph_fit(struct graph *g)
     array_fit(mem, &g->parent_run);
     array_fit(mem, &g->heads);
     array_fit(mem, &g->critical);
-    array_fit(mem, &g->cut);
-    g->scratch->heap.n = g->scratch->kept.n = 0;
-    array_fit(mem, &g->scratch->heap);
-    array_fit(mem, &g->scratch->kept);
+    array_free(mem, &g->cut); /* nothing asks for it before the next run */
+    array_free(mem, &g->scratch->heap);
+    array_free(mem, &g->scratch->kept);
 }
 
 size_t graph_footprint(const struct graph *g)
@@ -75,20 +74,6 @@ static inline uint32_t note_run(struct graph_scratch *s, uint32_t run)
 {
     s->other = s->run;
     return s->run = run;
-}
-
-void graph_trim(struct graph *g)
-{
-    for (uint32_t i = 0; i < g->agents.list.n; i++) array_fit(g->mem, &g->agents.list.at[i].runs);
-    array_fit(g->mem, &g->agents.list);
-    array_fit(g->mem, &g->runs);
-    array_fit(g->mem, &g->parents);
-    array_fit(g->mem, &g->was_head);
-    array_fit(g->mem, &g->heads);
-    array_fit(g->mem, &g->critical);
-    array_fit(g->mem, &g->cut);
-    array_free(g->mem, &g->scratch->heap);
-    array_free(g->mem, &g->scratch->kept);
 }
 
 /* ---- agents and ids */

@@ -113,8 +113,6 @@ lv_t graph_critical_at_or_before(const struct graph *g, lv_t lv);
 /* Is stretch->from critical?  Cuts the stretch where that changes. */
 bool graph_critical_stretch(const struct graph *g, struct lv_range *stretch);
 
-/* Gives back what room was kept for growing. */
-void graph_fit(struct graph *g);
 size_t graph_footprint(const struct graph *g); /* bytes held */
 void graph_check(const struct graph *g);       /* aborts on a broken invariant */
 
