@@ -16,8 +16,8 @@ static void version_add(const struct dense *d, const struct graph *g, struct ver
 {
     if (lv < d->window.from || lv == LV_NONE) return;
     const struct dense_run *run = &d->runs.at[graph_run_of(g, lv) - d->first];
-    version_join(v, run.upto);
-    if (lv >= v->upto[run.writer]) v->upto[run.writer] = lv + 1;
+    version_join(v, run->upto);
+    if (lv >= v->upto[run->writer]) v->upto[run->writer] = lv + 1;
 }
 
 static struct version version_of(const struct dense *d, const struct graph *g, const lv_t *lvs,
