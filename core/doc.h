@@ -197,14 +197,24 @@ syn_err doc_plan_set(syn_doc *doc, lv_t from, lv_t *fault);
 /* The same of events that come in the order of the log, with what they did: doc->given.  fast:
  * nothing is concurrent with them.  SYN_EDAMAGED: that cannot be what they did. */
 syn_err doc_plan_given(syn_doc *doc, const struct op_piece *piece, bool fast);
+/* Takes what some next events, at least one and at most `most`, did: alike, *by.  SYN_EDAMAGED:
+ * nothing is left. */
+static inline syn_err effects_take(struct given_effects *given, uint32_t most, uint32_t *len,
+                                   int32_t *by)
+{
+    if (given->left == 0) return SYN_EDAMAGED;
+    uint32_t here = given->at->len - given->used;
+    *len = here < most ? here : most;
+    *by = given->at->by;
+    given->used += *len;
+    if (here > *len) return SYN_OK;
+    given->at++, given->left--;
+    given->used = 0;
+    return *len > 0 ? SYN_OK : SYN_EDAMAGED;
+}
 /* Reserves and carries out the plan; nothing is changed on an error. */
 syn_err doc_carry_out(syn_doc *doc, bool local);
 void drop_merge(syn_doc *doc, struct container *c);
-
-/* ---- effects.c */
-/* Takes what some next events, at least one and at most `most`, did: alike, *by.  SYN_EDAMAGED:
- * nothing is left. */
-syn_err effects_take(struct given_effects *given, uint32_t most, uint32_t *len, int32_t *by);
 
 /* ---- value.c */
 /* SYN_EMALFORMED, SYN_EUTF8, SYN_ELIMIT.  in_map: mergeable children may stand there. */

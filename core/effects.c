@@ -31,19 +31,6 @@ struct syn_effects {
     lv_t next;             /* spans asked for began below */
 };
 
-syn_err effects_take(struct given_effects *given, uint32_t most, uint32_t *len, int32_t *by)
-{
-    if (given->left == 0) return SYN_EDAMAGED;
-    uint32_t here = given->at->len - given->used;
-    *len = here < most ? here : most;
-    *by = given->at->by;
-    given->used += *len;
-    if (here > *len) return SYN_OK;
-    given->at++, given->left--;
-    given->used = 0;
-    return *len > 0 ? SYN_OK : SYN_EDAMAGED;
-}
-
 /* ---- Finding them ---------------------------------------------------------------------------- */
 
 static syn_err add(syn_effects *e, uint32_t len, int64_t by)

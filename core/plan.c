@@ -196,27 +196,20 @@ syn_err doc_plan_merged(syn_doc *doc, const struct op_piece *piece,
 /* ---- Merged before -----------------------------------------------------------------------------
  */
 
-/* The events [from, from + len) of a piece. */
-static struct op_piece part_of(const struct op_piece *piece, lv_t from, uint32_t len)
+/* The events [from, from + len) of a piece, which all acted `by` places from where they say. */
+static syn_err plan_moved(syn_doc *doc, struct container *c, const struct op_piece *piece,
+                          lv_t from, uint32_t len, int32_t by)
 {
     struct op_piece part = *piece;
+    int64_t pos = (int64_t)piece->pos + by;
     uint32_t skip = from - piece->from;
+    if (piece->kind == OP_DELETE_BACK) pos -= skip;
+    if (piece->kind == OP_LIST_SET) pos += skip, part.at += skip;
+    if (pos < 0 || pos > SEQ_MAX) return SYN_EDAMAGED;
+    part.pos = (uint32_t)pos;
     part.from = from;
     part.end = from + len;
-    if (piece->kind == OP_DELETE_BACK) part.pos -= skip;
-    if (piece->kind == OP_LIST_SET) part.pos += skip, part.at += skip;
-    return part;
-}
-
-/* Events that all acted `by` places from where they say. */
-static syn_err plan_moved(syn_doc *doc, struct container *c, const struct op_piece *piece,
-                          int32_t by)
-{
-    struct op_piece moved = *piece;
-    int64_t pos = (int64_t)piece->pos + by;
-    if (pos < 0 || pos > SEQ_MAX) return SYN_EDAMAGED;
-    moved.pos = (uint32_t)pos;
-    syn_err err = plan_fast_sequence(doc, c, &moved);
+    syn_err err = plan_fast_sequence(doc, c, &part);
     return err == SYN_ERANGE ? SYN_EDAMAGED : err;
 }
 
@@ -224,7 +217,7 @@ static syn_err plan_moved(syn_doc *doc, struct container *c, const struct op_pie
 static syn_err plan_given(syn_doc *doc, struct container *c, const struct op_piece *piece,
                           bool fast)
 {
-    bool inserts = piece->kind != OP_LIST_SET && !op_is_delete(piece->kind);
+    bool inserts = piece->kind == OP_TEXT_INSERT || piece->kind == OP_LIST_INSERT;
     syn_err err = SYN_OK;
     uint32_t len;
     int32_t by;
@@ -233,9 +226,7 @@ static syn_err plan_given(syn_doc *doc, struct container *c, const struct op_pie
         if (err != SYN_OK) return err;
         bool whole = len == piece->end - piece->from;
         if ((fast && by != 0) || (inserts && (by == EFFECT_GONE || !whole))) return SYN_EDAMAGED;
-        if (by == EFFECT_GONE) continue;
-        struct op_piece part = part_of(piece, at, len);
-        err = plan_moved(doc, c, &part, by);
+        if (by != EFFECT_GONE) err = plan_moved(doc, c, piece, at, len, by);
     }
     return err;
 }
