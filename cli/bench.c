@@ -17,27 +17,20 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define MAX_REPEATS 50
-#define BUDGET_MS   1500.0 /* a work stops repeating after this much, but not below MIN_REPEATS */
-#define MIN_REPEATS 5
-#define TRACE_NAME  64
+#define TRACE_NAME 64
+
+/* A work stops repeating after so many milliseconds, but not below `least` runs. */
+const struct bench_effort bench_thorough = {1500.0, 5}, bench_short = {200.0, 3},
+                          bench_once = {0.0, 1};
 
 struct counter { /* an allocator that counts */
     size_t now, peak;
 };
 
-struct result {
-    uint32_t runs;
-    double ms[MAX_REPEATS];
-    double
-        worst_ms; /* of the repeat where it was least: what the machine did besides is in others */
-    uint64_t bytes, peak;
-    syn_err err;
-};
-
 struct bench_options {
-    bool json;
+    bool json, once, growth, shapes;
     const char *only; /* names separated by commas; NULL: all */
+    const char *max, *svg;
 };
 
 static void *count_resize(void *user, void *ptr, size_t old_size, size_t new_size)
@@ -58,25 +51,38 @@ static void *count_resize(void *user, void *ptr, size_t old_size, size_t new_siz
 /* ---- Measuring ------------------------------------------------------------------------------- */
 
 static void measure(const struct bench_work *work, const struct bench_material *m,
-                    struct result *result)
+                    const struct bench_effort *effort, struct bench_result *result)
 {
     struct counter counter = {0};
     syn_mem mem = {count_resize, &counter};
-    struct bench_run run = {.m = m, .mem = &mem, .held = &counter.now, .worst_ms = -1};
-    result->err = work->fn(&run);
-    result->peak = counter.peak;
-    result->bytes = run.bytes;
-    result->worst_ms = run.worst_ms;
-    run.mem = NULL;
-    run.held = NULL;
-    double spent = 0;
-    while (result->err == SYN_OK && result->runs < MAX_REPEATS &&
-           (spent < BUDGET_MS || result->runs < MIN_REPEATS)) {
+    struct bench_run run = {.m = m, .worst_ms = -1};
+    bool counting = effort->least > 1;
+    if (counting) {
+        run.mem = &mem;
+        run.held = &counter.now;
         result->err = work->fn(&run);
+        result->peak = counter.peak;
+        result->bytes = run.bytes;
+        result->rss = run.rss; /* later runs reuse what this one freed */
+        run.mem = NULL;
+        run.held = NULL;
+    }
+    double spent = 0;
+    while (result->err == SYN_OK && result->runs < BENCH_MAX_RUNS &&
+           (spent < effort->ms || result->runs < effort->least)) {
+        result->err = work->fn(&run);
+        if (result->runs == 0 || run.worst_ms < result->worst_ms) result->worst_ms = run.worst_ms;
+        if (!counting) result->bytes = run.bytes;
         result->ms[result->runs++] = run.ms;
-        if (run.worst_ms < result->worst_ms) result->worst_ms = run.worst_ms;
         spent += run.ms;
     }
+    result->down = run.down;
+    result->steps = run.steps;
+}
+
+double bench_median(const struct bench_result *result)
+{
+    return result->ms[result->runs / 2];
 }
 
 static int by_time(const void *a, const void *b)
@@ -85,41 +91,47 @@ static int by_time(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static bool measure_apart(const struct bench_work *work, const struct bench_material *m,
-                          struct result *result)
+syn_err bench_measure(const struct bench_work *work, const struct bench_material *m,
+                      const struct bench_effort *effort, struct bench_result *result)
 {
     int ends[2];
-    *result = (struct result){.err = SYN_EIO};
-    if (pipe(ends) != 0) return false;
+    *result = (struct bench_result){.err = SYN_EIO};
+    if (pipe(ends) != 0) return SYN_EIO;
     (void)fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
-        struct result mine = {0};
-        measure(work, m, &mine);
+        struct bench_result mine = {0};
+        measure(work, m, effort, &mine);
         _exit(write(ends[1], &mine, sizeof mine) == (ssize_t)sizeof mine ? 0 : 1);
     }
     (void)close(ends[1]);
     bool got = child > 0 && read(ends[0], result, sizeof *result) == (ssize_t)sizeof *result;
     (void)close(ends[0]);
     if (child > 0) (void)waitpid(child, NULL, 0);
-    return got && result->err == SYN_OK && result->runs > 0;
+    if (!got) return result->err = SYN_EIO;
+    qsort(result->ms, result->runs, sizeof result->ms[0], by_time);
+    return result->err;
 }
 
-static void print_result(const char *work, const char *trace, struct result *r, bool json)
+static void print_json(const char *work, const char *trace, const struct bench_result *r)
 {
-    qsort(r->ms, r->runs, sizeof r->ms[0], by_time);
-    double median = r->ms[r->runs / 2], least = r->ms[0], most = r->ms[r->runs - 1];
-    if (json)
-        (void)printf("{\"work\":\"%s\",\"trace\":\"%s\",\"ms\":%.4f,\"min_ms\":%.4f,"
-                     "\"max_ms\":%.4f,\"bytes\":%" PRIu64 ",\"peak_bytes\":%" PRIu64,
-                     work, trace, median, least, most, r->bytes, r->peak);
-    else
-        (void)printf("%-11s%-20s%10.3f ms (%.3f to %.3f)%12" PRIu64 " bytes%12" PRIu64 " peak",
-                     work, trace, median, least, most, r->bytes, r->peak);
-    if (r->worst_ms >= 0)
-        (void)printf(json ? ",\"worst_ms\":%.4f" : "  worst %.3f ms", r->worst_ms);
-    (void)printf(json ? "}\n" : "\n");
-    (void)fflush(stdout);
+    (void)printf("{\"work\":\"%s\",\"trace\":\"%s\",\"ms\":%.4f,\"min_ms\":%.4f,"
+                 "\"max_ms\":%.4f,\"bytes\":%" PRIu64 ",\"peak_bytes\":%" PRIu64,
+                 work, trace, bench_median(r), r->ms[0], r->ms[r->runs - 1], r->bytes, r->peak);
+    if (r->worst_ms >= 0) (void)printf(",\"worst_ms\":%.4f", r->worst_ms);
+    if (r->down > 0) (void)printf(",\"down_bytes\":%" PRIu64, r->down);
+    if (r->rss > 0) (void)printf(",\"rss_bytes\":%" PRIu64, r->rss);
+    (void)printf("}\n");
+}
+
+static void print_line(const char *work, const char *trace, const struct bench_result *r)
+{
+    (void)printf("%-11s%-20s%10.3f ms (%.3f to %.3f)%12" PRIu64 " bytes%12" PRIu64 " peak", work,
+                 trace, bench_median(r), r->ms[0], r->ms[r->runs - 1], r->bytes, r->peak);
+    if (r->worst_ms >= 0) (void)printf("  worst %.3f ms", r->worst_ms);
+    if (r->down > 0) (void)printf("%12" PRIu64 " bytes down", r->down);
+    if (r->rss > 0) (void)printf("%8" PRIu64 " resident", r->rss);
+    (void)printf("\n");
 }
 
 /* ---- Which works, on what ---------------------------------------------------------------------
@@ -176,11 +188,13 @@ static int bench_all(const struct bench_material *m, const char *name,
         const struct bench_work *work = &bench_works[w];
         if (!is_chosen(options, work) || !suits(work, m->rec)) continue;
         progress(work->name, w + 1, bench_work_count);
-        struct result result;
-        bool measured = measure_apart(work, m, &result);
+        struct bench_result result;
+        syn_err err =
+            bench_measure(work, m, options->once ? &bench_once : &bench_thorough, &result);
         progress_end();
-        if (!measured) return failed("%s: %s: %s", name, work->name, syn_strerror(result.err));
-        print_result(work->name, name, &result, options->json);
+        if (err != SYN_OK) return failed("%s: %s: %s", name, work->name, syn_strerror(err));
+        (options->json ? print_json : print_line)(work->name, name, &result);
+        (void)fflush(stdout);
     }
     return EXIT_DONE;
 }
@@ -211,27 +225,45 @@ static int bench_file(const char *path, const struct bench_options *options)
     return status;
 }
 
+static int bench_traces(char **paths, int count, const struct bench_options *options)
+{
+    const struct bench_material nothing = {0};
+    int status = EXIT_DONE;
+    for (int i = 0; i < count; i++)
+        if (bench_file(paths[i], options) != EXIT_DONE) status = EXIT_FAILED;
+    return status == EXIT_DONE ? bench_all(&nothing, "-", options) : status;
+}
+
 static int run_bench(const struct command *self, int argc, char **argv)
 {
     struct bench_options options = {0};
     const struct option_spec specs[] = {
-        {"json", NULL, &options.json}, {"only", &options.only, NULL}, {NULL, NULL, NULL}};
-    if (!take_options(self, specs, &argc, argv, 1, 1 << 16)) return EXIT_USAGE;
+        {"json", NULL, &options.json},     {"once", NULL, &options.once},
+        {"only", &options.only, NULL},     {"growth", NULL, &options.growth},
+        {"shapes", NULL, &options.shapes}, {"max", &options.max, NULL},
+        {"svg", &options.svg, NULL},       {NULL, NULL, NULL}};
+    if (!take_options(self, specs, &argc, argv, 0, 1 << 16)) return EXIT_USAGE;
     const char *unknown = unknown_work(options.only);
+    uint64_t max = 1000000;
     if (unknown != NULL)
         return wrong_use(self, "no work \"%.*s\"", (int)strcspn(unknown, ","), unknown);
-    const struct bench_material nothing = {0};
-    int status = EXIT_DONE;
-    for (int i = 0; i < argc; i++)
-        if (bench_file(argv[i], &options) != EXIT_DONE) status = EXIT_FAILED;
-    if (status == EXIT_DONE) status = bench_all(&nothing, "-", &options);
+    if (options.max != NULL && (!read_number(options.max, BENCH_MAX_EVENTS, &max) || max < 1000))
+        return wrong_use(self, "--max takes 1000 to %d", BENCH_MAX_EVENTS);
+    if ((options.max != NULL || options.svg != NULL) && !options.growth)
+        return wrong_use(self, "--max and --svg belong to --growth");
+    if (argc == 0 && options.only == NULL && !options.growth && !options.shapes)
+        return wrong_use(self, "what? TRACE..., --only, --growth or --shapes");
+    bool works = argc > 0 || options.only != NULL;
+    int status = works ? bench_traces(argv, argc, &options) : EXIT_DONE;
+    if (status == EXIT_DONE && options.growth) status = bench_growth(max, options.svg);
+    if (status == EXIT_DONE && options.shapes) status = bench_shapes();
     return finish_output(status);
 }
 
 const struct command commands_bench = {
     .name = "bench",
     .run = run_bench,
-    .synopsis = "bench TRACE... [--only WORK,...] [--json]",
+    .synopsis = "bench [TRACE...] [--only WORK,...] [--json] [--growth] [--shapes]",
     .summary = "measure the core on recorded editing sessions",
     .help =
         "Measures CPU time (median, least, most) and peak memory of the document on each trace's\n"
@@ -245,21 +277,32 @@ const struct command commands_bench = {
         "  merge       bytes of the full history to text, without a snapshot\n"
         "  file        bytes of everything, history and state, to text\n"
         "  open        a document in an open database file to text\n"
+        "  send        every txn encoded by itself; bytes as its author sends them, and down, as\n"
+        "              others get them\n"
         "  relay       every txn as a message of its own: decode, validate, apply\n"
         "  live        every txn of a concurrent record applied by itself: all, and the worst\n"
-        "  catch-up    a replica 100 events behind: find and encode, decode and apply\n\n"
+        "  catch-up    a replica 100 events behind, against the database file: the document is\n"
+        "              opened, what is lacking found and encoded, then decoded and applied\n\n"
         "and once, after the traces (trace \"-\"):\n\n"
-        "  many        open 10,000 documents of 1 KiB by two writers, one edit each; the bytes "
-        "are\n"
-        "              what one holds, with its history\n"
+        "  many        open 10,000 documents of 1 KiB by two writers, one edit each; the bytes\n"
+        "              are what one holds, with its history: by its allocator, and resident\n"
         "  many-state  the same without history\n"
         "  map         1,540 clients set one key at once; decode and apply one by one\n\n"
         "  --only WORK,...  only these\n"
-        "  --json  one JSON object per line:\n"
-        "          {\"work\":..,\"trace\":..,\"ms\":..,\"min_ms\":..,\"max_ms\":..,\"bytes\":..,"
+        "  --once    one run of each, nothing counted beside it: for profilers\n"
+        "  --growth  how time grows with a document's size, with the length of its history and "
+        "with\n"
+        "            the number of its concurrent writers, on histories made from a seed; a table\n"
+        "  --max N   ... of up to N events (1000 to 10000000, default 1000000)\n"
+        "  --svg FILE  ... and as a drawing\n"
+        "  --shapes  what hostile histories cost per event, at three sizes each; a table\n"
+        "  --json    one JSON object per line (works only):\n"
+        "            {\"work\":..,\"trace\":..,\"ms\":..,\"min_ms\":..,\"max_ms\":..,\"bytes\":..,"
         "\"peak_bytes\":..}\n"
-        "          and for live \"worst_ms\"\n\n"
+        "            where it applies also \"worst_ms\", \"down_bytes\", \"rss_bytes\"\n\n"
         "Examples:\n"
         "  syncline bench friendsforever.trace.gz\n"
-        "  syncline bench --json automerge-paper.trace.gz | jq -r '[.work, .ms] | @tsv'\n",
+        "  syncline bench --json automerge-paper.trace.gz | jq -r '[.work, .ms] | @tsv'\n"
+        "  syncline bench --only many,many-state\n"
+        "  syncline bench --growth --max 100000 --svg growth.svg\n",
 };

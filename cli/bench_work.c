@@ -7,6 +7,7 @@
  *
  * The clock is CPU time of the process, for machines are shared.  Freeing is outside. */
 #include "bench.h"
+#include "doc.h"
 #include "fold.h"
 #include "proto.h"
 
@@ -17,21 +18,17 @@
 #include <unistd.h>
 
 #define BEHIND_EVENTS 100
-#define MANY_DOCS     10000
-#define MANY_EDITS    32 /* of ... */
-#define MANY_CHARS    32 /* ... each: a KiB */
-#define MAP_CLIENTS   1540
 
 static const syn_str file_doc = {"bench", 5};
 
-static double cpu_ms(void)
+double bench_cpu_ms(void)
 {
     struct timespec t;
     (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
     return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
 }
 
-static syn_err new_doc(syn_doc **doc, syn_obj *text, const syn_mem *mem, uint64_t peer, bool events)
+syn_err bench_doc(syn_doc **doc, syn_obj *text, const syn_mem *mem, uint64_t peer, bool events)
 {
     syn_doc_config config = SYN_DOC_CONFIG_INIT;
     if (mem != NULL) config.mem = *mem;
@@ -47,10 +44,10 @@ static syn_err new_doc(syn_doc **doc, syn_obj *text, const syn_mem *mem, uint64_
 static syn_err replay_locally(struct bench_run *run, bool events)
 {
     const struct trace_record *rec = run->m->rec;
-    double start = cpu_ms();
+    double start = bench_cpu_ms();
     syn_doc *doc = NULL;
     syn_obj text;
-    syn_err err = new_doc(&doc, &text, run->mem, 1, events);
+    syn_err err = bench_doc(&doc, &text, run->mem, 1, events);
     for (uint32_t p = 0; err == SYN_OK && p < rec->patch_count; p++) {
         const struct trace_patch *patch = &rec->patches[p];
         if (patch->removed > 0) err = syn_text_delete(doc, text, patch->pos, patch->removed);
@@ -58,7 +55,7 @@ static syn_err replay_locally(struct bench_run *run, bool events)
             err = syn_text_insert(doc, text, patch->pos, patch->text);
         if (events) syn_doc_events_clear(doc);
     }
-    run->ms = cpu_ms() - start;
+    run->ms = bench_cpu_ms() - start;
     if (err == SYN_OK) run->bytes = syn_text_bytes(doc, text);
     syn_doc_free(doc);
     return err;
@@ -77,9 +74,9 @@ static syn_err work_encode(struct bench_run *run)
 {
     syn_buf out = {0};
     if (run->mem != NULL) out.mem = *run->mem;
-    double start = cpu_ms();
+    double start = bench_cpu_ms();
     syn_err err = syn_save(run->m->doc, &out);
-    run->ms = cpu_ms() - start;
+    run->ms = bench_cpu_ms() - start;
     run->bytes = out.len;
     syn_buf_free(&out);
     return err;
@@ -91,9 +88,9 @@ static syn_err work_pack(struct bench_run *run)
     const syn_buf *state = &run->m->state;
     syn_buf out = {0};
     if (run->mem != NULL) out.mem = *run->mem;
-    double start = cpu_ms();
+    double start = bench_cpu_ms();
     syn_err err = proto_encode_packed_body(&out, PACKED_SNAPSHOT, state->data, state->len);
-    run->ms = cpu_ms() - start;
+    run->ms = bench_cpu_ms() - start;
     run->bytes = err == SYN_ENOTFOUND ? state->len : out.len; /* it would not be smaller */
     syn_buf_free(&out);
     return err == SYN_ENOTFOUND ? SYN_OK : err;
@@ -105,12 +102,12 @@ static syn_err work_pack(struct bench_run *run)
 static syn_err load_text(struct bench_run *run, const syn_buf *bytes,
                          syn_err (*load)(syn_doc *, const void *, size_t), bool then_edit)
 {
-    double start = cpu_ms();
+    double start = bench_cpu_ms();
     syn_doc *doc = NULL;
     syn_obj text;
     char *copy = NULL;
     size_t len = 0;
-    syn_err err = new_doc(&doc, &text, run->mem, 0, false);
+    syn_err err = bench_doc(&doc, &text, run->mem, 0, false);
     if (err == SYN_OK) err = load(doc, bytes->data, bytes->len);
     if (err == SYN_OK && then_edit) {
         err = syn_doc_set_peer(doc, UINT64_MAX, false);
@@ -119,7 +116,7 @@ static syn_err load_text(struct bench_run *run, const syn_buf *bytes,
     } else if (err == SYN_OK) {
         err = copy_text(doc, text, &copy, &len);
     }
-    run->ms = cpu_ms() - start;
+    run->ms = bench_cpu_ms() - start;
     run->bytes = bytes->len;
     free(copy);
     syn_doc_free(doc);
@@ -156,11 +153,11 @@ static syn_err work_open(struct bench_run *run)
     if (run->mem != NULL) config.mem = *run->mem;
     store_options options = {.path = run->m->file, .read_only = true};
     syn_err err = store_open(&store, &options, detail);
-    double start = cpu_ms();
+    double start = bench_cpu_ms();
     if (err == SYN_OK) err = doc_store_load(store, file_doc, &config, &doc, &row, detail);
     if (err == SYN_OK) err = syn_root(doc, syn_s(""), SYN_TEXT, &text);
     if (err == SYN_OK) err = copy_text(doc, text, &copy, &len);
-    run->ms = cpu_ms() - start;
+    run->ms = bench_cpu_ms() - start;
     run->bytes = row.bytes;
     free(copy);
     syn_doc_free(doc);
@@ -170,6 +167,25 @@ static syn_err work_open(struct bench_run *run)
 
 /* ---- One change after the other ---------------------------------------------------------------
  */
+
+syn_err bench_frame_ended(struct bench_frames *frames)
+{
+    if (frames->count == frames->cap) {
+        uint32_t cap = frames->cap * 2 + 64;
+        size_t *more = realloc(frames->ends, cap * sizeof *more);
+        if (more == NULL) return SYN_ENOMEM;
+        frames->ends = more;
+        frames->cap = cap;
+    }
+    frames->ends[frames->count++] = frames->bytes.len;
+    return SYN_OK;
+}
+
+void bench_frames_free(struct bench_frames *frames)
+{
+    syn_buf_free(&frames->bytes);
+    free(frames->ends);
+}
 
 static const char *frame_at(const struct bench_frames *frames, uint32_t i, size_t *len)
 {
@@ -189,29 +205,67 @@ static syn_err decode_frame(const struct bench_frames *frames, uint32_t i, proto
 }
 
 /* What a server does with live edits: decode, validate, apply, one frame after another. */
-static syn_err take_frames(struct bench_run *run, const struct bench_frames *frames)
+syn_err bench_take_frames(struct bench_run *run, const struct bench_frames *frames)
 {
     syn_doc *doc = NULL;
     syn_obj text;
     proto_arena *arena = NULL;
-    syn_err err = new_doc(&doc, &text, run->mem, 0, false);
+    syn_err err = bench_doc(&doc, &text, run->mem, 0, false);
     if (err == SYN_OK) err = proto_arena_new(&arena, run->mem);
-    double start = cpu_ms();
+    double start = bench_cpu_ms();
     for (uint32_t i = 0; err == SYN_OK && i < frames->count; i++) {
         syn_changes set;
         err = decode_frame(frames, i, arena, &set);
         if (err == SYN_OK) err = syn_apply(doc, &set, false, NULL);
     }
-    run->ms = cpu_ms() - start;
+    run->ms = bench_cpu_ms() - start;
     run->bytes = frames->bytes.len;
     proto_arena_free(arena);
     syn_doc_free(doc);
     return err;
 }
 
+/* All txns as change sets, and each of them as a frame: for its author's connection, which knows
+ * who and where; or, with NULL, for others. */
+static syn_err encode_each(const struct trace_record *rec, struct trace_set *set, bool encode,
+                           bool tables, uint64_t *bytes)
+{
+    static const struct change_container root = {.kind = SYN_TEXT, .form = CONTAINER_ROOT};
+    syn_buf out = {0};
+    syn_err err = SYN_OK;
+    for (uint32_t t = 0; err == SYN_OK && t < rec->txn_count; t++) {
+        if (rec->txns[t].len == 0) continue;
+        err = trace_set_fill(set, rec, &t, 1);
+        if (err != SYN_OK || !encode) continue;
+        struct proto_tables known = {set->set.peers, 1, &root, 1};
+        out.len = 0;
+        err = proto_encode_channel(&out, 1);
+        if (err == SYN_OK) err = proto_encode_changes_body(&out, &set->set, tables ? &known : NULL);
+        *bytes += out.len;
+    }
+    syn_buf_free(&out);
+    return err;
+}
+
+/* Encoding alone: what filling the sets takes is measured before, and taken off. */
+static syn_err work_send(struct bench_run *run)
+{
+    struct trace_set set = {0};
+    syn_err err = trace_set_new(&set, run->m->rec);
+    run->bytes = run->down = 0;
+    double start = bench_cpu_ms();
+    if (err == SYN_OK) err = encode_each(run->m->rec, &set, false, false, NULL);
+    double middle = bench_cpu_ms();
+    if (err == SYN_OK) err = encode_each(run->m->rec, &set, true, true, &run->bytes);
+    run->ms = bench_cpu_ms() - middle - (middle - start);
+    if (err == SYN_OK) err = encode_each(run->m->rec, &set, true, false, &run->down);
+    trace_set_free(&set);
+    return err;
+}
+
 static syn_err work_relay(struct bench_run *run)
 {
-    return take_frames(run, &run->m->frames);
+    return bench_take_frames(run, &run->m->frames);
 }
 
 /* What reading the clock twice costs, to be taken off where it is read for every change. */
@@ -220,8 +274,8 @@ static double clock_cost(void)
     enum { TIMES = 1000 };
     double sum = 0;
     for (int i = 0; i < TIMES; i++) {
-        double start = cpu_ms();
-        sum += cpu_ms() - start;
+        double start = bench_cpu_ms();
+        sum += bench_cpu_ms() - start;
     }
     return sum / TIMES;
 }
@@ -234,16 +288,18 @@ static syn_err work_live(struct bench_run *run)
     syn_obj text;
     proto_arena *arena = NULL;
     double idle = clock_cost();
-    syn_err err = new_doc(&doc, &text, run->mem, 0, false);
+    syn_err err = bench_doc(&doc, &text, run->mem, 0, false);
     if (err == SYN_OK) err = proto_arena_new(&arena, run->mem);
     run->ms = run->worst_ms = 0;
+    run->steps = 0;
     for (uint32_t i = 0; err == SYN_OK && i < frames->count; i++) {
         syn_changes set;
         err = decode_frame(frames, i, arena, &set);
-        double start = cpu_ms();
+        double start = bench_cpu_ms();
         if (err == SYN_OK) err = syn_apply(doc, &set, false, NULL);
-        double took = cpu_ms() - start - idle;
+        double took = bench_cpu_ms() - start - idle;
         run->ms += took;
+        run->steps += doc->work.done;
         if (took > run->worst_ms) run->worst_ms = took;
     }
     run->bytes = frames->bytes.len;
@@ -252,128 +308,76 @@ static syn_err work_live(struct bench_run *run)
     return err;
 }
 
-/* Both sides of a replica's return: what it lacks is found and encoded, then decoded and applied.
- * Both documents are in memory. */
+/* What a server answers from its file: the document is opened, its history read only if the state
+ * does not know the reader's heads. */
+static syn_err answer_from_file(const struct bench_material *m, syn_store *store, syn_buf *news)
+{
+    syn_doc *doc = NULL;
+    struct store_doc row = {0};
+    char detail[DETAIL_BYTES];
+    uint32_t added;
+    syn_err err = doc_store_load(store, file_doc, NULL, &doc, &row, detail);
+    if (err == SYN_OK) err = syn_export_since(doc, m->behind_heads, m->behind_head_count, news);
+    if (err == SYN_EHISTORY) {
+        news->len = 0;
+        err = doc_store_backfill(store, &row, doc, &added);
+        if (err == SYN_OK) err = syn_export_since(doc, m->behind_heads, m->behind_head_count, news);
+    }
+    syn_doc_free(doc);
+    return err;
+}
+
+/* Both sides of a replica's return: what it lacks is read, found and encoded, then decoded and
+ * applied. */
 static syn_err work_catch_up(struct bench_run *run)
 {
     const struct bench_material *m = run->m;
+    syn_store *store = NULL;
     syn_doc *doc = NULL;
     syn_obj text;
     syn_buf news = {0};
-    syn_err err = new_doc(&doc, &text, run->mem, 0, false);
+    char detail[DETAIL_BYTES];
+    store_options options = {.path = m->file, .read_only = true};
+    syn_err err = store_open(&store, &options, detail);
+    if (err == SYN_OK) err = bench_doc(&doc, &text, run->mem, 0, false);
     if (err == SYN_OK) err = syn_load(doc, m->behind.data, m->behind.len);
-    double start = cpu_ms();
-    if (err == SYN_OK) err = syn_export_since(m->doc, m->behind_heads, m->behind_head_count, &news);
+    double start = bench_cpu_ms();
+    if (err == SYN_OK) err = answer_from_file(m, store, &news);
     if (err == SYN_OK) err = syn_import(doc, news.data, news.len);
-    run->ms = cpu_ms() - start;
+    run->ms = bench_cpu_ms() - start;
     run->bytes = news.len;
     syn_buf_free(&news);
     syn_doc_free(doc);
-    return err;
-}
-
-/* ---- Without a trace --------------------------------------------------------------------------
- */
-
-/* Two writers in turns, each edit after the other's; the whole as bytes. */
-static syn_err small_document(syn_buf *all, syn_buf *state)
-{
-    char words[MANY_CHARS];
-    for (size_t i = 0; i < sizeof words; i++) words[i] = (char)('a' + i % 26);
-    syn_doc *doc = NULL;
-    syn_obj text;
-    syn_err err = new_doc(&doc, &text, NULL, 1, false);
-    for (uint32_t i = 0; err == SYN_OK && i < MANY_EDITS; i++) {
-        err = syn_doc_set_peer(doc, 1 + i % 2, true);
-        if (err == SYN_OK)
-            err =
-                syn_text_insert(doc, text, syn_text_len(doc, text), (syn_str){words, sizeof words});
-    }
-    if (err == SYN_OK) err = syn_save(doc, all);
-    if (err == SYN_OK) err = syn_save_state(doc, state);
-    syn_doc_free(doc);
-    return err;
-}
-
-/* Opens MANY_DOCS copies and makes one edit in each; bytes are of one, as its allocator counts. */
-static syn_err open_many(struct bench_run *run, const syn_buf *bytes)
-{
-    syn_doc **docs = calloc(MANY_DOCS, sizeof *docs);
-    if (docs == NULL) return SYN_ENOMEM;
-    syn_err err = SYN_OK;
-    double start = cpu_ms();
-    for (uint32_t i = 0; err == SYN_OK && i < MANY_DOCS; i++) {
-        syn_obj text;
-        err = new_doc(&docs[i], &text, run->mem, 0, false);
-        if (err == SYN_OK) err = syn_load(docs[i], bytes->data, bytes->len);
-        if (err == SYN_OK) err = syn_doc_set_peer(docs[i], 3, false);
-        if (err == SYN_OK)
-            err = syn_text_insert(docs[i], text, syn_text_len(docs[i], text) / 2, syn_s("x"));
-    }
-    run->ms = cpu_ms() - start;
-    if (run->held != NULL) run->bytes = *run->held / MANY_DOCS;
-    for (uint32_t i = 0; i < MANY_DOCS; i++) syn_doc_free(docs[i]);
-    free(docs);
-    return err;
-}
-
-static syn_err many(struct bench_run *run, bool history)
-{
-    syn_buf all = {0}, state = {0};
-    syn_err err = small_document(&all, &state);
-    if (err == SYN_OK) err = open_many(run, history ? &all : &state);
-    syn_buf_free(&all);
-    syn_buf_free(&state);
-    return err;
-}
-
-static syn_err work_many(struct bench_run *run)
-{
-    return many(run, true);
-}
-static syn_err work_many_state(struct bench_run *run)
-{
-    return many(run, false);
-}
-
-/* What each client sends that sets one key of a map, none knowing of another. */
-static syn_err map_frames(struct bench_frames *frames)
-{
-    syn_err err = SYN_OK;
-    for (uint32_t c = 0; err == SYN_OK && c < MAP_CLIENTS; c++) {
-        syn_doc *doc = NULL;
-        syn_obj text, map;
-        err = new_doc(&doc, &text, NULL, 1 + c, false);
-        if (err == SYN_OK) err = syn_root(doc, syn_s("map"), SYN_MAP, &map);
-        if (err == SYN_OK) err = syn_map_set(doc, map, syn_s("key"), syn_int(c), NULL);
-        if (err == SYN_OK) err = syn_export_since(doc, NULL, 0, &frames->bytes);
-        if (err == SYN_OK) frames->ends[frames->count++] = frames->bytes.len;
-        syn_doc_free(doc);
-    }
-    return err;
-}
-
-static syn_err work_map(struct bench_run *run)
-{
-    struct bench_frames frames = {.ends = calloc(MAP_CLIENTS, sizeof *frames.ends)};
-    syn_err err = frames.ends != NULL ? map_frames(&frames) : SYN_ENOMEM;
-    if (err == SYN_OK) err = take_frames(run, &frames);
-    syn_buf_free(&frames.bytes);
-    free(frames.ends);
+    store_close(store);
     return err;
 }
 
 const struct bench_work bench_works[] = {
-    {"local", work_local, BENCH_LINEAR},   {"events", work_events, BENCH_LINEAR},
-    {"encode", work_encode, BENCH_ANY},    {"pack", work_pack, BENCH_ANY},
-    {"load", work_load, BENCH_ANY},        {"ready", work_ready, BENCH_ANY},
-    {"merge", work_merge, BENCH_ANY},      {"file", work_file, BENCH_ANY},
-    {"open", work_open, BENCH_ANY},        {"relay", work_relay, BENCH_ANY},
-    {"live", work_live, BENCH_CONCURRENT}, {"catch-up", work_catch_up, BENCH_ANY},
-    {"many", work_many, BENCH_NO_RECORD},  {"many-state", work_many_state, BENCH_NO_RECORD},
-    {"map", work_map, BENCH_NO_RECORD},
+    {"local", work_local, BENCH_LINEAR},
+    {"events", work_events, BENCH_LINEAR},
+    {"encode", work_encode, BENCH_ANY},
+    {"pack", work_pack, BENCH_ANY},
+    {"load", work_load, BENCH_ANY},
+    {"ready", work_ready, BENCH_ANY},
+    {"merge", work_merge, BENCH_ANY},
+    {"file", work_file, BENCH_ANY},
+    {"open", work_open, BENCH_ANY},
+    {"send", work_send, BENCH_ANY},
+    {"relay", work_relay, BENCH_ANY},
+    {"live", work_live, BENCH_CONCURRENT},
+    {"catch-up", work_catch_up, BENCH_ANY},
+    {"many", bench_many, BENCH_NO_RECORD},
+    {"many-state", bench_many_state, BENCH_NO_RECORD},
+    {"map", bench_map, BENCH_NO_RECORD},
 };
 const size_t bench_work_count = sizeof bench_works / sizeof bench_works[0];
+
+const struct bench_work *bench_work_named(const char *name)
+{
+    for (size_t i = 0; i < bench_work_count; i++)
+        if (strcmp(bench_works[i].name, name) == 0) return &bench_works[i];
+    return NULL;
+}
 
 /* ---- Preparing ------------------------------------------------------------------------------- */
 
@@ -391,8 +395,6 @@ static syn_err encode_frames(struct bench_material *m, struct trace_set *set)
 {
     const struct trace_record *rec = m->rec;
     uint64_t left = rec->events;
-    m->frames.ends = malloc(((size_t)rec->txn_count + 1) * sizeof *m->frames.ends);
-    if (m->frames.ends == NULL) return SYN_ENOMEM;
     syn_err err = SYN_OK;
     for (uint32_t t = 0; err == SYN_OK && t < rec->txn_count; t++) {
         if (rec->txns[t].len == 0) continue;
@@ -401,7 +403,7 @@ static syn_err encode_frames(struct bench_material *m, struct trace_set *set)
         left -= rec->txns[t].len;
         if (err == SYN_OK) err = trace_set_fill(set, rec, &t, 1);
         if (err == SYN_OK) err = proto_encode_changes(&m->frames.bytes, &set->set, NULL);
-        if (err == SYN_OK) m->frames.ends[m->frames.count++] = m->frames.bytes.len;
+        if (err == SYN_OK) err = bench_frame_ended(&m->frames);
         if (err == SYN_OK) err = syn_apply(m->doc, &set->set, false, NULL);
     }
     return err;
@@ -458,17 +460,23 @@ static void remove_file(const struct bench_material *m)
     (void)rmdir(m->folder);
 }
 
+syn_err bench_material_encode(struct bench_material *m)
+{
+    syn_err err = syn_export_since(m->doc, NULL, 0, &m->history);
+    if (err == SYN_OK) err = syn_save_state(m->doc, &m->state);
+    if (err == SYN_OK) err = syn_save(m->doc, &m->all);
+    return err;
+}
+
 syn_err bench_material_make(struct bench_material *m, const struct trace_record *rec)
 {
     *m = (struct bench_material){.rec = rec};
     struct trace_set set = {0};
     syn_obj text;
-    syn_err err = new_doc(&m->doc, &text, NULL, 0, false);
+    syn_err err = bench_doc(&m->doc, &text, NULL, 0, false);
     if (err == SYN_OK) err = trace_set_new(&set, rec);
     if (err == SYN_OK) err = encode_frames(m, &set);
-    if (err == SYN_OK) err = syn_export_since(m->doc, NULL, 0, &m->history);
-    if (err == SYN_OK) err = syn_save_state(m->doc, &m->state);
-    if (err == SYN_OK) err = syn_save(m->doc, &m->all);
+    if (err == SYN_OK) err = bench_material_encode(m);
     if (err == SYN_OK) err = make_file(m);
     trace_set_free(&set);
     return err;
@@ -483,6 +491,5 @@ void bench_material_free(struct bench_material *m)
     syn_buf_free(&m->all);
     syn_buf_free(&m->behind);
     free(m->behind_heads);
-    syn_buf_free(&m->frames.bytes);
-    free(m->frames.ends);
+    bench_frames_free(&m->frames);
 }
