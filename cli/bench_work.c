@@ -299,7 +299,7 @@ static syn_err work_live(struct bench_run *run)
         if (err == SYN_OK) err = syn_apply(doc, &set, false, NULL);
         double took = bench_cpu_ms() - start - idle;
         run->ms += took;
-        run->steps += doc->work.done;
+        if (doc->desk != NULL) run->steps += doc->desk->work.done;
         if (took > run->worst_ms) run->worst_ms = took;
     }
     run->bytes = frames->bytes.len;
