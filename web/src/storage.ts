@@ -98,9 +98,21 @@ export class IndexedDbStorage implements Storage {
     return { pieces: await pieces, own: await own, lineage: await lineage, branches: await branches };
   }
 
-  write(document: string, writing: Writing): Promise<void> {
+  async write(document: string, writing: Writing): Promise<void> {
     const t = this.db.transaction(STORES, "readwrite");
     const over = done(t);
+    try {
+      this.put(t, document, writing);
+    } catch (error) {
+      t.abort(); // or it would commit what was asked of it before
+      await over.catch(() => undefined);
+      throw error;
+    }
+    t.commit?.(); // at pagehide there is no later
+    return over;
+  }
+
+  private put(t: IDBTransaction, document: string, writing: Writing): void {
     const log = t.objectStore("log");
     const own = t.objectStore("own");
     const branch = t.objectStore("branch");
@@ -111,8 +123,6 @@ export class IndexedDbStorage implements Storage {
     if (writing.lineage !== undefined) t.objectStore("doc").put(writing.lineage, document);
     if (writing.branch !== undefined) branch.put(writing.branch, [document, writing.branch.name]);
     if (writing.dropBranch !== undefined) branch.delete([document, writing.dropBranch]);
-    t.commit?.(); // at pagehide there is no later
-    return over;
   }
 
   join(document: string, join: (pieces: Uint8Array[]) => Uint8Array): Promise<void> {

@@ -1,0 +1,187 @@
+// pages.test.mjs -- every demo does what it says, by mouse, keyboard and touch.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { after, before, test } from "node:test";
+import { Site, closeBrowser, person, shot, until } from "./site.mjs";
+
+let site;
+before(async () => {
+  site = await Site.start();
+});
+after(async () => {
+  await closeBrowser();
+  await site.stop();
+});
+
+async function open(context, path) {
+  const page = await context.newPage();
+  await page.goto(`${site.address}/${path}`);
+  return page;
+}
+const badgeIs = (page, selector, status) =>
+  until(`badge ${status}`, async () => (await page.getAttribute(selector, "data-status")) === status);
+
+test("two panes: typing in one appears in the other, and the badge says that they are equal", async () => {
+  const ann = await person();
+  const page = await open(ann, "two-panes/");
+  await page.click("#left .cm-content");
+  await page.keyboard.type("Hello from the left");
+  await until("the text on the right", async () => (await page.textContent("#right .cm-content")).includes("Hello from the left"));
+  await page.click("#right .cm-content");
+  await page.keyboard.press("Control+End");
+  await page.keyboard.type(", and from the right 😀");
+  await until("equal", async () => (await page.textContent("#equal")) === "the same in both");
+  await until("saved", async () => (await page.getAttribute("#left [role=status]", "data-unsaved")) === "0" && (await page.getAttribute("#right [role=status]", "data-unsaved")) === "0");
+  assert.equal(site.text("two-panes"), "Hello from the left, and from the right 😀");
+  assert.equal(await page.locator("#left .syn-caret").count(), 1, "the other's caret");
+  await shot(page, "two-panes");
+  await page.check("#left .cut");
+  await page.click("#left .cm-content");
+  await page.keyboard.press("Control+Home");
+  await page.keyboard.type("offline ");
+  await badgeIs(page, "#left [role=status]", "offline");
+  await until("different", async () => (await page.textContent("#equal")) === "not yet the same");
+  await shot(page, "two-panes-offline");
+  await page.uncheck("#left .cut");
+  await until("equal again", async () => (await page.textContent("#equal")) === "the same in both");
+  await until("here too", () => site.text("two-panes").startsWith("offline Hello"));
+  assert.deepEqual(ann.faults, []);
+});
+
+test("two panes: a slow and lossy network changes nothing but time", async () => {
+  const ann = await person();
+  const page = await open(ann, "two-panes/?doc=slow");
+  await page.locator("#right .delay").fill("200");
+  await page.locator("#right .loss").fill("30");
+  for (const [pane, word] of [["left", "one "], ["right", "two "], ["left", "three "], ["right", "four "]]) {
+    await page.click(`#${pane} .cm-content`);
+    await page.keyboard.press("Control+End");
+    await page.keyboard.type(word);
+  }
+  await until("equal", async () => (await page.textContent("#equal")) === "the same in both" &&
+    (await page.getAttribute("#right [role=status]", "data-unsaved")) === "0");
+  const text = site.text("slow");
+  for (const word of ["one", "two", "three", "four"]) for (const letter of word) assert.ok(text.includes(letter));
+  assert.equal(text.replaceAll(" ", "").length, "onetwothreefour".length);
+  assert.deepEqual(ann.faults, []);
+});
+
+test("chat: messages, who types, and sending what was written offline", async () => {
+  const ann = await person();
+  const bob = await person({ viewport: { width: 390, height: 800 }, colorScheme: "dark" });
+  const [a, b] = [await open(ann, "chat/"), await open(bob, "chat/")];
+  await a.fill("#message", "Is anybody here?");
+  await a.press("#message", "Enter");
+  await b.waitForSelector("text=Is anybody here?");
+  await b.locator("#message").pressSequentially("I a");
+  await until("typing", async () => (await a.textContent("#typing")).includes("is typing"));
+  await b.check("#offline");
+  await b.fill("#message", "I am, in a tunnel");
+  await b.press("#message", "Enter");
+  await until("waiting", async () => (await b.locator("li.waiting").count()) === 1);
+  assert.equal(await a.locator("text=tunnel").count(), 0);
+  await b.uncheck("#offline");
+  await a.waitForSelector("text=I am, in a tunnel");
+  await until("not waiting", async () => (await b.locator("li.waiting").count()) === 0);
+  await shot(a, "chat");
+  await shot(b, "chat-phone-dark");
+  await a.reload();
+  await a.waitForSelector("text=I am, in a tunnel");
+  assert.deepEqual([...ann.faults, ...bob.faults], []);
+});
+
+test("ticker: a C program writes, the page draws, a slow tab merges", async () => {
+  const ticker = spawn(process.env.TICKER, [site.url, "ticker", "20"]);
+  try {
+    const ann = await person();
+    const page = await open(ann, "ticker/");
+    await until("charts", async () => (await page.locator("svg.chart").count()) === 7);
+    const count = async () => Number((await page.textContent("#updates")).replaceAll(",", ""));
+    await until("updates", async () => (await count()) > 10);
+    await page.locator("#every").fill("1000");
+    const merged = async () => Number((await page.textContent("#merged")).replaceAll(",", ""));
+    const before = await merged();
+    await until("merged", async () => (await merged()) > before + 10);
+    await shot(page, "ticker");
+    assert.deepEqual(ann.faults, []);
+  } finally {
+    ticker.kill();
+  }
+});
+
+test("game: two players, one board, one score", async () => {
+  const ann = await person();
+  const bob = await person({ viewport: { width: 390, height: 800 }, hasTouch: true });
+  const [a, b] = [await open(ann, "game/"), await open(bob, "game/")];
+  await a.focus("#board");
+  for (const key of ["ArrowLeft", "ArrowLeft", "ArrowUp", "d", "s"]) await a.keyboard.press(key);
+  await b.locator(".cell").nth(0).tap();
+  await b.locator(".cell").nth(255).tap();
+  const rows = async (page) => (await page.locator("#score tr").allTextContents()).map((row) => row.replace(" (you)", "")).sort();
+  await until("two players", async () => (await rows(a)).length === 2 && (await rows(b)).length === 2);
+  await until("one score", async () => JSON.stringify(await rows(a)) === JSON.stringify(await rows(b)));
+  await until("both pieces", async () => (await a.locator(".piece").count()) === 2);
+  await shot(a, "game");
+  await shot(b, "game-phone");
+  await a.click("#clear");
+  await until("an empty board", async () => Object.keys(JSON.parse(site.cli("get", "game")).cells ?? {}).length === 0);
+  assert.deepEqual([...ann.faults, ...bob.faults], []);
+});
+
+test("echo: text comes back", async () => {
+  const ann = await person();
+  const page = await open(ann, "echo/");
+  await page.fill("#message", "Wörld");
+  await page.press("#message", "Enter");
+  await page.waitForSelector("text=< Hello, Wörld!");
+  await shot(page, "echo");
+  assert.deepEqual(ann.faults, []);
+});
+
+test("look inside: state, frames, graph and presence of a document", async () => {
+  site.cli("set", "looked-at", "/title", '"Plan"');
+  site.cli("insert", "looked-at", "body", "0", "Hello");
+  const ann = await person({ colorScheme: "dark" });
+  const page = await open(ann, "inside/?doc=looked-at");
+  await page.waitForSelector('text=/"Hello"/');
+  site.cli("insert", "looked-at", "body", "5", ", world");
+  await page.waitForSelector('text=/"Hello, world"/');
+  await until("a decoded frame", async () => (await page.locator("#frames li").count()) > 3);
+  await page.locator("#frames summary", { hasText: "changes" }).first().click();
+  await page.waitForSelector("text=12 op_pos: 5");
+  await until("the graph", async () => (await page.locator("#graph rect.run").count()) >= 2);
+  await until("the table", async () => (await page.locator("#bytes tr").count()) === 2);
+  const other = await open(ann, "two-panes/?doc=looked-at");
+  await until("presence", async () => (await page.textContent("#presence")).includes("Left"));
+  await other.close();
+  await shot(page, "inside");
+  assert.deepEqual(ann.faults, []);
+});
+
+test("the first page: it links to all, and its three lines work when pasted", async () => {
+  const ann = await person();
+  const page = await open(ann, "");
+  assert.equal(await page.locator("a.card").count(), 6);
+  await shot(page, "index");
+  const snippet = await page.textContent("pre");
+  assert.match(snippet, /bindTextarea/);
+  const pasted = await open(ann, "echo/");
+  await pasted.setContent(`<!doctype html>${snippet}`);
+  await until("live", () => pasted.evaluate(() => document.querySelector("#text") !== null));
+  await pasted.fill("#text", "pasted and typed");
+  await until("on the server", () => site.text("notes") === "pasted and typed");
+  assert.deepEqual(ann.faults, []);
+});
+
+test("every page works by keyboard and fits a phone", async () => {
+  const phone = await person({ viewport: { width: 360, height: 740 } });
+  for (const path of ["", "two-panes/", "chat/", "ticker/", "game/", "echo/", "inside/"]) {
+    const page = await open(phone, path);
+    await page.waitForSelector(".bar nav a");
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    assert.ok(wide <= 0, `${path} is ${wide} px wider than the phone`);
+    await page.keyboard.press("Tab");
+    assert.notEqual(await page.evaluate(() => document.activeElement.tagName), "BODY", path);
+    await page.close();
+  }
+});
