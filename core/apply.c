@@ -713,7 +713,11 @@ syn_err syn_apply(syn_doc *doc, const syn_changes *set, bool keep_pending, syn_a
     *out = (syn_applied){0};
     if (in_transaction(doc)) return doc_refuse(doc, SYN_EMISUSE, "a transaction is open");
     bool loads = graph_len(doc->graph) == 0;
-    syn_err err = apply_set(doc, set, out);
+    syn_err err = SYN_OK;
+    if (apply_live(doc, set))
+        out->applied = set->runs[0].len;
+    else
+        err = apply_set(doc, set, out);
     if (err == SYN_OK && loads) doc_fit(doc);
     if (err == SYN_EMISSING && keep_pending) {
         err = pending_keep(doc, set);

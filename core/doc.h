@@ -276,7 +276,10 @@ syn_err record_differences(const syn_doc *from, syn_doc *to);
 /* Bytes that syn_changes_copy will take. */
 size_t changes_footprint(const syn_changes *set);
 
-/* ---- apply.c, pending.c */
+/* ---- live.c, apply.c, pending.c */
+/* A single operation on a text that goes on where the last event stands.  false: it is not that
+ * simple, and nothing was done. */
+bool apply_live(syn_doc *doc, const syn_changes *set);
 syn_err apply_set(syn_doc *doc, const syn_changes *set, syn_applied *out);
 /* Keeps a copy of a set that waits for doc->fault.missing. SYN_ELIMIT: the buffer is full. */
 syn_err pending_keep(syn_doc *doc, const syn_changes *set);
