@@ -277,6 +277,7 @@ const struct command commands_bench = {
         "  merge       bytes of the full history to text, without a snapshot\n"
         "  file        bytes of everything, history and state, to text\n"
         "  open        a document in an open database file to text\n"
+        "  history     the same from its log alone, with what its events did beside it\n"
         "  send        every txn encoded by itself; bytes as its author sends them, and down, as\n"
         "              others get them\n"
         "  relay       every txn as a message of its own: decode, validate, apply\n"

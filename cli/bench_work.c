@@ -3,7 +3,7 @@
  *     trace -> document -> history, state, all     bytes that load, merge, file ... start from
  *           -> frames[txn]                         what relay, live take one by one
  *           -> behind                              a copy 100 events old, for catch-up
- *           -> FOLDER/bench.db                     for open
+ *           -> FOLDER/bench.db                     for open, history, catch-up
  *
  * The clock is CPU time of the process, for machines are shared.  Freeing is outside. */
 #include "bench.h"
@@ -19,7 +19,7 @@
 
 #define BEHIND_EVENTS 100
 
-static const syn_str file_doc = {"bench", 5};
+static const syn_str file_doc = {"bench", 5}, file_history = {"history", 7};
 
 double bench_cpu_ms(void)
 {
@@ -141,7 +141,7 @@ static syn_err work_file(struct bench_run *run)
 }
 
 /* The database is open already, as in a server; the document is not. */
-static syn_err work_open(struct bench_run *run)
+static syn_err open_document(struct bench_run *run, syn_str name)
 {
     syn_store *store = NULL;
     syn_doc *doc = NULL;
@@ -154,7 +154,7 @@ static syn_err work_open(struct bench_run *run)
     store_options options = {.path = run->m->file, .read_only = true};
     syn_err err = store_open(&store, &options, detail);
     double start = bench_cpu_ms();
-    if (err == SYN_OK) err = doc_store_load(store, file_doc, &config, &doc, &row, detail);
+    if (err == SYN_OK) err = doc_store_load(store, name, &config, &doc, &row, detail);
     if (err == SYN_OK) err = syn_root(doc, syn_s(""), SYN_TEXT, &text);
     if (err == SYN_OK) err = copy_text(doc, text, &copy, &len);
     run->ms = bench_cpu_ms() - start;
@@ -163,6 +163,15 @@ static syn_err work_open(struct bench_run *run)
     syn_doc_free(doc);
     store_close(store);
     return err;
+}
+
+static syn_err work_open(struct bench_run *run)
+{
+    return open_document(run, file_doc);
+}
+static syn_err work_history(struct bench_run *run)
+{
+    return open_document(run, file_history);
 }
 
 /* ---- One change after the other ---------------------------------------------------------------
@@ -353,21 +362,14 @@ static syn_err work_catch_up(struct bench_run *run)
 }
 
 const struct bench_work bench_works[] = {
-    {"local", work_local, BENCH_LINEAR},
-    {"events", work_events, BENCH_LINEAR},
-    {"encode", work_encode, BENCH_ANY},
-    {"pack", work_pack, BENCH_ANY},
-    {"load", work_load, BENCH_ANY},
-    {"ready", work_ready, BENCH_ANY},
-    {"merge", work_merge, BENCH_ANY},
-    {"file", work_file, BENCH_ANY},
-    {"open", work_open, BENCH_ANY},
-    {"send", work_send, BENCH_ANY},
-    {"relay", work_relay, BENCH_ANY},
-    {"live", work_live, BENCH_CONCURRENT},
-    {"catch-up", work_catch_up, BENCH_ANY},
-    {"many", bench_many, BENCH_NO_RECORD},
-    {"many-state", bench_many_state, BENCH_NO_RECORD},
+    {"local", work_local, BENCH_LINEAR},   {"events", work_events, BENCH_LINEAR},
+    {"encode", work_encode, BENCH_ANY},    {"pack", work_pack, BENCH_ANY},
+    {"load", work_load, BENCH_ANY},        {"ready", work_ready, BENCH_ANY},
+    {"merge", work_merge, BENCH_ANY},      {"file", work_file, BENCH_ANY},
+    {"open", work_open, BENCH_ANY},        {"history", work_history, BENCH_ANY},
+    {"send", work_send, BENCH_ANY},        {"relay", work_relay, BENCH_ANY},
+    {"live", work_live, BENCH_CONCURRENT}, {"catch-up", work_catch_up, BENCH_ANY},
+    {"many", bench_many, BENCH_NO_RECORD}, {"many-state", bench_many_state, BENCH_NO_RECORD},
     {"map", bench_map, BENCH_NO_RECORD},
 };
 const size_t bench_work_count = sizeof bench_works / sizeof bench_works[0];
@@ -409,25 +411,41 @@ static syn_err encode_frames(struct bench_material *m, struct trace_set *set)
     return err;
 }
 
-/* The whole document as one append, then folded as a server folds it when nobody writes. */
-static syn_err fill_store(syn_store *store, syn_doc *doc)
+/* The whole document as one append. */
+static syn_err store_whole(syn_store *store, syn_str name, syn_doc *doc, int64_t *id)
 {
     store_turn *turn = NULL;
     struct doc_append what = {.end = syn_doc_log_end(doc)};
     syn_err err = store_turn_new(store, &turn);
     if (err != SYN_OK) return err;
-    err = store_turn_create(turn, file_doc, NULL, &what.doc);
+    err = store_turn_create(turn, name, NULL, &what.doc);
     if (err == SYN_OK) err = doc_store_append(turn, store, doc, &what, NULL);
-    if (err == SYN_OK)
-        err = store_commit(turn);
-    else
-        store_turn_drop(turn);
-    if (err == SYN_OK) err = store_turn_new(store, &turn);
-    if (err != SYN_OK) return err;
-    err = fold_document(store, file_doc, doc, turn);
+    *id = what.doc;
     if (err == SYN_OK) return store_commit(turn);
     store_turn_drop(turn);
     return err;
+}
+
+/* Folded as a server folds it when nobody writes; or its log alone, without a snapshot. */
+static syn_err fold_whole(syn_store *store, int64_t id, syn_doc *doc, bool with_state)
+{
+    store_turn *turn = NULL;
+    const struct fold_span all = {.end = syn_doc_log_end(doc)};
+    syn_err err = store_turn_new(store, &turn);
+    if (err != SYN_OK) return err;
+    err = with_state ? fold_document(store, file_doc, doc, turn) : fold_log(turn, id, doc, 0, &all);
+    if (err == SYN_OK) return store_commit(turn);
+    store_turn_drop(turn);
+    return err;
+}
+
+static syn_err fill_store(syn_store *store, syn_doc *doc)
+{
+    int64_t id;
+    syn_err err = store_whole(store, file_doc, doc, &id);
+    if (err == SYN_OK) err = fold_whole(store, id, doc, true);
+    if (err == SYN_OK) err = store_whole(store, file_history, doc, &id);
+    return err == SYN_OK ? fold_whole(store, id, doc, false) : err;
 }
 
 static syn_err make_file(struct bench_material *m)

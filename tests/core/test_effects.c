@@ -305,7 +305,7 @@ static void mangle(struct random *r, struct piece *piece)
         effect->by = (int32_t)random_bits(r);
         break;
     case 1:
-        effect->by += one_in(r, 2) ? 1 : -1;
+        effect->by = (int32_t)((uint32_t)effect->by + (one_in(r, 2) ? 1 : UINT32_MAX));
         break;
     case 2:
         effect->by = EFFECT_GONE;
