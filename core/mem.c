@@ -19,7 +19,7 @@ syn_err mem_reserve(const syn_mem *mem, void **at, uint32_t *cap, uint64_t need,
 
 void mem_fit(const syn_mem *mem, void **at, uint32_t *cap, uint32_t n, size_t size)
 {
-    if (n == *cap) return;
+    if (n >= *cap) return;
     void *moved = mem_resize(mem, *at, (size_t)*cap * size, (size_t)n * size);
     if (n > 0 && moved == NULL) return;
     *at = moved;
