@@ -50,18 +50,15 @@ syn_err doc_refuse(syn_doc *doc, syn_err err, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    doc->error = syn_strerror(err); /* should there be no memory to say more */
-    if (desk_open(doc) == SYN_OK) {
+    if (desk_open(doc) == SYN_OK)
         vsnprintf(doc->desk->error, sizeof doc->desk->error, format, args);
-        doc->error = doc->desk->error;
-    }
     va_end(args);
     return err;
 }
 
 const char *syn_doc_error(const syn_doc *doc)
 {
-    return doc->error;
+    return doc->desk != NULL ? doc->desk->error : "";
 }
 syn_fault syn_doc_fault(const syn_doc *doc)
 {
@@ -89,7 +86,6 @@ syn_err doc_new(syn_doc **out, const syn_doc_config *config, const syn_mem *shar
         mem_free(mem, doc, sizeof *doc);
         return SYN_ENOMEM;
     }
-    doc->error = "";
     doc->names.seed = config->hash_seed;
     doc->peer = config->peer;
     doc->agent = AGENT_NONE;
@@ -161,7 +157,6 @@ static void desk_clear(syn_doc *doc)
     export_free(&desk->out, mem);
     mem_free(mem, desk, sizeof *desk);
     doc->desk = NULL;
-    doc->error = "";
 }
 
 void doc_fit(syn_doc *doc)

@@ -113,7 +113,7 @@ struct desk {
     syn_obj last_root;          /* a hint: the root that a set named last */
     struct export_buffers out;
     syn_fault fault;
-    char error[200];
+    char error[200]; /* why the last call was refused */
 };
 
 struct syn_doc {
@@ -139,7 +139,6 @@ struct syn_doc {
 
     uint32_t max_heads, max_events, max_value;
     uint64_t work_limit; /* of one change; 0: by its size */
-    const char *error;   /* why the last call was refused: in desk, or constant */
     struct desk *desk;   /* NULL: cleared away */
 };
 

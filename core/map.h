@@ -40,10 +40,9 @@ struct map_register {
 
 struct map {
     ARRAY(struct map_register) registers;
-    uint32_t *slots; /* register + 1 */
-    uint32_t slot_cap;
+    uint32_t *slots; /* register + 1; NULL: few, no index */
     uint32_t *shown; /* capacity: registers.cap */
-    uint32_t shown_cap, shown_count;
+    uint32_t slot_cap, shown_cap, shown_count;
     bool shown_valid;
 };
 

@@ -1,13 +1,13 @@
 #include "mem.h"
 
-/* A block smaller than this would cost an allocator as much. */
-enum { FIRST_BYTES = 16 };
+/* Of an array's first block. */
+enum { FIRST_BYTES = 8 };
 
 syn_err mem_reserve(const syn_mem *mem, void **at, uint32_t *cap, uint64_t need, size_t size)
 {
     if (need <= *cap) return SYN_OK;
     if (need > UINT32_MAX) return SYN_ELIMIT;
-    uint64_t grown = *cap == 0 ? FIRST_BYTES / size : (uint64_t)*cap + *cap / 2 + 1;
+    uint64_t grown = *cap == 0 ? FIRST_BYTES / size : (uint64_t)*cap + (*cap + 1) / 2;
     if (grown < need) grown = need;
     if (grown > UINT32_MAX) grown = UINT32_MAX;
     void *moved = mem_resize(mem, *at, (size_t)*cap * size, (size_t)grown * size);

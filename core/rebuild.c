@@ -64,7 +64,8 @@ static syn_err may_rebuild(syn_doc *doc)
 /* The reason of a refusal inside `fresh` becomes the document's. */
 static syn_err give_up(syn_doc *doc, syn_doc *fresh, syn_err err)
 {
-    if (fresh != NULL && fresh->error[0] != 0) (void)doc_refuse(doc, err, "%s", fresh->error);
+    if (fresh != NULL && *syn_doc_error(fresh) != 0)
+        (void)doc_refuse(doc, err, "%s", syn_doc_error(fresh));
     syn_doc_free(fresh);
     return err;
 }

@@ -29,7 +29,7 @@ enum {
     FANOUT = 4,
 #else
     LEAF_CAP = 1024,
-    LEAF_STEP = 32,
+    LEAF_STEP = 16,
     FANOUT = 32,
 #endif
     ROOT_CAP = 2 * LEAF_CAP,             /* of a leaf without a tree */
