@@ -10,6 +10,8 @@ mod replica;
 mod trace;
 
 use replica::Replica;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::{env, fs, path::PathBuf, process::exit};
 use trace::Trace;
 
@@ -18,6 +20,48 @@ const MAX_REPEATS: usize = 50;
 /// A library that needs longer for all messages is stopped, and says how many it took.
 const RELAY_MS: f64 = 10_000.0;
 const MAP_CLIENTS: u64 = 1540;
+const MANY_DOCS: usize = 10_000;
+const MANY_EDITS: usize = 32;
+const MANY_CHARS: usize = 32;
+
+/// Counts what is held, as ours does by its allocator hook; only where that is asked.
+struct Counting;
+static COUNTS: AtomicBool = AtomicBool::new(false);
+static HELD: AtomicUsize = AtomicUsize::new(0);
+
+fn count(more: usize, less: usize) {
+    if COUNTS.load(Relaxed) {
+        HELD.fetch_add(more.wrapping_sub(less), Relaxed);
+    }
+}
+
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size(), 0);
+        System.alloc(layout)
+    }
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        count(0, layout.size());
+        System.dealloc(ptr, layout)
+    }
+    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(size, layout.size());
+        System.realloc(ptr, layout, size)
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn held() -> usize {
+    HELD.load(Relaxed)
+}
+
+/// 0: this system does not say.
+fn resident_bytes() -> usize {
+    let text = fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    text.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap_or(0) * 4096
+}
 
 fn cpu_ms() -> f64 {
     #[repr(C)]
@@ -43,11 +87,15 @@ struct Bench {
 
 struct Outcome {
     bytes: usize,
+    /// What it takes of the process's memory; 0: not looked at.
+    rss: usize,
     /// Messages taken, of how many; else 1.
     count: usize,
     of: usize,
-    /// The dearest single message of a concurrent trace, else 0.
+    /// The dearest single message, where each is looked at; else 0.
     worst_ms: f64,
+    /// What measuring cost.
+    extra_ms: f64,
 }
 
 impl Bench {
@@ -73,14 +121,14 @@ impl Bench {
         while times.len() < MAX_REPEATS && times.iter().sum::<f64>() < BUDGET_MS {
             let start = cpu_ms();
             let (result, this) = f();
-            times.push(cpu_ms() - start);
+            times.push(cpu_ms() - start - this.extra_ms);
             outcome = this;
             drop(result);
         }
         times.sort_by(f64::total_cmp);
         println!(
             "{{\"library\":\"{}\",\"work\":\"{work}\",\"trace\":\"{}\",\"ms\":{:.4},\
-             \"min_ms\":{:.4},\"max_ms\":{:.4},\"bytes\":{},\"count\":{},\"of\":{},\"worst_ms\":{:.4}}}",
+             \"min_ms\":{:.4},\"max_ms\":{:.4},\"bytes\":{},\"count\":{},\"of\":{},\"worst_ms\":{:.4},\"rss_bytes\":{}}}",
             self.library,
             self.name,
             times[times.len() / 2],
@@ -89,13 +137,14 @@ impl Bench {
             outcome.bytes,
             outcome.count,
             outcome.of,
-            outcome.worst_ms
+            outcome.worst_ms,
+            outcome.rss
         );
     }
 }
 
 fn whole(bytes: usize) -> Outcome {
-    Outcome { bytes, count: 1, of: 1, worst_ms: 0.0 }
+    Outcome { bytes, rss: 0, count: 1, of: 1, worst_ms: 0.0, extra_ms: 0.0 }
 }
 
 fn fail(why: &str) -> ! {
@@ -200,26 +249,37 @@ fn open<R: Replica>(bench: &Bench, work: &str, format: &str, then_edit: bool) {
     });
 }
 
-/// Every message by itself, in the order of the trace; the worst of them costs what it says.
-fn relay<R: Replica>(bench: &Bench) {
+/// What reading the clock once costs.
+fn clock_cost() -> f64 {
+    let start = cpu_ms();
+    (0..1000).for_each(|_| { std::hint::black_box(cpu_ms()); });
+    (cpu_ms() - start) / 1000.0
+}
+
+/// Every message by itself, in the order of the trace.  live: with a clock around each, for the
+/// worst one; what the clock itself costs is taken off.
+fn relay<R: Replica>(bench: &Bench, work: &str) {
     let messages = cut(&bench.read("messages"));
     let bytes: usize = messages.iter().map(Vec::len).sum();
-    bench.measure("relay", || {
+    let (live, idle) = (work == "live", clock_cost());
+    bench.measure(work, || {
         let mut replica = R::new(1 << 40);
         let start = cpu_ms();
         let (mut count, mut before, mut worst_ms) = (0, start, 0.0f64);
         for message in messages.chunks(1) {
             replica.receive(message);
             count += 1;
-            if !bench.trace.linear {
+            if live {
                 let now = cpu_ms();
-                worst_ms = worst_ms.max(now - before);
+                worst_ms = worst_ms.max(now - before - idle);
                 before = now;
-            } else if count % 256 == 0 && cpu_ms() - start > RELAY_MS {
+            }
+            if count % 256 == 0 && cpu_ms() - start > RELAY_MS {
                 break;
             }
         }
-        (replica, Outcome { bytes, count, of: messages.len(), worst_ms })
+        let extra_ms = if live { idle * count as f64 } else { 0.0 };
+        (replica, Outcome { count, of: messages.len(), worst_ms, extra_ms, ..whole(bytes) })
     });
 }
 
@@ -232,6 +292,33 @@ fn map<R: Replica>(bench: &Bench) {
         let mut replica = R::new(1 << 40);
         messages.chunks(1).for_each(|m| replica.receive(m));
         (replica, whole(bytes))
+    });
+}
+
+/// Small documents of two writers in turns, opened from their bytes, one edit each; what one holds.
+fn many<R: Replica>(bench: &Bench) {
+    let words: String = (0..MANY_CHARS).map(|i| (b'a' + (i % 26) as u8) as char).collect();
+    let mut writers = [R::new(1), R::new(2)];
+    for at in 0..MANY_EDITS {
+        let patch = trace::Patch { pos: at * MANY_CHARS, removed: 0, text: words.clone() };
+        let message = writers[at % 2].message(&[patch]);
+        writers[1 - at % 2].receive(&[message]);
+    }
+    let bytes = writers[0].save(R::FULL);
+    let middle = trace::Patch { pos: MANY_EDITS * MANY_CHARS / 2, removed: 0, text: "x".into() };
+    COUNTS.store(true, Relaxed); // what was made before is freed after the last count
+    let mut first = None; // later runs reuse what the first one freed
+    bench.measure("many", || {
+        let (heap, resident) = (held(), resident_bytes());
+        let open = |_| {
+            let mut replica = R::open(R::FULL, &bytes);
+            replica.edit(&middle);
+            replica
+        };
+        let documents: Vec<R> = (0..MANY_DOCS).map(open).collect();
+        let (heap, resident) = (held().wrapping_sub(heap), resident_bytes().saturating_sub(resident));
+        let rss = *first.get_or_insert(resident / MANY_DOCS);
+        (documents, Outcome { rss, ..whole(heap / MANY_DOCS) })
     });
 }
 
@@ -254,9 +341,10 @@ fn run<R: Replica>(bench: &Bench, work: &str) {
         "file" => open::<R>(bench, work, R::FULL, false),
         "merge" => open::<R>(bench, work, R::MERGE, false),
         "encode" => save::<R>(bench, work, R::FULL),
-        "relay" => relay::<R>(bench),
+        "relay" | "live" => relay::<R>(bench, work),
+        "many" => many::<R>(bench),
         "map" => map::<R>(bench),
-        _ => fail("work: prepare, local, load, ready, file, merge, encode, relay, map"),
+        _ => fail("work: prepare, local, load, ready, file, merge, encode, relay, live, map, many"),
     }
 }
 

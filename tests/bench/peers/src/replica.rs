@@ -38,7 +38,7 @@ pub mod diamond {
 
         fn new(id: u64) -> Self {
             let mut list = ListCRDT::new();
-            let agent = list.get_or_create_agent_id(&format!("agent{id}"));
+            let agent = list.get_or_create_agent_id(&format!("agent{id:05}"));
             Doc { list, agent }
         }
         fn edit(&mut self, patch: &Patch) {
