@@ -113,7 +113,7 @@ static syn_obj random_container(struct random *r, syn_doc *doc)
     return obj;
 }
 
-static void edit_one(struct random *r, syn_doc *doc)
+void world_edit_one(struct random *r, syn_doc *doc)
 {
     syn_obj obj = random_container(r, doc);
     if (!doc_container_exists(doc, obj)) return; /* taken back, or taken out */
@@ -150,7 +150,7 @@ static void edit_and_take_back(struct world *w, syn_doc *doc)
     char *before = json_of(doc, SYN_NO_OBJ);
     uint32_t end = syn_doc_log_end(doc);
     must(syn_begin(doc) == SYN_OK);
-    for (uint32_t n = 1 + below(&w->r, 5); n > 0; n--) edit_one(&w->r, doc);
+    for (uint32_t n = 1 + below(&w->r, 5); n > 0; n--) world_edit_one(&w->r, doc);
     must(syn_doc_event_count(doc) == 0);
     must(syn_rollback(doc) == SYN_OK);
     char *after = json_of(doc, SYN_NO_OBJ);
@@ -172,7 +172,7 @@ void world_edit(struct world *w, struct replica *replica)
     uint32_t from = syn_doc_log_end(doc);
     bool transaction = one_in(&w->r, 3);
     if (transaction) must(syn_begin(doc) == SYN_OK);
-    for (uint32_t n = 1 + below(&w->r, 4); n > 0; n--) edit_one(&w->r, doc);
+    for (uint32_t n = 1 + below(&w->r, 4); n > 0; n--) world_edit_one(&w->r, doc);
     if (transaction) must(syn_commit(doc) == SYN_OK);
     world_publish(w, doc, from);
 }

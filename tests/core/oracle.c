@@ -257,6 +257,39 @@ int oracle_element(const struct oracle *o, oracle_version v, uint32_t container,
     return visible_at(o, &o->s[container], v, pos);
 }
 
+const int *oracle_order(const struct oracle *o, uint32_t container, uint32_t *count)
+{
+    *count = o->s[container].elements;
+    return o->s[container].order;
+}
+
+bool oracle_shows(const struct oracle *o, oracle_version v, uint32_t container, int element)
+{
+    return shown(o, &o->s[container], v, element);
+}
+
+uint32_t oracle_deletes(const struct oracle *o, oracle_version v, uint32_t container, int element)
+{
+    const struct sequence *s = &o->s[container];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < s->count; i++) {
+        const struct event *e = &o->e[s->events[i]];
+        count += e->kind == OP_DELETE && e->target == element && in(v, (uint32_t)s->events[i]);
+    }
+    return count;
+}
+
+int oracle_target(const struct oracle *o, uint32_t event)
+{
+    const struct event *e = &o->e[event];
+    return e->kind == OP_DELETE || e->kind == OP_LIST_SET ? e->target : -1;
+}
+
+const char *oracle_scalar(const struct oracle *o, uint32_t event)
+{
+    return o->e[event].kind == OP_TEXT_INSERT ? o->e[event].scalar : NULL;
+}
+
 uint32_t oracle_place(const struct oracle *o, oracle_version v, uint32_t container, int element,
                       bool *gone)
 {

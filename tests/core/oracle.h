@@ -55,6 +55,13 @@ bool oracle_touched(const struct oracle *o, oracle_version v, uint32_t container
 int oracle_element(const struct oracle *o, oracle_version v, uint32_t container, uint32_t pos);
 uint32_t oracle_place(const struct oracle *o, oracle_version v, uint32_t container, int element,
                       bool *gone);
+/* All elements ever, as they stand; does one show, and how many deletes have taken it. */
+const int *oracle_order(const struct oracle *o, uint32_t container, uint32_t *count);
+bool oracle_shows(const struct oracle *o, oracle_version v, uint32_t container, int element);
+uint32_t oracle_deletes(const struct oracle *o, oracle_version v, uint32_t container, int element);
+/* What an event deleted or set, or -1; and the scalar that it inserted, or NULL. */
+int oracle_target(const struct oracle *o, uint32_t event);
+const char *oracle_scalar(const struct oracle *o, uint32_t event);
 /* The state as JSON: of one container, or (container -1) of the whole document.  free() */
 char *oracle_json(const struct oracle *o, oracle_version v, int container);
 /* Keys ever written in a map; free() the array only. */

@@ -44,6 +44,8 @@ syn_doc *world_new_doc(void);
 
 /* One to some edits of a replica, in a transaction or not, perhaps rolled back. (edits.c) */
 void world_edit(struct world *w, struct replica *replica);
+/* One edit of any container, in the transaction that is open, or none. */
+void world_edit_one(struct random *r, syn_doc *doc);
 /* Events of a later version: unknown operation and value kinds, and nothings. */
 void world_foreign_edit(struct world *w, struct replica *replica);
 /* Hands to archive and oracle what the replica has made from that log position on. */
