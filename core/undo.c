@@ -4,6 +4,8 @@
  * file turns those notes into an item; edits outside cost nothing. */
 #include "undo.h"
 
+#include <stdio.h>
+
 /* ---- Items ----------------------------------------------------------------------------------- */
 
 static size_t item_bytes(const struct undo_item *item)
@@ -102,7 +104,7 @@ static void keep_write(const syn_doc *doc, struct undo_item *item, const struct 
 {
     struct undo_value value = {.none = true, .arg = {.kind = SYN_VALUE_NULL}};
     if (note->saved_len > 0) {
-        const struct map_write *before = &doc->txn.writes.at[note->saved];
+        const struct map_write *before = &doc->txn->writes.at[note->saved];
         value.writer = id_of(doc, before->agent, before->seq);
         value.none = before->gone;
         if (!before->gone) value.arg = before->value;
@@ -113,7 +115,7 @@ static void keep_write(const syn_doc *doc, struct undo_item *item, const struct 
 /* Room for all that the transaction's notes will need. */
 static syn_err reserve_notes(const syn_doc *doc, struct undo_item *item)
 {
-    const struct transaction *txn = &doc->txn;
+    const struct transaction *txn = doc->txn;
     const syn_mem *mem = &doc->mem;
     uint64_t bytes = txn->bytes.n;
     for (uint32_t i = 0; i < txn->slots.n; i++)
@@ -148,7 +150,7 @@ static void push_step(struct undo_item *item, struct undo_step step)
 static struct undo_step step_of(const syn_doc *doc, struct undo_item *item, const struct undo *note,
                                 lv_t lv)
 {
-    const struct transaction *txn = &doc->txn;
+    const struct transaction *txn = doc->txn;
     struct undo_step step = {.obj = note->container, .first = doc_id(doc, lv), .len = 1};
     step.at = item->values.n;
     switch (note->kind) {
@@ -188,9 +190,9 @@ static struct undo_step step_of(const syn_doc *doc, struct undo_item *item, cons
 /* Adds what the open transaction did; room was reserved. */
 static void take_notes(const syn_doc *doc, struct undo_item *item)
 {
-    lv_t lv = doc->txn.log.end;
-    for (uint32_t i = 0; i < doc->txn.undo.n; i++) {
-        struct undo_step step = step_of(doc, item, &doc->txn.undo.at[i], lv);
+    lv_t lv = doc->txn->log.end;
+    for (uint32_t i = 0; i < doc->txn->undo.n; i++) {
+        struct undo_step step = step_of(doc, item, &doc->txn->undo.at[i], lv);
         lv += step.len;
         push_step(item, step);
     }
@@ -236,9 +238,9 @@ syn_err syn_undo_begin(syn_undo *u)
 
 syn_err syn_undo_commit(syn_undo *u, uint64_t now)
 {
-    if (!u->open || !u->doc->txn.open)
+    if (!u->open || !in_transaction(u->doc))
         return doc_refuse(u->doc, SYN_EMISUSE, "no transaction of this undo object is open");
-    if (u->doc->txn.undo.n > 0) {
+    if (u->doc->txn->undo.n > 0) {
         bool joins = !u->never_group && !u->boundary && u->undo.n > 0 && now >= u->last &&
                      now - u->last <= u->interval;
         syn_err err = joins ? extend_item(u, &u->undo.at[u->undo.n - 1]) : push_item(u, &u->undo);
@@ -297,11 +299,10 @@ static syn_err take_nothing(syn_undo *u, syn_err err, uint32_t seq, uint32_t cop
     heirs_forget(&u->writers, u->doc->peer, seq);
     u->copies.n = u->filled = copies;
     u->brought.n = brought;
-    char why[sizeof u->doc->error];
-    memcpy(why, u->doc->error, sizeof why);
+    char why[200];
+    snprintf(why, sizeof why, "%s", syn_doc_error(u->doc));
     if (syn_rollback(u->doc) != SYN_OK) return SYN_ENOMEM;
-    memcpy(u->doc->error, why, sizeof why);
-    return err;
+    return doc_refuse(u->doc, err, "%s", why);
 }
 
 /* What came back is the selection now, until another is told. */
@@ -322,7 +323,7 @@ static syn_err move_item(syn_undo *u, undo_stack *from, undo_stack *to, bool *do
     if (err == SYN_OK) err = syn_begin(u->doc);
     if (err != SYN_OK) return err;
     err = undo_take(u, item, u->restored.at);
-    *done = u->doc->txn.undo.n > 0;
+    *done = u->doc->txn->undo.n > 0;
     if (err == SYN_OK && *done) err = push_item(u, to);
     if (err != SYN_OK) return take_nothing(u, err, seq, copies, brought);
     drop_last(u, from);
@@ -332,7 +333,7 @@ static syn_err move_item(syn_undo *u, undo_stack *from, undo_stack *to, bool *do
 
 static syn_err take_last(syn_undo *u, undo_stack *from, undo_stack *to)
 {
-    if (u->doc->txn.open) return doc_refuse(u->doc, SYN_EMISUSE, "a transaction is open");
+    if (in_transaction(u->doc)) return doc_refuse(u->doc, SYN_EMISUSE, "a transaction is open");
     if (u->doc->peer == 0) return doc_refuse(u->doc, SYN_EMISUSE, "set a peer before editing");
     bool done = false;
     while (!done && from->n > 0) {

@@ -209,7 +209,7 @@ static syn_err learn_one(struct taking *t, const struct sequence_merge *merge,
     for (uint32_t i = 0, n; err == SYN_OK && i < *len; i += n) {
         lv_t target = merge_lv(merge, back ? element - i : element + i);
         uint32_t rest =
-            graph_run_at(t->doc->graph, graph_run_of(t->doc->graph, target))->end - target;
+            graph_run_at(t->doc->graph, graph_run_of(t->doc->graph, target)).end - target;
         n = back || brought->back ? 1 : *len - i < rest ? *len - i : rest;
         uint32_t off = brought->back ? brought->len - 1 - (event + i) : event + i;
         err = heirs_add(&t->u->elements, &t->doc->mem, doc_id(t->doc, target),
