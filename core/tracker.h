@@ -75,7 +75,7 @@ struct tracker_place {
 /* The element at a position of the prepare version (len 1).  false: beyond its end. */
 bool tracker_look(struct tracker *t, uint32_t pos, struct tracker_place *out);
 /* Element id and those behind it, at most len in all. */
-struct tracker_place tracker_place_of(const struct tracker *t, uint32_t id, uint32_t len);
+struct tracker_place tracker_place_of(struct tracker *t, uint32_t id, uint32_t len);
 /* What event id (fed) inserted or took: an element; and how many events from there on, at most len,
  * have the elements behind it (*back: before it).  UINT32_MAX: nothing. */
 uint32_t tracker_target(const struct tracker *t, uint32_t id, uint32_t *len, bool *back);

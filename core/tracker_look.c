@@ -3,16 +3,16 @@
 #include "tracker_impl.h"
 
 /* Elements visible in the effect version that stand before the record. */
-static uint32_t effect_before(const struct tracker *t, struct at at)
+static uint32_t effect_before(struct tracker *t, struct at at)
 {
+    tree_settle(t);
     const struct leaf *leaf = &t->leaves.at[at.leaf];
-    uint32_t sum = 0, child = at.leaf;
+    uint32_t sum = 0, slot = leaf->slot;
     for (uint32_t i = 0; i < at.idx; i++) sum += (leaf->state[i] & GONE) != 0 ? 0 : leaf->len[i];
     for (uint32_t above = leaf->parent; above != NONE;) {
         const struct node *node = &t->nodes.at[above];
-        uint32_t slot = index_in(node->child, FAN, child);
         for (uint32_t i = 0; i < slot; i++) sum += node->effect[i];
-        child = above;
+        slot = node->slot;
         above = node->parent;
     }
     return sum;
@@ -40,7 +40,7 @@ bool tracker_look(struct tracker *t, uint32_t pos, struct tracker_place *out)
     return true;
 }
 
-struct tracker_place tracker_place_of(const struct tracker *t, uint32_t id, uint32_t len)
+struct tracker_place tracker_place_of(struct tracker *t, uint32_t id, uint32_t len)
 {
     struct at at = tree_locate(t, id);
     uint32_t off = id - t->leaves.at[at.leaf].id[at.idx];
