@@ -63,19 +63,14 @@ static int run_serve(const struct command *self, int argc, char **argv)
     syn_server_config config = SYN_SERVER_CONFIG_INIT;
     config.data = "syncline.db";
     config.secret = getenv("SYNCLINE_SECRET");
-    const struct option_spec specs[] = {{"listen", &config.listen, NULL},
-                                        {"data", &config.data, NULL},
-                                        {"web", &config.web, NULL},
-                                        {"secret", &config.secret, NULL},
-                                        {"secret-file", &secret_file, NULL},
-                                        {"insecure", NULL, &config.insecure},
-                                        {"log-json", NULL, &config.log_json},
-                                        {"tls-cert", &config.tls_cert, NULL},
-                                        {"tls-key", &config.tls_key, NULL},
-                                        {"keys", &config.keys, NULL},
-                                        {"issuer", &config.issuer, NULL},
-                                        {"audience", &config.audience, NULL},
-                                        {NULL, NULL, NULL}};
+    const struct option_spec specs[] = {
+        {"listen", &config.listen, NULL},     {"data", &config.data, NULL},
+        {"web", &config.web, NULL},           {"secret", &config.secret, NULL},
+        {"secret-file", &secret_file, NULL},  {"insecure", NULL, &config.insecure},
+        {"log-json", NULL, &config.log_json}, {"tls-cert", &config.tls_cert, NULL},
+        {"tls-key", &config.tls_key, NULL},   {"keys", &config.keys, NULL},
+        {"origin", &config.origins, NULL},    {"issuer", &config.issuer, NULL},
+        {"audience", &config.audience, NULL}, {NULL, NULL, NULL}};
     if (!take_options(self, specs, &argc, argv, 0, 0)) return EXIT_USAGE;
     if (secret_file != NULL) {
         if (!read_secret(secret_file, secret))
@@ -109,6 +104,8 @@ const struct command commands_serve = {
         "                      see syncline token --help); SIGHUP reads the file again\n"
         "  --issuer NAME       ... and tokens must come from this issuer (iss)\n"
         "  --audience NAME     ... and be meant for this server (aud)\n"
+        "  --origin LIST       pages of these origins may connect, like https://app.example,...\n"
+        "                      (pages of the server's own host, and programs, if it is left out)\n"
         "  --tls-cert FILE     certificate chain (PEM): wss:// and https:// only, TLS 1.2 or 1.3\n"
         "  --tls-key FILE      ... its key; SIGHUP reads both again, nobody is dropped\n"
         "  --insecure          listen beyond this machine without a secret\n"

@@ -485,6 +485,7 @@ static syn_err open_sockets(syn_server *server, const char *host, uint16_t port,
                                  .port = port,
                                  .web = server->config.web,
                                  .local_names = loopback && open,
+                                 .origins = server->config.origins,
                                  .tls_cert = server->config.tls_cert,
                                  .tls_key = server->config.tls_key};
     return ws_server_new(&server->ws, server->loop, &options, &events, detail);

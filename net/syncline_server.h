@@ -32,6 +32,9 @@ typedef struct {
     const char *keys;   /* file with the JWK Set that signs tokens (jwt.h, README); NULL: none */
     const char *issuer, *audience; /* that tokens must name; NULL: any */
     bool insecure;                 /* listen beyond loopback without secret, keys or authenticate */
+    /* Pages of which origins may connect, separated by commas, like "https://app.example"; NULL:
+     * those of the server's own host.  Others are refused before the upgrade. */
+    const char *origins;
     bool log_json;
     const char *tls_cert, *tls_key; /* PEM files: wss:// and https:// only; NULL: no TLS */
     void *loop;                     /* struct ev_loop *; NULL: own thread */

@@ -53,6 +53,7 @@ struct ws_server {
     struct lws_vhost *vhost;
     struct ws_events events;
     bool local_names, listening;
+    char *origins; /* NULL: pages of our own host */
     char web[512], cert[512], key[512];
     ws_tls *tls; /* NULL: none */
     int fd;
@@ -212,15 +213,30 @@ static bool is_local_name(const char *name)
            (name[0] != '\0' && strspn(name, "0123456789.") == strlen(name));
 }
 
+/* Is the origin, whole, in a list like "https://a.example,https://b.example:8443"? */
+static bool in_list(const char *list, const char *origin)
+{
+    size_t len = strlen(origin);
+    for (const char *at = list; *at != '\0';) {
+        size_t item = strcspn(at, ",");
+        if (item == len && memcmp(at, origin, len) == 0) return true;
+        at += item + (at[item] == ',');
+    }
+    return false;
+}
+
 /* A page of another site must not use whom it can reach through its visitor: the page's own host
- * has to be ours.  On loopback a foreign name that resolves to us is refused as well. */
+ * has to be ours, or its origin in the list.  On loopback a foreign name that resolves to us is
+ * refused as well.  Programs send no origin. */
 static bool host_allowed(const ws_server *server, struct lws *wsi)
 {
-    char host[256], origin[256], host_only[256], origin_only[256];
+    char host[300], origin[300], host_only[300], origin_only[300];
     if (!header(wsi, WSI_TOKEN_HOST, host, sizeof host)) return false;
     host_name(host, host_only, sizeof host_only);
     if (server->local_names && !is_local_name(host_only)) return false;
-    if (!header(wsi, WSI_TOKEN_ORIGIN, origin, sizeof origin)) return true;
+    if (lws_hdr_total_length(wsi, WSI_TOKEN_ORIGIN) <= 0) return true;
+    if (!header(wsi, WSI_TOKEN_ORIGIN, origin, sizeof origin)) return false; /* longer than any */
+    if (server->origins != NULL) return in_list(server->origins, origin);
     host_name(origin, origin_only, sizeof origin_only);
     return strcmp(host_only, origin_only) == 0 ||
            (server->local_names && is_local_name(origin_only));
@@ -638,6 +654,11 @@ syn_err ws_server_new(ws_server **out, struct ev_loop *loop, const struct ws_opt
     server->events = *events;
     server->fd = -1;
     server->local_names = options->local_names;
+    if (options->origins != NULL) server->origins = strdup(options->origins);
+    if (options->origins != NULL && server->origins == NULL) {
+        free(server);
+        return SYN_ENOMEM;
+    }
     if (options->web != NULL) {
         snprintf(server->web, sizeof server->web, "%s", options->web);
         server->mount = (struct lws_http_mount){.mount_next = answered,
@@ -689,6 +710,7 @@ void ws_server_free(ws_server *server)
     if (server->fd >= 0) close(server->fd);
     if (server->context != NULL) lws_context_destroy(server->context);
     ws_tls_free(server->tls);
+    free(server->origins);
     free(server->scratch);
     free(server);
 }

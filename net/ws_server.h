@@ -33,10 +33,11 @@ struct ws_events {
 };
 
 struct ws_options {
-    const char *host; /* name or address */
-    uint16_t port;    /* 0: any */
-    const char *web;  /* folder for what `get` does not answer; NULL: none */
-    bool local_names; /* only requests that name this machine as localhost or by an address */
+    const char *host;    /* name or address */
+    uint16_t port;       /* 0: any */
+    const char *web;     /* folder for what `get` does not answer; NULL: none */
+    bool local_names;    /* only requests that name this machine as localhost or by an address */
+    const char *origins; /* of pages that may come in, separated by commas; NULL: of this host */
     const char *tls_cert, *tls_key; /* PEM files: TLS only, no plain connection; NULL: no TLS */
 };
 

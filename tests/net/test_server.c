@@ -163,6 +163,50 @@ static const struct {
      "403"},
 };
 
+/* The status of an upgrade that a page of that origin asks for. */
+static int upgrade_from(const syn_server *server, const char *origin)
+{
+    char text[1024];
+    int fd = raw_connect(syn_server_port(server));
+    snprintf(text, sizeof text,
+             "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+             "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: syncline.v1\r\n"
+             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s%s%s\r\n",
+             origin[0] != '\0' ? "Origin: " : "", origin, origin[0] != '\0' ? "\r\n" : "");
+    char *answer = raw_request(fd, text);
+    int status = atoi(answer + 9);
+    free(answer);
+    close(fd);
+    return status;
+}
+
+START_TEST(origins)
+{
+    char endless[600];
+    syn_server_config config = SYN_SERVER_CONFIG_INIT;
+    config.log = no_log;
+    syn_server *server = start_with(config);
+    memset(endless, 'a', sizeof endless - 1);
+    endless[sizeof endless - 1] = '\0';
+    memcpy(endless, "http://", 7);
+    ck_assert_int_eq(upgrade_from(server, ""), 101);
+    ck_assert_int_eq(upgrade_from(server, "http://localhost:80"), 101);
+    ck_assert_int_eq(upgrade_from(server, "https://evil.example"), 403);
+    ck_assert_int_ne(upgrade_from(server, endless), 101); /* not as if there were none */
+    syn_server_stop(server, 1000);
+    config.origins = "https://app.example,https://b.example:8443";
+    server = start_with(config);
+    ck_assert_int_eq(upgrade_from(server, ""), 101);
+    ck_assert_int_eq(upgrade_from(server, "https://app.example"), 101);
+    ck_assert_int_eq(upgrade_from(server, "https://b.example:8443"), 101);
+    ck_assert_int_eq(upgrade_from(server, "https://b.example"), 403);
+    ck_assert_int_eq(upgrade_from(server, "https://app.example.evil"), 403);
+    ck_assert_int_eq(upgrade_from(server, "https://app.example,https://b.example:8443"), 403);
+    ck_assert_int_eq(upgrade_from(server, "http://localhost"), 403);
+    syn_server_stop(server, 1000);
+}
+END_TEST
+
 START_TEST(wrong_upgrades)
 {
     syn_server *server = start();
@@ -538,6 +582,7 @@ int main(void)
     tcase_add_test(tests, fragments);
     tcase_add_test(tests, text_and_long_messages_are_refused);
     tcase_add_loop_test(tests, wrong_upgrades, 0, sizeof upgrades / sizeof upgrades[0]);
+    tcase_add_test(tests, origins);
     tcase_add_test(tests, pages);
     tcase_add_test(tests, echo);
     tcase_add_test(tests, no_echo_without_pages);
