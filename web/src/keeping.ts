@@ -177,15 +177,9 @@ export class Keeping {
       this.keeper = true;
       const held = this.hold();
       await this.adopt();
-      this.stored = 0; // whatever it left out: written whole, and joined
-      this.rewriteSoon();
+      this.join(); // whatever it left out is stored with it
       return held;
     }).catch(() => undefined);
-  }
-
-  private rewriteSoon(): void {
-    this.pieces = PIECES;
-    this.storeSoon();
   }
 
   private async adopt(): Promise<void> {
@@ -217,7 +211,7 @@ export class Keeping {
     if (this.client.tabs) this.openChannel();
     if (this.storage === undefined) return;
     if (!this.keeper) this.waitForLock();
-    else if (this.pieces >= PIECES / 10) this.rewriteSoon();
+    else if (this.pieces >= PIECES / 10) this.join();
     if (this.adopted.length !== 0) this.ownDirty = true;
   }
 
@@ -341,14 +335,21 @@ export class Keeping {
     this.storeSoon(RETRY_MS);
   }
 
+  /** All pieces, and what is not stored yet, as one. */
   private join(): void {
+    if (this.storage === undefined || this.ended) return;
     this.pieces = 0;
-    const flight = this.storage!.join(this.key, (pieces) => {
+    const from = this.stored;
+    const flight = this.storage.join(this.key, (pieces) => {
       if (this.ended) throw new Error("closed");
       for (const piece of pieces) this.importPiece(piece);
       this.link.doc._drain(undefined);
+      this.stored = this.end_;
       return this.link.doc._export(new Uint32Array(0));
-    }).catch(() => undefined); // another time
+    }).catch(() => { // another time
+      this.stored = Math.min(this.stored, from);
+      this.storeSoon(RETRY_MS);
+    });
     this.flights.add(flight);
     void flight.then(() => this.flights.delete(flight));
   }

@@ -172,7 +172,8 @@ syn_obj js_map_child(struct web_doc *d, syn_obj map, const char *key, uint32_t l
 static size_t scalar_at(const struct web_doc *d, syn_obj text, uint32_t unit, bool up)
 {
     size_t pos = syn_text_position(d->doc, text, SYN_UNIT_UTF16, unit, SYN_UNIT_SCALAR);
-    if (up && syn_text_position(d->doc, text, SYN_UNIT_SCALAR, pos, SYN_UNIT_UTF16) < unit) pos++;
+    bool inside = syn_text_position(d->doc, text, SYN_UNIT_SCALAR, pos, SYN_UNIT_UTF16) < unit;
+    if (up && inside && pos < syn_text_len(d->doc, text)) pos++;
     return pos;
 }
 

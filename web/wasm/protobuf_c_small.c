@@ -255,7 +255,7 @@ static bool next_field(struct reader *r, const ProtobufCMessageDescriptor *type,
                        bool *bad)
 {
     while (r->at < r->end) {
-        uint64_t tag;
+        uint64_t tag = 0;
         *bad = !read_varint(r, &tag) || tag >> 3 == 0;
         *wire = (unsigned)(tag & 7);
         *bad = *bad || !read_value(r, *wire, value);

@@ -1,0 +1,306 @@
+// A client against `syncline serve` (SYN_BINARY, or a build below build/): saved, offline, killed,
+// refused; and against servers that are none.
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:net";
+import { test } from "node:test";
+import { MemoryStorage, WebSocketTransport, connect } from "../dist/syncline.js";
+import { Server, until } from "./server.mjs";
+
+const fast = { store: false, backoff: { min: 20, max: 100 } };
+
+async function withServer(fn, ...args) {
+  const server = await new Server(...args).start();
+  const clients = [];
+  const client = (options = {}) => {
+    const one = connect(server.url, { ...fast, ...options });
+    clients.push(one);
+    return one;
+  };
+  try {
+    await fn(server, client);
+  } finally {
+    for (const one of clients) await one.close();
+    await server.stop();
+  }
+}
+
+test("two clients, one document: edits, presence, digests", () => withServer(async (_server, client) => {
+  const a = await client().open("notes");
+  const b = await client().open("notes");
+  a.text().push("Hello 😀");
+  assert.equal(a.unsaved.count, 7);
+  assert.ok(a.unsaved.since instanceof Date);
+  await a.saved();
+  assert.deepEqual({ ...a.unsaved }, { count: 0, bytes: 0, since: undefined });
+  await until("hello", () => b.text().toString() === "Hello 😀");
+  b.text().insert(8, "!");
+  b.map().set("title", { x: [1, 2] });
+  await until("!", () => a.text().toString() === "Hello 😀!");
+  await until("equal", () => a.digest() === b.digest());
+  a.presence.set({ name: "Ada", n: 1 });
+  a.presence.update({ n: 2 });
+  await until("presence", () => [...b.presence.others.values()].some((one) => one.state.n === 2));
+  await a.close();
+  await until("gone", () => b.presence.others.size === 0);
+}));
+
+test("one document opened twice is one object", () => withServer(async (_server, client) => {
+  const c = client();
+  const [a, b] = await Promise.all([c.open("x"), c.open("x")]);
+  assert.equal(a, b);
+  await assert.rejects(c.open(""), { code: "ELIMIT" });
+  await assert.rejects(c.open("n".repeat(256)), { code: "ELIMIT" });
+}));
+
+test("the server is killed while typing, twenty times: what was shown as saved is there, and so is the rest", () =>
+  withServer(async (server, client) => {
+    const a = await client().open("k");
+    const b = await client().open("k");
+    let typed = "";
+    let saved = 0; // characters that were shown as saved
+    a.on("unsaved", (unsaved) => { if (unsaved.count === 0) saved = typed.length; });
+    for (let round = 0; round < 20; round++) {
+      for (let i = 0; i < 15; i++) {
+        const word = `${round}.${i} `;
+        a.text().push(word);
+        typed += word;
+        await new Promise((resolve) => setTimeout(resolve, 3));
+      }
+      await server.kill();
+      const promised = saved;
+      for (const word of ["off ", "line "]) {
+        a.text().push(word);
+        typed += word;
+      }
+      assert.ok(a.unsaved.count > 0);
+      await server.start();
+      const c = client();
+      const fresh = await c.open("k");
+      await fresh.synced();
+      assert.equal(fresh.text().toString().slice(0, promised), typed.slice(0, promised), `round ${round}`);
+      await c.close();
+    }
+    await a.saved();
+    await until("the other has all of it", () => b.text().toString() === typed);
+    assert.equal(a.digest(), b.digest());
+  }));
+
+test("offline on both sides, then back", () => withServer(async (_server, client) => {
+  const [c, d] = [client(), client()];
+  const [a, b] = [await c.open("o"), await d.open("o")];
+  a.text().push("base");
+  await a.saved();
+  await until("base", () => b.text().toString() === "base");
+  c.goOffline();
+  d.goOffline();
+  await until("offline", () => a.status === "offline" && b.status === "offline");
+  assert.equal(a.reason, "offline by wish");
+  a.text().push(" from a");
+  b.text().insert(0, "from b ");
+  a.text().delete(0, 2);
+  assert.notEqual(a.text().toString(), b.text().toString());
+  c.goOnline();
+  d.goOnline();
+  await Promise.all([a.saved(), b.saved()]);
+  await until("equal", () => a.digest() === b.digest());
+  assert.equal(a.text().toString(), "from b se from a");
+}));
+
+test("a large document comes packed, and a megabyte is pasted", () => withServer(async (_server, client) => {
+  const c = client();
+  const a = await c.open("big");
+  const paste = "All work and no play makes Jack a dull boy. ".repeat(24000);
+  a.text().push(paste);
+  for (let i = 0; i < 3000; i++) a.text().insert((i * 7919) % a.text().length, String(i % 10));
+  await a.saved();
+  const b = await client().open("big");
+  let messages = 0;
+  b.text().observe(() => messages++);
+  await b.synced();
+  assert.ok(a.text().toString() === b.text().toString());
+  assert.equal(a.digest(), b.digest());
+  assert.ok(messages < 200, "in pieces, not by characters");
+}));
+
+test("what is kept in the browser is there when the page comes back, and what was not sent is sent", () =>
+  withServer(async (server, client) => {
+    const storage = new MemoryStorage();
+    const kept = { storage, store: "kept", tabs: false };
+    const first = client(kept);
+    const a = await first.open("p");
+    a.text().push("saved, ");
+    await a.saved();
+    await server.kill();
+    a.text().push("not saved");
+    await until("stored", () => a.local.state === "stored");
+    await first.close(); // ... with the server away
+    const offline = client(kept);
+    const again = await offline.open("p");
+    assert.equal(again.text().toString(), "saved, not saved");
+    assert.equal(again.unsaved.count, 9);
+    again.text().push("!");
+    await until("stored", () => again.local.state === "stored");
+    await server.start();
+    await again.saved();
+    const b = await client().open("p");
+    await b.synced();
+    assert.equal(b.text().toString(), "saved, not saved!");
+    await until("no notes are left", () => storage.documents.get("p").own.length === 0);
+    assert.equal(b.digest(), again.digest());
+  }));
+
+test("a storage that is full says so, loses nothing, and is tried again", () => withServer(async (_server, client) => {
+  const storage = new MemoryStorage();
+  const write = storage.write.bind(storage);
+  let full = true;
+  storage.write = (name, writing) => full ? Promise.reject(new Error("the disk is full")) : write(name, writing);
+  const a = await client({ storage, store: "full", tabs: false }).open("f");
+  a.text().push("typed");
+  await until("failed", () => a.local.state === "failed");
+  assert.match(a.local.reason, /full/);
+  await a.saved(); // the server has it all the same
+  a.text().push(" more");
+  full = false;
+  await until("stored", () => a.local.state === "stored");
+  const b = await connect(null, { storage, store: "full", tabs: false }).open("f");
+  assert.equal(b.text().toString(), "typed more");
+}));
+
+test("pieces are joined", async () => {
+  const storage = new MemoryStorage();
+  const client = connect(null, { storage, store: "j", tabs: false });
+  const a = await client.open("j");
+  for (let i = 0; i < 30; i++) {
+    a.text().push(`${i} `);
+    a._link.keeping.storeNow();
+  }
+  await until("stored", () => a.local.state === "stored");
+  assert.equal(storage.documents.get("j").pieces.length, 30);
+  const text = a.text().toString();
+  await client.close();
+  const again = await connect(null, { storage, store: "j", tabs: false }).open("j");
+  assert.equal(again.text().toString(), text);
+  await until("joined", () => storage.documents.get("j").pieces.length === 1);
+});
+
+test("a damaged piece is said, the rest opens", async () => {
+  const storage = new MemoryStorage();
+  await storage.write("d", { piece: new Uint8Array([1, 2, 3, 255]) });
+  const a = await connect(null, { storage, store: "d", tabs: false }).open("d");
+  assert.equal(a.local.state, "failed");
+  a.text().push("works");
+  assert.equal(a.status, "offline");
+  assert.equal(a.reason, "no server");
+});
+
+/* ---- Servers that are none ---- */
+
+const varint = (n) => n < 128 ? [n] : [(n & 127) | 128, ...varint(n >>> 7)];
+const field = (number, bytes) => [...varint(number * 8 + 2), ...varint(bytes.length), ...bytes];
+const frame = (kind, body) => new Uint8Array(field(kind, body));
+const number = (n, v) => [...varint(n * 8), ...varint(v)];
+
+/** A transport with the test at its other end. */
+function scripted(script) {
+  return {
+    open(events) {
+      this.events = events;
+      queueMicrotask(() => events.opened());
+    },
+    send(bytes) {
+      setTimeout(() => script(bytes, this.events), 0);
+      return true;
+    },
+    close(reason) {
+      const { events } = this;
+      setTimeout(() => events.closed(reason), 0);
+    },
+  };
+}
+
+test("a server of another version: denied, with its reason; what was typed stays", async () => {
+  const transport = scripted((_bytes, events) =>
+    events.message(frame(22, [...number(1, 3), ...number(2, 1), ...field(4, [...Buffer.from("too old")])])));
+  const client = connect("ws://nowhere", { ...fast, transport });
+  const a = await client.open("v");
+  a.text().push("typed");
+  await until("denied", () => a.status === "denied");
+  assert.match(a.reason, /VERSION: too old/);
+  assert.equal(client.status, "denied");
+  a.text().push(" on");
+  assert.equal(a.text().toString(), "typed on");
+  await assert.rejects(a.saved(), { code: "EDENIED" });
+  await client.close();
+});
+
+test("an expired token: denied until there is another", async () => {
+  let tokens = 0;
+  const transport = scripted((bytes, events) => {
+    if (Buffer.from(bytes).includes("fresh")) tokens++;
+    else events.message(frame(22, [...number(1, 5), ...field(4, [...Buffer.from("sign in again")])]));
+  });
+  const client = connect("ws://nowhere", { ...fast, transport, token: "stale" });
+  const a = await client.open("t");
+  await until("denied", () => a.status === "denied");
+  assert.match(a.reason, /EXPIRED/);
+  client.setToken("fresh");
+  await until("tried again", () => tokens === 1);
+  await client.close();
+});
+
+test("noise: the connection ends, and is tried again", async () => {
+  let times = 0;
+  const transport = scripted((_bytes, events) => {
+    times++;
+    events.message(new Uint8Array([255, 255, 255, 255, 1, 2, 3]));
+  });
+  const client = connect("ws://nowhere", { ...fast, transport });
+  const a = await client.open("n");
+  a.text().push("x");
+  await until("three tries", () => times >= 3);
+  assert.notEqual(a.status, "live");
+  assert.notEqual(a.reason, "");
+  await client.close();
+});
+
+test("no server there: offline, with its reason", async () => {
+  const socket = createServer((one) => one.destroy()).listen(0, "127.0.0.1");
+  await once(socket, "listening");
+  const client = connect(`ws://127.0.0.1:${socket.address().port}`, fast);
+  const a = await client.open("n");
+  await until("offline", () => a.status === "offline");
+  assert.notEqual(a.reason, "");
+  await client.close();
+  socket.close();
+});
+
+test("a line that is slow and drops: all arrives", () => withServer(async (server, client) => {
+  let drops = 0;
+  class Bad {
+    constructor(url) { this.inner = new WebSocketTransport(url); }
+    open(events) {
+      let sent = Promise.resolve();
+      this.events = events;
+      this.inner.open({ ...events,
+        opened: () => events.opened(), writable: () => events.writable(), closed: (r) => events.closed(r),
+        message: (bytes) => (sent = sent.then(() => new Promise((r) => setTimeout(r, 5))).then(() => events.message(bytes))) });
+    }
+    send(bytes) {
+      if (++drops % 25 === 0) this.inner.close("dropped");
+      return this.inner.send(bytes);
+    }
+    close(reason) { this.inner.close(reason); }
+  }
+  const a = await client({ transport: (url) => new Bad(url) }).open("s");
+  const b = await client().open("s");
+  for (let i = 0; i < 200; i++) {
+    a.text().push(`${i} `);
+    if (i % 7 === 0) b.text().insert(0, "b");
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+  await Promise.all([a.saved(), b.saved()]);
+  await until("equal", () => a.digest() === b.digest());
+  assert.ok(drops > 25);
+  void server;
+}));
