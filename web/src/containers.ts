@@ -52,7 +52,12 @@ export interface CounterEvent extends ChangeInfo {
 /** A cursor that survives everybody's edits; see Text.anchor. */
 export class Anchor {
   /** @internal */
-  constructor(readonly words: Uint32Array) {}
+  constructor(readonly words: Uint32Array, private readonly doc: Doc) {}
+
+  /** The same in every replica and for ever; `text.anchorFrom` reads it. */
+  toJSON(): Json {
+    return this.doc._anchorParts(this.words);
+  }
 }
 
 abstract class Base<Event> {
@@ -146,6 +151,11 @@ export class Text extends Base<TextEvent> {
    *  behind the character on its left; "before": before the one on its right. */
   anchor(index: number, side: "after" | "before" = "after"): Anchor {
     return this.doc._anchor(this.obj, unsigned(index), side);
+  }
+
+  /** The cursor that another replica's `toJSON` of one means here; undefined: it is none. */
+  anchorFrom(json: Json): Anchor | undefined {
+    return this.doc._anchorFrom(this.obj, json);
   }
 
   /** Where the cursor stands now; undefined: what it stands on is not here (yet). */

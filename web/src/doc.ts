@@ -502,7 +502,31 @@ export class Doc extends Emitter<DocEvents> {
   _anchor(obj: number, index: number, side: "after" | "before"): Anchor {
     const { _x: x, core } = this;
     core.check(x.cursor_at!(this._at, obj, index, side === "before" ? 1 : 0), this._at);
-    return new Anchor(core.words.slice(core.out(0) >>> 2, (core.out(0) >>> 2) + core.out(1)));
+    return new Anchor(this.cursorOut(), this);
+  }
+
+  private cursorOut(): Uint32Array {
+    const { core } = this;
+    return core.words.slice(core.out(0) >>> 2, (core.out(0) >>> 2) + core.out(1));
+  }
+
+  /** @internal side, peer, seq, index: what an anchor is outside of this document. */
+  _anchorParts(words: Uint32Array): Json {
+    const { core, _x: x } = this;
+    x.cursor_parts!(core.putWords(words));
+    core.done();
+    return [core.out(0), peerText(core.out(1), core.out(2)), core.out(3), core.out(4)];
+  }
+
+  /** @internal */
+  _anchorFrom(obj: number, json: Json): Anchor | undefined {
+    if (!Array.isArray(json) || json.length !== 4) return undefined;
+    const [side, peer, seq, index] = json;
+    if (typeof peer !== "string" || !/^[0-9a-f]{16}$/.test(peer)) return undefined;
+    if (![side, seq, index].every((n) => Number.isInteger(n) && (n as number) >= 0 && (n as number) < 2 ** 31)) return undefined;
+    const [low, high] = [parseInt(peer.slice(8), 16), parseInt(peer.slice(0, 8), 16)];
+    this._x.cursor_make!(obj, side as number, low | 0, high | 0, seq as number, index as number);
+    return new Anchor(this.cursorOut(), this);
   }
 
   /** @internal */
@@ -519,15 +543,27 @@ export class Doc extends Emitter<DocEvents> {
   /** @internal A selection for presence: cursors that others resolve in their own state. */
   _selectionOut(text: Text, anchor: number, head: number): Json {
     const name = this.roots().find((root) => root.target === text)?.name;
-    return name === undefined ? null : { text: name, anchor, head };
+    if (name === undefined) return null;
+    try {
+      return {
+        text: name,
+        anchor: text.anchor(anchor, anchor < head ? "before" : "after").toJSON(),
+        head: text.anchor(head, head < anchor ? "before" : "after").toJSON(),
+      };
+    } catch {
+      return null;
+    }
   }
 
-  /** @internal */
+  /** @internal undefined: what it stands on is not here yet. */
   _selectionIn(text: Text, cursor: Json): { anchor: number; head: number } | undefined {
     if (cursor === null || typeof cursor !== "object" || Array.isArray(cursor)) return undefined;
-    const { text: name, anchor, head } = cursor;
-    if (typeof name !== "string" || this.text(name) !== text) return undefined;
-    return typeof anchor === "number" && typeof head === "number" ? { anchor, head } : undefined;
+    if (typeof cursor.text !== "string" || this.text(cursor.text) !== text) return undefined;
+    const [anchor, head] = [cursor.anchor, cursor.head].map((json) => {
+      const at = text.anchorFrom(json ?? null);
+      return at === undefined ? undefined : text.resolve(at);
+    });
+    return anchor === undefined || head === undefined ? undefined : { anchor, head };
   }
 
   /** Stores and sends nothing more; the handle is dead then. */
