@@ -45,6 +45,7 @@ void channel_unref(struct channel *ch)
     assert(ch->refs != 0);
     if (--ch->refs != 0) return;
     assert(ch->conn == NULL);
+    naming_free(&ch->names);
     free(ch->ignored);
     free(ch->own);
     free(ch->spans);

@@ -3,7 +3,7 @@
  * What became durable since the last fan-out is encoded once, in frames of about 64 KiB, into a
  * ring of bodies; a reader whose cursor stands where a body begins gets it as it is, everyone else
  * an export of his own up to where the next body begins, so that he falls in with the others.
- * Nothing is kept per reader but the cursor. */
+ * Nothing is kept per reader but the cursor, and how much of the room's names he was told. */
 #include "hub_impl.h"
 
 #include <assert.h>
@@ -17,10 +17,16 @@ static struct body *body_at(struct room *room, uint32_t index)
     return &room->bodies[(room->body_first + index) % MAX_BODIES];
 }
 
+static void body_free(struct body *body)
+{
+    syn_buf_free(&body->bytes);
+    syn_buf_free(&body->named);
+}
+
 static struct body *body_push(struct room *room)
 {
     if (room->body_count == MAX_BODIES) {
-        syn_buf_free(&body_at(room, 0)->bytes);
+        body_free(body_at(room, 0));
         room->body_first = (room->body_first + 1) % MAX_BODIES;
         room->body_count--;
     }
@@ -31,7 +37,7 @@ static struct body *body_push(struct room *room)
 
 void room_bodies_clear(struct room *room)
 {
-    for (uint32_t i = 0; i < room->body_count; i++) syn_buf_free(&body_at(room, i)->bytes);
+    for (uint32_t i = 0; i < room->body_count; i++) body_free(body_at(room, i));
     memset(room->bodies, 0, sizeof room->bodies);
     room->body_first = room->body_count = 0;
 }
@@ -42,23 +48,45 @@ static bool author_alone(const struct room *room)
            room->channels->session == room->author;
 }
 
+/* Which forms of a body have readers. */
+struct forms {
+    bool plain, named;
+};
+
+static struct forms forms_read(const struct room *room)
+{
+    struct forms forms = {false, false};
+    if (author_alone(room)) return forms;
+    for (const struct channel *ch = room->channels; ch != NULL; ch = ch->next)
+        *(reads_names(ch) ? &forms.named : &forms.plain) = true;
+    return forms;
+}
+
+/* Named where that can be, for those who read so; plain for the others, or if it cannot be. */
+static syn_err encode_forms(struct room *room, const syn_changes *set, struct forms forms,
+                            struct body *body)
+{
+    if (forms.named && naming_encode(room, set, &body->named)) forms.plain = true;
+    return forms.plain ? proto_encode_changes_body(&body->bytes, set, NULL) : SYN_OK;
+}
+
 /* Bodies for [fanned, durable). */
 static void encode_bodies(struct room *room)
 {
-    bool alone = author_alone(room);
+    struct forms forms = forms_read(room);
     while (room->fanned < room->durable) {
         struct body *body = body_push(room);
         syn_changes set;
         uint32_t cut = room->durable;
         syn_span span = {room->fanned, room->durable};
         syn_err err = SYN_OK;
-        if (!alone) {
+        if (forms.plain || forms.named) {
             err = syn_doc_export(room->doc, span, LIMIT_FRAME_EVENTS, room->hub->tuning.frame_piece,
                                  &set, &cut);
-            if (!err) err = proto_encode_changes_body(&body->bytes, &set, NULL);
+            if (!err) err = encode_forms(room, &set, forms, body);
         }
         if (err) { /* no memory: everyone makes his own */
-            syn_buf_free(&body->bytes);
+            body_free(body);
             room->body_count--;
             cut = room->durable;
         }
@@ -234,6 +262,17 @@ static struct body *body_for(struct channel *ch, uint32_t *stop)
     return NULL;
 }
 
+/* false: it is not encoded in a form that this channel can read. */
+static bool send_shared(struct channel *ch, const struct body *body)
+{
+    bool named = reads_names(ch) && body->named.len != 0;
+    const syn_buf *form = named ? &body->named : &body->bytes;
+    if (form->len == 0 || ch->authors || form->len + 8 > ch->conn->max_frame) return false;
+    if (named) naming_tell(ch);
+    if (ch->conn != NULL) send_body(ch, (syn_str){form->data, form->len});
+    return true;
+}
+
 static bool pump_live(struct channel *ch)
 {
     while (ch->cursor < ch->room->durable) {
@@ -243,14 +282,9 @@ static bool pump_live(struct channel *ch)
             ch->cursor = body->end;
             continue;
         }
-        bool shared = body != NULL && body->bytes.len != 0 && !ch->authors &&
-                      body->bytes.len + 8 <= ch->conn->max_frame;
         if (body != NULL) stop = body->end;
         uint32_t next = stop;
-        if (shared)
-            send_body(ch, (syn_str){body->bytes.data, body->bytes.len});
-        else
-            next = send_piece(ch, ch->cursor, stop);
+        if (body == NULL || !send_shared(ch, body)) next = send_piece(ch, ch->cursor, stop);
         if (ch->conn != NULL) ch->cursor = next;
         return true;
     }

@@ -10,8 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SERVER_FEATURES ((1u << 0) | (1u << 2)) /* Packed, Digest; not Names */
-#define ROOM_SLOTS      1024u
+#define SERVER_FEATURES ((uint64_t)FEATURE_PACKED | FEATURE_NAMES | FEATURE_DIGEST)
+/* A newcomer may be told the whole tables in one frame. */
+#define NAMES_FRAME (2 * LIMIT_NAMES_BYTES)
+#define ROOM_SLOTS  1024u
 
 void hub_log(hub *h, const char *event, const char *format, ...)
 {
@@ -311,6 +313,7 @@ static void handle_hello(hub_conn *conn, const struct msg_hello *hello)
     }
     conn->features = hello->features & SERVER_FEATURES;
     conn->max_frame = hello->max_frame != 0 ? hello->max_frame : LIMIT_FRAME_BYTES;
+    if (conn->max_frame < NAMES_FRAME) conn->features &= ~(uint64_t)FEATURE_NAMES;
     conn->max_raw = hello->max_raw != 0 ? hello->max_raw : LIMIT_RAW_BYTES;
     conn->state = CONN_SIGNING_IN;
     if (h->port.authenticate == NULL)
@@ -455,7 +458,7 @@ struct channel *conn_channel(const hub_conn *conn, uint32_t number)
 
 static const struct change_container default_container = {.kind = SYN_TEXT, .form = CONTAINER_ROOT};
 
-static bool channel_tables(void *user, uint32_t number, struct proto_tables *out)
+static bool tables_of(void *user, uint32_t number, struct proto_tables *out)
 {
     static const uint64_t some_peer = 1;
     const hub_conn *conn = user;
@@ -465,7 +468,7 @@ static bool channel_tables(void *user, uint32_t number, struct proto_tables *out
         *out = (struct proto_tables){&some_peer, 1, &default_container, 1};
         return true;
     }
-    *out = (struct proto_tables){&ch->peer, ch->peer != 0, &default_container, 1};
+    *out = channel_tables(ch);
     return true;
 }
 
@@ -487,7 +490,7 @@ static bool within_rate(hub_conn *conn)
 static void handle_packed(struct channel *ch, const struct msg_packed *packed, size_t frame_bytes)
 {
     hub *h = ch->conn->hub;
-    struct proto_tables tables = {&ch->peer, ch->peer != 0, &default_container, 1};
+    struct proto_tables tables = channel_tables(ch);
     struct proto_fault fault = {.code = CODE_MALFORMED};
     struct msg_packed copy = *packed;
     syn_changes set;
@@ -610,6 +613,9 @@ static void handle_on_channel(hub_conn *conn, struct frame *frame, size_t len)
     case FRAME_DIGEST:
         handle_digest(ch, &frame->as.digest);
         break;
+    case FRAME_NAMES:
+        naming_receive(ch, &frame->as.names);
+        break;
     default:
         break;
     }
@@ -619,7 +625,7 @@ static bool is_for_channel(enum frame_kind kind)
 {
     return kind == FRAME_CHANGES || kind == FRAME_PACKED || kind == FRAME_CREDIT ||
            kind == FRAME_WANT || kind == FRAME_CLOSE || kind == FRAME_PRESENCE ||
-           kind == FRAME_DIGEST || kind == FRAME_OPEN;
+           kind == FRAME_DIGEST || kind == FRAME_NAMES || kind == FRAME_OPEN;
 }
 
 static void dispatch(hub_conn *conn, struct frame *frame, size_t len)
@@ -678,7 +684,7 @@ void hub_receive(hub *h, hub_conn *conn, const void *bytes, size_t len, uint64_t
         conn_error(conn, CODE_LIMIT, true, 0, "frame above the limit of bytes");
         return;
     }
-    syn_err err = proto_decode(h->arena, bytes, len, NULL, channel_tables, conn, &frame, &fault);
+    syn_err err = proto_decode(h->arena, bytes, len, NULL, tables_of, conn, &frame, &fault);
     if (err) {
         undecodable(conn, &frame, &fault);
         return;

@@ -10,6 +10,11 @@
  * whose cursor stands where one begins; whoever is behind gets his own export.  All numbers are
  * positions in room->doc; the store's differ by room->offset (doc_store.h).
  *
+ * A body has two forms, each encoded once if anybody reads it: with its own tables, and by the
+ * room's names.  Those only grow, and a channel knows a front part of them (told_peers,
+ * told_containers): before a named body it is told the rest, so one form serves all who have
+ * FEATURE_NAMES, whenever they came.
+ *
  * A turn holds what it wants to say (struct held, in order) until it is on the disk.  Channels are
  * counted (refs) because a held answer may outlive the connection it was for; rooms are counted by
  * the turns and channels that name them. */
@@ -105,6 +110,9 @@ struct channel {
     uint32_t part_at;
     uint32_t base; /* joined by a snapshot that ends here, without what is below */
 
+    struct proto_names *names;            /* what the client named; NULL: nothing yet */
+    uint32_t told_peers, told_containers; /* how much of room->names it knows */
+
     int64_t credit_up;
     uint32_t give_back;
     syn_id *ignored; /* peers nacked, from seq on */
@@ -130,7 +138,8 @@ struct room_user {
 struct body {
     uint32_t from, end;
     uint32_t only; /* the session that made all of it, or NOBODY */
-    syn_buf bytes; /* frame body; empty: not encoded, for nobody else reads */
+    syn_buf bytes; /* frame body; empty: not encoded, for nobody reads it */
+    syn_buf named; /* the same by room->names, for those who know them; may be empty too */
 };
 
 struct row {            /* gathered, not yet given to the store */
@@ -191,7 +200,8 @@ struct room {
     uint32_t channel_count, next_session;
     struct body bodies[MAX_BODIES]; /* a ring */
     uint32_t body_first, body_count;
-    uint64_t fan_at; /* not before; 0: at once */
+    struct proto_names *names; /* what bodies speak of; NULL: nobody reads by it */
+    uint64_t fan_at;           /* not before; 0: at once */
     bool fan_due;
     struct snapshot_parts *snapshot; /* the newest made for joining */
 
@@ -316,6 +326,17 @@ void join_open(hub_conn *conn, uint32_t number, const struct msg_open *open);
 void join_want(struct channel *ch, const struct msg_want *want);
 /* Brings the document into being with this turn, and tells every channel. */
 void room_create(struct room *room, const uint8_t *lineage);
+
+/* ---- naming.c */
+/* What a channel's Changes without tables speak of. */
+struct proto_tables channel_tables(const struct channel *ch);
+void naming_receive(struct channel *ch, const struct msg_names *names);
+bool reads_names(const struct channel *ch);
+/* Encodes by the room's names; an error: it cannot be. */
+syn_err naming_encode(struct room *room, const syn_changes *set, syn_buf *body);
+/* Before a named body.  The channel may be closed by it. */
+void naming_tell(struct channel *ch);
+void naming_free(struct proto_names **names);
 
 /* ---- accept.c: Changes from a client, edits of the embedder */
 void accept_changes(struct channel *ch, const syn_changes *set, size_t frame_bytes);

@@ -142,6 +142,7 @@ void room_free(struct room *room)
     syn_doc_free(room->doc);
     free_rows(room);
     room_bodies_clear(room);
+    naming_free(&room->names);
     snapshot_unref(room->snapshot);
     presence_free(room);
     free(room->peers);

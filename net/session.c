@@ -162,7 +162,7 @@ void session_connected(session *s, uint64_t now)
     s->heartbeat = HEARTBEAT_MS;
     s->retry_ms = 0;
     frame.as.hello.min_version = frame.as.hello.max_version = 1;
-    frame.as.hello.features = FEATURE_PACKED;
+    frame.as.hello.features = FEATURE_PACKED | FEATURE_NAMES;
     frame.as.hello.token = (syn_str){s->token, s->token_len};
     frame.as.hello.client = (syn_str){s->client, s->client_len};
     session_send(s, &frame);
@@ -345,6 +345,8 @@ void doc_channel_reset(session_doc *sd)
     free(sd->wanted);
     sd->wanted = NULL;
     sd->wanted_count = 0;
+    proto_names_free(&sd->in);
+    proto_names_free(&sd->out);
     parts_free(&sd->incoming);
     history_free(&sd->history);
     sd->presence_due = sd->presence_set;
@@ -527,11 +529,17 @@ static session_doc *doc_of_channel(const session *s, uint32_t channel)
     return NULL;
 }
 
+struct proto_tables doc_tables(const session_doc *sd)
+{
+    if (sd->in.container_count != 0) return proto_names_tables(&sd->in);
+    return (struct proto_tables){&sd->channel_peer, 1, &root_container, 1};
+}
+
 static bool channel_tables(void *user, uint32_t channel, struct proto_tables *out)
 {
     const session_doc *sd = doc_of_channel(user, channel);
     if (sd == NULL) return false;
-    *out = (struct proto_tables){&sd->channel_peer, 1, &root_container, 1};
+    *out = doc_tables(sd);
     return true;
 }
 
@@ -558,6 +566,14 @@ static void handle_access(session_doc *sd, const struct msg_access *access)
     sd->rights = access->rights;
     if (!(sd->rights & RIGHT_READ))
         doc_give_up(sd, CODE_FORBIDDEN, syn_s("no right to read any more"));
+}
+
+static void handle_names(session_doc *sd, const struct msg_names *names)
+{
+    struct proto_fault fault = {.text = "Names were not agreed"};
+    bool agreed = sd->in.container_count != 0;
+    if (!agreed || proto_names_add(&sd->in, names, &fault))
+        doc_resync(sd, agreed ? 0 : sd->s->backoff_max, fault.text);
 }
 
 static void on_open_channel(session_doc *sd, const struct frame *frame, const void *bytes,
@@ -593,6 +609,9 @@ static void on_open_channel(session_doc *sd, const struct frame *frame, const vo
         break;
     case FRAME_ACCESS:
         handle_access(sd, &frame->as.access);
+        break;
+    case FRAME_NAMES:
+        handle_names(sd, &frame->as.names);
         break;
     default:
         break;

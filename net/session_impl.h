@@ -93,6 +93,8 @@ struct session_doc {
     syn_id *wanted; /* heads of the server at Open */
     uint32_t wanted_count;
 
+    struct proto_names in, out; /* of the channel, with FEATURE_NAMES; else not begun */
+
     uint32_t send_at, max_events;
     size_t max_bytes;
     bool credited;
@@ -166,6 +168,9 @@ void handle_want(session_doc *sd, const struct msg_want *want);
 void doc_check_caught_up(session_doc *sd);
 /* chain over own events below n; false: they are not all here. */
 bool own_chain(session_doc *sd, struct own_peer *p, uint32_t n, uint64_t *chain);
+
+/* What Changes of the server without tables speak of. */
+struct proto_tables doc_tables(const session_doc *sd);
 
 /* ---- session_send.c: own events out, acks and nacks in */
 struct own_peer *own_find(const session_doc *sd, uint64_t peer);

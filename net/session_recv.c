@@ -245,8 +245,7 @@ void handle_snapshot(session_doc *sd, const void *frame, size_t len)
 void handle_packed(session_doc *sd, const struct msg_packed *packed)
 {
     session *s = sd->s;
-    static const struct change_container root = {.kind = SYN_TEXT, .form = CONTAINER_ROOT};
-    struct proto_tables tables = {&sd->channel_peer, 1, &root, 1};
+    struct proto_tables tables = doc_tables(sd);
     struct proto_limits limits = {.frame_bytes = LIMIT_RAW_BYTES,
                                   .frame_events = LIMIT_CHUNK_EVENTS};
     struct proto_fault fault = {.text = "out of memory"};

@@ -185,10 +185,24 @@ static uint32_t gather(session_doc *sd, syn_span spans[SEND_SPANS])
 
 static const struct change_container root_container = {.kind = SYN_TEXT, .form = CONTAINER_ROOT};
 
+/* Sends what the set speaks of and the server does not know by number; it costs a new peer or
+ * container its name once more, and saves it in every frame after. */
+static void name_new(session_doc *sd, const syn_changes *set)
+{
+    struct frame frame = {.channel = sd->channel, .kind = FRAME_NAMES};
+    uint32_t peers = sd->out.peer_count, containers = sd->out.container_count;
+    if (containers == 0 || sd->channel_peer == 0 || !proto_names_learn(&sd->out, set)) return;
+    if (peers == sd->out.peer_count && containers == sd->out.container_count) return;
+    frame.as.names = proto_names_since(&sd->out, peers, containers);
+    session_send(sd->s, &frame);
+}
+
 static syn_err encode_set(session_doc *sd, const syn_changes *set)
 {
     session *s = sd->s;
     struct proto_tables tables = {&sd->channel_peer, 1, &root_container, 1};
+    name_new(sd, set);
+    if (sd->out.container_count != 0) tables = proto_names_tables(&sd->out);
     s->out.len = 0;
     syn_err err = proto_encode_channel(&s->out, sd->channel);
     return err ? err : proto_encode_changes_body(&s->out, set, &tables);

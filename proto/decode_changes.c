@@ -53,38 +53,6 @@ static syn_err malformed(struct reading *r, const char *why)
 
 /* ---- Tables ---------------------------------------------------------------------------------- */
 
-/* The channel's containers with this message's own peers: their peers are appended to the table. */
-static syn_err adopt_containers(struct reading *r, const struct proto_tables *tables)
-{
-    syn_changes *out = r->out;
-    uint32_t count = tables->container_count, peers = out->peer_count;
-    struct change_container *containers = arena_array(r->d->arena, count, sizeof *containers);
-    uint64_t *all = arena_array(r->d->arena, (uint64_t)peers + count, sizeof *all);
-    if (containers == NULL || all == NULL) return refuse_memory(r->d->arena, r->d->fault);
-    memcpy(all, out->peers, peers * sizeof *all);
-    for (uint32_t i = 0; i < count; i++) {
-        containers[i] = tables->containers[i];
-        if (containers[i].form != CONTAINER_BY_EVENT) continue;
-        uint64_t peer = tables->peers[containers[i].peer];
-        uint32_t at = 0;
-        while (at < peers && all[at] != peer) at++;
-        if (at == peers) all[peers++] = peer;
-        containers[i].peer = at;
-    }
-    out->peers = all;
-    out->peer_count = peers;
-    out->containers = containers;
-    out->container_count = count;
-    return SYN_OK;
-}
-
-static bool any_by_event(const struct proto_tables *tables)
-{
-    for (uint32_t i = 0; i < tables->container_count; i++)
-        if (tables->containers[i].form == CONTAINER_BY_EVENT) return true;
-    return false;
-}
-
 static syn_err read_containers(struct reading *r, const struct proto_tables *tables)
 {
     syn_changes *out = r->out;
@@ -96,7 +64,6 @@ static syn_err read_containers(struct reading *r, const struct proto_tables *tab
         out->container_count = 1;
         return SYN_OK;
     }
-    if (out->peers != tables->peers && any_by_event(tables)) return adopt_containers(r, tables);
     out->containers = tables->containers;
     out->container_count = tables->container_count;
     return SYN_OK;
@@ -578,6 +545,13 @@ static syn_err read_authors(struct reading *r)
     return SYN_OK;
 }
 
+static syn_err without_unused(struct reading *r, const struct proto_tables *tables)
+{
+    bool own_peers = r->f[F_PEERS].count > 0, own_containers = r->f[F_CONTAINERS].count > 0;
+    if (own_peers && (own_containers || tables->container_count == 1)) return SYN_OK;
+    return only_used_tables(r->d, tables, own_peers, own_containers, r->out);
+}
+
 syn_err decode_changes(struct decoding *d, const void *bytes, size_t len,
                        const struct proto_tables *tables, syn_changes *out)
 {
@@ -598,6 +572,8 @@ syn_err decode_changes(struct decoding *d, const void *bytes, size_t len,
     if (err == SYN_OK) err = read_runs(&r);
     if (err == SYN_OK && r.atoms) err = check_atoms(&r);
     if (err == SYN_OK) err = read_times(&r);
+    if (err == SYN_OK && tables != NULL && (tables->peer_count > 1 || tables->container_count > 1))
+        err = without_unused(&r, tables);
     if (err == SYN_OK && fields[F_AUTHOR].count > 0) err = read_authors(&r);
     return err;
 }

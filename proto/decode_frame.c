@@ -359,15 +359,17 @@ static syn_err presence(struct decoding *d, syn_str body, const P(Presence) * in
     return err;
 }
 
+/* Indexes are of the channel's tables as they are afterwards. */
 static syn_err names(struct decoding *d, syn_str body, const P(Names) * in, struct msg_names *out)
 {
+    uint32_t before = d->base != NULL ? d->base->peer_count : 0;
     if (in->n_peers > LIMIT_NAMES || in->n_containers > LIMIT_NAMES)
         return refuse(d->fault, CODE_LIMIT, "Names: more than %u entries", LIMIT_NAMES);
     out->peers = in->peers;
     out->peer_count = (uint32_t)in->n_peers;
     syn_err err = check_peers(d, in->peers, out->peer_count);
     if (err != SYN_OK) return err;
-    return container_table(d, &syncline__v1__names__descriptor, 2, body, out->peer_count,
+    return container_table(d, &syncline__v1__names__descriptor, 2, body, before + out->peer_count,
                            &out->containers, &out->container_count);
 }
 
@@ -515,9 +517,11 @@ syn_err proto_decode(proto_arena *arena, const void *bytes, size_t len,
     syn_str body = field_str(&fields[out->kind]);
     if (out->kind == FRAME_SNAPSHOT)
         return decode_snapshot(&d, body.data, body.len, &out->as.snapshot);
-    if (out->kind != FRAME_CHANGES) return unpack_body(&d, body, out);
     struct proto_tables channel = {0};
-    bool known = tables != NULL && tables(user, out->channel, &channel);
+    bool about = out->kind == FRAME_CHANGES || out->kind == FRAME_NAMES;
+    bool known = about && tables != NULL && tables(user, out->channel, &channel);
+    if (known && out->kind == FRAME_NAMES) d.base = &channel;
+    if (out->kind != FRAME_CHANGES) return unpack_body(&d, body, out);
     return decode_changes(&d, body.data, body.len, known ? &channel : NULL, &out->as.changes);
 }
 

@@ -7,22 +7,19 @@
 
 /* ---- The channel's tables -------------------------------------------------------------------- */
 
-enum { MAPPED = 16 }; /* sets with larger tables always bring their own */
-
 struct mapping {
     const syn_changes *set;
     bool peers_left_out, containers_left_out;
-    uint32_t peer[MAPPED], container[MAPPED]; /* set's index -> channel's */
+    uint32_t peer[PROTO_MAPPED], container[PROTO_MAPPED]; /* set's index -> channel's */
 };
 
 static bool map_peers(struct mapping *m, const struct proto_tables *tables)
 {
     const syn_changes *set = m->set;
-    if (set->peer_count > MAPPED) return false;
+    if (set->peer_count > PROTO_MAPPED) return false;
     for (uint32_t i = 0; i < set->peer_count; i++) {
-        uint32_t at = 0;
-        while (at < tables->peer_count && tables->peers[at] != set->peers[i]) at++;
-        if (at == tables->peer_count) return false;
+        uint32_t at = table_peer(tables, set->peers[i]);
+        if (at == UINT32_MAX) return false;
         m->peer[i] = at;
     }
     return true;
@@ -51,13 +48,13 @@ static bool same_as_channels(const struct mapping *m, const struct change_contai
 static bool map_containers(struct mapping *m, const struct proto_tables *tables)
 {
     const syn_changes *set = m->set;
-    if (set->container_count > MAPPED) return false;
+    if (set->container_count > PROTO_MAPPED) return false;
     for (uint32_t i = 0; i < set->container_count; i++) {
-        uint32_t at = 0;
-        while (at < tables->container_count &&
-               !same_as_channels(m, &set->containers[i], tables, &tables->containers[at]))
-            at++;
-        if (at == tables->container_count) return false;
+        uint32_t at = tables->container_count;
+        while (at > 0 &&
+               !same_as_channels(m, &set->containers[i], tables, &tables->containers[at - 1]))
+            at--;
+        if (at-- == 0) return false;
         m->container[i] = at;
     }
     return true;

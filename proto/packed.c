@@ -7,8 +7,8 @@
  * position looks like no letter.  So a column of some size begins a block of its own, which takes 3
  * to 10 % off a history for no time.  Numbers are deflated by Z_FILTERED, which prefers a literal
  * to a short match: a match of three bytes, worth its place in text, costs more than three small
- * numbers.  It stays one ordinary
- * stream.  Level 9 would save another 0.4 %, and takes twice the time and more.
+ * numbers.  It stays one ordinary stream.  Level 9 would save another 0.4 %, and takes twice the
+ * time and more.
  *
  * Inflating is bounded three times before a byte is made: raw_size against the limit, raw_size
  * against what DEFLATE can make of so many bytes, and the output buffer is exactly raw_size. */

@@ -300,14 +300,37 @@ struct proto_tables {
     uint32_t container_count;
 };
 
-struct proto_limits { /* 0: the limit of proto_limits.h */
-    uint32_t frame_bytes, frame_events, value_bytes, parents;
-};
-
 /* Why bytes were refused: a code for the peer and a sentence for people. */
 struct proto_fault {
     enum code code;
     char text[160];
+};
+
+/* Tables that grow: what Names said in one direction of a channel, or will say for a document.
+ * Zeroed: not begun, without memory. */
+struct proto_names {
+    uint64_t *peers;
+    struct change_container *containers; /* names and keys are its own */
+    uint32_t peer_count, peer_cap, container_count, container_cap;
+    size_t bytes;
+};
+/* With index 0 = peer (0: no peer yet) and the root text.  SYN_ENOMEM. */
+syn_err proto_names_begin(struct proto_names *names, uint64_t peer);
+void proto_names_free(struct proto_names *names);
+struct proto_tables proto_names_tables(const struct proto_names *names);
+/* What a Names brought, whole or not at all: SYN_EMALFORMED (something that has an index),
+ * SYN_ELIMIT, SYN_ENOMEM; *fault says why. */
+syn_err proto_names_add(struct proto_names *names, const struct msg_names *more,
+                        struct proto_fault *fault);
+/* Adds what `set` uses, so that it can be encoded without tables.  false: it has too many, or there
+ * is no more room: it needs tables of its own, and nothing was added. */
+bool proto_names_learn(struct proto_names *names, const syn_changes *set);
+/* The entries from these counts on, borrowed. */
+struct msg_names proto_names_since(const struct proto_names *names, uint32_t peers,
+                                   uint32_t containers);
+
+struct proto_limits { /* 0: the limit of proto_limits.h */
+    uint32_t frame_bytes, frame_events, value_bytes, parents;
 };
 
 /* One frame.  SYN_EMALFORMED, SYN_EUTF8, SYN_ELIMIT, SYN_EVERSION (unknown format or codec),

@@ -58,7 +58,11 @@
 
 /* ---- Names (FEATURE_NAMES) ------------------------------------------------------------------- */
 
-#define LIMIT_NAMES 4096u /* entries of each table of a channel: 32 KiB of peers */
+#define LIMIT_NAMES 4096u /* entries of each table of a channel */
+/* Memory of both tables of one direction, 8 bytes for a peer, 64 and its name for a
+ * container.  It is what one hostile channel may hold for ever, and what a newcomer is sent before
+ * his first live frame; a document with 900 busy containers still fits. */
+#define LIMIT_NAMES_BYTES 65536u
 
 /* ---- Connections ----------------------------------------------------------------------------- */
 

@@ -160,6 +160,14 @@ static bool known_kind(uint64_t kind)
     return kind <= SYN_TREE || kind >= 16;
 }
 
+/* Entry `at` of the tables that this one is added to, or of this one itself. */
+static const struct change_container *earlier(const struct decoding *d, uint32_t at,
+                                              const struct change_container *table)
+{
+    uint32_t before = d->base != NULL ? d->base->container_count : 0;
+    return at < before ? &d->base->containers[at] : &table[at - before];
+}
+
 /* Exactly one of the three forms; `index` entries stand before this one. */
 static syn_err decode_form(struct decoding *d, const struct field *f, uint32_t index,
                            uint32_t peer_count, const struct change_container *table,
@@ -179,7 +187,8 @@ static syn_err decode_form(struct decoding *d, const struct field *f, uint32_t i
         out->seq = (uint32_t)f[4].value;
     } else if (parent > 0) {
         if (parent > index) return bad_container(d, "parent is not an earlier entry");
-        if (table[parent - 1].kind != SYN_MAP) return bad_container(d, "parent is no map");
+        if (earlier(d, (uint32_t)parent - 1, table)->kind != SYN_MAP)
+            return bad_container(d, "parent is no map");
         out->form = CONTAINER_MERGEABLE;
         out->parent = (uint32_t)parent - 1;
         out->key = field_str(&f[6]);
@@ -204,6 +213,7 @@ static syn_err decode_container(struct decoding *d, syn_str bytes, uint32_t inde
     out->kind = (uint32_t)f[1].value;
     if (!known_kind(out->kind))
         return refuse(d->fault, CODE_MALFORMED, "container kind %u", out->kind);
+    if (d->base != NULL) index += d->base->container_count;
     return decode_form(d, f, index, peer_count, table, out);
 }
 

@@ -57,7 +57,8 @@ struct decoding {
     proto_arena *arena;
     struct proto_fault *fault;
     uint32_t max_events, max_value, max_parents;
-    uint32_t entries; /* submessages and byte strings so far: wire_scan() */
+    const struct proto_tables *base; /* of Names: what it is added to */
+    uint32_t entries;                /* submessages and byte strings so far: wire_scan() */
 };
 
 /* Fills the fault and returns the error that goes with `code`. */
@@ -166,6 +167,9 @@ syn_err decode_containers(struct decoding *d, const struct field *field, uint32_
                           const struct change_container **containers, uint32_t *count);
 extern const struct change_container root_container; /* name "", TEXT: index 0 of an empty table */
 
+enum { PROTO_MAPPED = 16 }; /* sets with larger tables always bring their own */
+uint32_t table_peer(const struct proto_tables *t, uint64_t peer); /* its index, or UINT32_MAX */
+uint32_t table_container(const struct proto_tables *t, const struct change_container *c);
 bool container_same(const struct change_container *a, const struct change_container *b);
 uint64_t container_hash(const struct change_container *c);
 int compare_keys(syn_str a, syn_str b); /* by bytes, as memcmp */
@@ -242,6 +246,10 @@ static inline int64_t op_caret(const struct change_op *op)
         return op->pos;
     }
 }
+
+/* After decoding with the channel's tables.  own_: what the message brought itself. */
+syn_err only_used_tables(struct decoding *d, const struct proto_tables *channel, bool own_peers,
+                         bool own_containers, syn_changes *set);
 
 syn_err decode_changes(struct decoding *d, const void *bytes, size_t len,
                        const struct proto_tables *tables, syn_changes *out);

@@ -21,7 +21,14 @@ struct input {
     size_t left;
 };
 
+enum { NAMED = 16 };
+
 struct client {
+    struct {
+        uint32_t channel;
+        struct proto_names names;
+    } named[NAMED]; /* what the server named on its newest channels */
+    uint32_t named_next;
     hub_conn *conn;
     bool stopped, closing;
     uint32_t channel; /* the last that was opened */
@@ -81,6 +88,29 @@ static uint64_t next_random(void *user)
 }
 
 /* What the server says must be right by the rules for everybody's frames. */
+static struct proto_names *names_of(struct client *c, uint32_t channel)
+{
+    for (int i = 0; i < NAMED; i++)
+        if (c->named[i].names.container_count != 0 && c->named[i].channel == channel)
+            return &c->named[i].names;
+    uint32_t at = c->named_next++ % NAMED;
+    proto_names_free(&c->named[at].names);
+    c->named[at].channel = channel;
+    must(proto_names_begin(&c->named[at].names, 0) == SYN_OK, "no memory");
+    return &c->named[at].names;
+}
+
+static void forget_names(struct client *c)
+{
+    for (int i = 0; i < NAMED; i++) proto_names_free(&c->named[i].names);
+}
+
+static bool named_tables(void *user, uint32_t channel, struct proto_tables *out)
+{
+    *out = proto_names_tables(names_of(user, channel));
+    return true;
+}
+
 static bool on_send(void *user, void *link, syn_str head, syn_str body)
 {
     struct world *w = user;
@@ -93,7 +123,10 @@ static bool on_send(void *user, void *link, syn_str head, syn_str body)
     must(bytes != NULL, "no memory");
     memcpy(bytes, head.data, head.len);
     if (body.len != 0) memcpy(bytes + head.len, body.data, body.len);
-    syn_err err = proto_decode(w->arena, bytes, len, NULL, NULL, NULL, &frame, &fault);
+    syn_err err = proto_decode(w->arena, bytes, len, NULL, named_tables, c, &frame, &fault);
+    if (!err && frame.kind == FRAME_NAMES)
+        err = proto_names_add(names_of(c, frame.channel), &frame.as.names, &fault);
+    if (err == SYN_EMALFORMED && c->named_next > NAMED) err = SYN_OK; /* forgotten here */
     if (err) fprintf(stderr, "%s: %s\n", syn_errname(err), fault.text);
     must(err == SYN_OK, "the server sent a malformed frame");
     free(bytes);
@@ -362,6 +395,7 @@ static void nothing_done(void *user, syn_err err)
 static void toggle(struct world *w, struct client *c)
 {
     if (c->conn == NULL) {
+        forget_names(c);
         *c = (struct client){0};
         c->conn = hub_connect(w->hub, c, w->now);
     } else {
@@ -460,6 +494,7 @@ static void come_to_rest(struct world *w)
     check_rooms(w->hub);
     for (int i = 0; i < CONNS; i++)
         if (w->clients[i].conn != NULL) hub_disconnect(w->hub, w->clients[i].conn, w->now);
+    for (int i = 0; i < CONNS; i++) forget_names(&w->clients[i]);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

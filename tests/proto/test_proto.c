@@ -78,6 +78,22 @@ START_TEST(as_protobuf_c_writes_it)
 }
 END_TEST
 
+/* The hash chains tell, which know no tables. */
+static void check_same_events(const syn_changes *a, const syn_changes *b, uint64_t seed)
+{
+    ck_assert_uint_eq(a->run_count, b->run_count);
+    ck_assert_uint_eq(a->op_count, b->op_count);
+    for (uint32_t i = 0; i < a->run_count; i++) {
+        uint64_t peer = a->peers[a->runs[i].peer], chain[2] = {0, 0};
+        uint32_t next[2] = {a->runs[i].seq, a->runs[i].seq};
+        ck_assert_int_eq(proto_chain(a, peer, &next[0], &chain[0]), SYN_OK);
+        ck_assert_int_eq(proto_chain(b, peer, &next[1], &chain[1]), SYN_OK);
+        ck_assert_uint_eq(next[0], next[1]);
+        ck_assert_msg(chain[0] == chain[1], "seed %llu", (unsigned long long)seed);
+        ck_assert_uint_gt(next[0], a->runs[i].seq);
+    }
+}
+
 /* Live frames leave out what the channel's tables have; decoding puts it back. */
 START_TEST(tables_of_the_channel)
 {
@@ -95,22 +111,19 @@ START_TEST(tables_of_the_channel)
                                       .containers = set.containers,
                                       .container_count = seed % 5 == 0 ? 0 : set.container_count};
         if (tables.peer_count == 0) tables.container_count = 0;
-        syn_buf shorter = {0}, whole = {0}, same = {0};
+        syn_buf shorter = {0}, whole = {0};
         ck_assert_int_eq(proto_encode_changes(&shorter, &set, &tables), SYN_OK);
         ck_assert_int_eq(proto_encode_changes(&whole, &set, NULL), SYN_OK);
         ck_assert_uint_le(shorter.len, whole.len);
         syn_err err =
             proto_decode_changes(arena, shorter.data, shorter.len, NULL, &tables, &back, &fault);
         ck_assert_msg(err == SYN_OK, "seed %llu: %s", (unsigned long long)seed, fault.text);
-        ck_assert_int_eq(proto_encode_changes(&same, &back, NULL), SYN_OK);
-        ck_assert_uint_eq(same.len, whole.len);
-        ck_assert_mem_eq(same.data, whole.data, whole.len);
+        check_same_events(&set, &back, seed);
         ck_assert_int_eq(
             proto_decode_changes(arena, whole.data, whole.len, NULL, NULL, &again, &fault), SYN_OK);
         proto_arena_reset(arena);
         syn_buf_free(&shorter);
         syn_buf_free(&whole);
-        syn_buf_free(&same);
         samples_reset(&s);
     }
     proto_arena_free(arena);
@@ -155,9 +168,17 @@ START_TEST(own_peers_and_containers_of_the_channel)
     ck_assert_int_eq(c->form, CONTAINER_BY_EVENT);
     ck_assert_uint_eq(back.peers[c->peer], 2);
     ck_assert_uint_eq(c->seq, 7);
-    c = &back.containers[2];
-    ck_assert_uint_eq(back.peers[c->peer], 1); /* appended */
-    ck_assert_uint_eq(back.peer_count, 3);
+    ck_assert_uint_eq(back.container_count, 1); /* what it does not use is not there */
+    ck_assert_uint_eq(back.peer_count, 2);
+    static const unsigned char one_peer[] = {0x0a, 0x08, 0x03, 0, 0, 0, 0, 0, 0, 0, /* peers: 3 */
+                                             0x4a, 0x01, 0x02, /* op_container: 2 */
+                                             0x6a, 0x01, 'x'}; /* text */
+    ck_assert_int_eq(
+        proto_decode_changes(arena, one_peer, sizeof one_peer, NULL, &tables, &back, &fault),
+        SYN_OK);
+    ck_assert_uint_eq(back.peer_count, 2);
+    ck_assert_uint_eq(back.peers[back.runs[0].peer], 3);
+    ck_assert_uint_eq(back.peers[back.containers[0].peer], 1); /* appended */
     syn_buf_free(&bytes);
     proto_arena_free(arena);
 }
