@@ -27,7 +27,7 @@ struct syn_effects {
     ARRAY(struct sequence_merge *) merges; /* by container; NULL: not yet */
     ARRAY(struct change_effect) out;
     ARRAY(uint32_t) where; /* scratch of list sets */
-    struct work work;      /* of all spans, limited like a change as long as the log */
+    struct work work;      /* of all spans, limited as of a change as long as the log */
     lv_t next;             /* spans asked for began below */
 };
 
@@ -179,7 +179,7 @@ syn_err syn_effects_new(syn_doc *doc, syn_effects **out)
     *out = NULL;
     if (e == NULL) return SYN_ENOMEM;
     e->doc = doc;
-    e->work.limit = 10000000 + 64 * (uint64_t)graph_len(doc->graph);
+    e->work.limit = doc->work_limit > 0 ? doc->work_limit : 10000000 + 64 * (uint64_t)doc->log.end;
     e->next = syn_doc_log_start(doc);
     syn_err err = array_reserve(&doc->mem, &e->merges, doc->all.list.n);
     if (err != SYN_OK) {

@@ -414,6 +414,83 @@ START_TEST(an_effect_is_how_far_from_its_position_an_event_acted)
 }
 END_TEST
 
+/* A history that is refused for its work is found to be too much work here, too. */
+START_TEST(work_is_limited)
+{
+    uint32_t refused = 0;
+    for (uint32_t seed = 0; seed < seeds(50); seed++) {
+        struct world w;
+        syn_effects *effects;
+        const struct change_effect *did;
+        uint32_t count, end;
+        begin_history(&w, seed + 500000);
+        end = syn_doc_log_end(w.archive.doc);
+        w.archive.doc->work_limit = 3;
+        ck_assert_int_eq(syn_effects_new(w.archive.doc, &effects), SYN_OK);
+        syn_err err = syn_effects_of(effects, (syn_span){0, end}, &did, &count);
+        ck_assert(err == SYN_OK || (err == SYN_ELIMIT && count == 0));
+        refused += err == SYN_ELIMIT;
+        syn_doc_check(w.archive.doc);
+        syn_effects_free(effects);
+        world_free(&w);
+    }
+    ck_assert_uint_gt(refused, 0);
+}
+END_TEST
+
+/* ---- As bytes -------------------------------------------------------------------------------- */
+
+static void must_come_back(proto_arena *arena, const syn_buf *bytes, const syn_changes *set)
+{
+    syn_changes back = {0};
+    proto_arena_reset(arena);
+    ck_assert_int_eq(proto_decode_effects(arena, (syn_str){bytes->data, bytes->len}, &back),
+                     SYN_OK);
+    ck_assert_uint_eq(back.effect_count, set->effect_count);
+    ck_assert_mem_eq(back.effects, set->effects, set->effect_count * sizeof *set->effects);
+}
+
+/* Bytes that are not what was written: refused, or some effects, but in no case more. */
+static void must_be_survived(struct random *r, proto_arena *arena, const syn_buf *bytes)
+{
+    char *copy = malloc(bytes->len);
+    for (int i = 0; i < 50; i++) {
+        memcpy(copy, bytes->data, bytes->len);
+        copy[below(r, (uint32_t)bytes->len)] ^= (char)(1 << below(r, 8));
+        size_t len = one_in(r, 4) ? below(r, (uint32_t)bytes->len) : bytes->len;
+        syn_changes back = {0};
+        proto_arena_reset(arena);
+        if (proto_decode_effects(arena, (syn_str){copy, len}, &back) != SYN_OK)
+            ck_assert_uint_eq(back.effect_count, 0);
+        for (uint32_t k = 0; k < back.effect_count; k++) must(back.effects[k].len > 0);
+    }
+    free(copy);
+}
+
+START_TEST(effects_come_back_from_bytes)
+{
+    proto_arena *arena;
+    ck_assert_int_eq(proto_arena_new(&arena, NULL), SYN_OK);
+    for (uint32_t seed = 0; seed < seeds(100); seed++) {
+        struct world w;
+        begin_history(&w, seed + 600000);
+        struct pieces *pieces = pieces_of(&w.r, w.archive.doc, 0);
+        for (uint32_t i = 0; i < pieces->n; i++) {
+            const syn_changes *set = pieces->at[i].set;
+            syn_buf bytes = {0};
+            if (set->effect_count == 0) continue;
+            ck_assert_int_eq(proto_encode_effects(&bytes, set->effects, set->effect_count), SYN_OK);
+            must_come_back(arena, &bytes, set);
+            must_be_survived(&w.r, arena, &bytes);
+            syn_buf_free(&bytes);
+        }
+        pieces_free(pieces);
+        world_free(&w);
+    }
+    proto_arena_free(arena);
+}
+END_TEST
+
 /* ---- Without memory -------------------------------------------------------------------------- */
 
 struct memory {
@@ -512,6 +589,8 @@ int main(void)
     tcase_add_test(all, effects_above_a_snapshot_are_the_same);
     tcase_add_test(all, history_is_put_below_with_its_effects);
     tcase_add_test(all, effects_that_do_not_fit_are_not_taken);
+    tcase_add_test(all, work_is_limited);
+    tcase_add_test(all, effects_come_back_from_bytes);
     tcase_add_test(all, without_memory_nothing_changes);
     suite_add_tcase(suite, all);
     SRunner *runner = srunner_create(suite);
