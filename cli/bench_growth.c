@@ -123,7 +123,7 @@ static void print_head(const struct growth *g, const struct plot_panel *panel)
     uint32_t columns = 4;
     (void)printf("\n%s\n\n| %s", panel->title, panel->x_label);
     for (uint32_t w = 0; g->works[w] != NULL; w++, columns++) (void)printf(" | %s", g->works[w]);
-    (void)printf(" | file | state | peak of the last |\n");
+    (void)printf(" | bytes of the file | of the state | peak memory of the last |\n");
     for (uint32_t c = 0; c < columns; c++) (void)printf("| --- ");
     (void)printf("|\n");
 }
