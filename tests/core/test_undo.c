@@ -127,6 +127,13 @@ static void must_agree(struct user *a, struct user *b)
     free(y);
 }
 
+static void must_be(struct user *u, const char *json)
+{
+    char *now = json_of(u->doc, SYN_NO_OBJ);
+    if (strcmp(now, json) != 0) ck_abort_msg("not what it was:\n%s\nbut\n%s", json, now);
+    free(now);
+}
+
 /* ---- By example */
 
 START_TEST(typing_goes_and_comes_back)
@@ -584,6 +591,169 @@ START_TEST(loro_509_sets_of_items_that_moved_and_went)
 }
 END_TEST
 
+/* ---- Memory that fails -------------------------------------------------------------------------
+ */
+
+struct memory {
+    size_t held;
+    uint64_t calls, fail; /* the call that fails; 0: none */
+};
+
+static void *counting_resize(void *user, void *ptr, size_t old_size, size_t new_size)
+{
+    struct memory *memory = user;
+    void *moved = NULL;
+    if (new_size > 0 && ++memory->calls == memory->fail) return NULL;
+    if (new_size == 0)
+        free(ptr);
+    else if ((moved = realloc(ptr, new_size)) == NULL)
+        return NULL;
+    memory->held += new_size - old_size;
+    return moved;
+}
+
+struct scene {
+    struct memory memory;
+    struct user u, other;
+    syn_cursor cursor;
+};
+
+static syn_err do_new(struct scene *s)
+{
+    return syn_undo_new(&s->u.undo, s->u.doc, NULL);
+}
+
+static syn_err do_select(struct scene *s)
+{
+    syn_cursor cursors[3] = {s->cursor, s->cursor, s->cursor};
+    return syn_undo_select(s->u.undo, cursors, 3);
+}
+
+static syn_err do_commit(struct scene *s)
+{
+    syn_err err = syn_undo_commit(s->u.undo, s->u.clock);
+    s->u.clock += err == SYN_OK ? 1000 : 0;
+    return err;
+}
+
+static syn_err do_undo(struct scene *s)
+{
+    return syn_undo_undo(s->u.undo);
+}
+
+static syn_err do_redo(struct scene *s)
+{
+    return syn_undo_redo(s->u.undo);
+}
+
+static syn_err do_cursor_at(struct scene *s)
+{
+    return syn_cursor_at(s->u.doc, s->u.text, 3, SYN_AFTER, &s->cursor);
+}
+
+static syn_err do_cursor_from(struct scene *s)
+{
+    syn_id heads[8];
+    size_t count = syn_doc_heads(s->other.doc, heads, 8);
+    return syn_cursor_from(s->u.doc, s->u.text, heads, count, 2, SYN_BEFORE, &s->cursor);
+}
+
+static syn_err do_cursor_pos(struct scene *s)
+{
+    size_t pos;
+    return syn_cursor_pos(s->u.doc, &s->cursor, &pos);
+}
+
+/* Fails at the first allocation, at the second, and so on, until it goes through. */
+static void try(struct scene *s, syn_err (*step)(struct scene *s))
+{
+    for (uint64_t fail = 1;; fail++) {
+        char *before = json_of(s->u.doc, SYN_NO_OBJ);
+        size_t undos = s->u.undo != NULL ? syn_undo_count(s->u.undo) : 0;
+        size_t redos = s->u.undo != NULL ? syn_undo_redo_count(s->u.undo) : 0;
+        uint32_t end = syn_doc_log_end(s->u.doc);
+        s->memory.calls = 0;
+        s->memory.fail = fail;
+        syn_err err = step(s);
+        bool failed = s->memory.calls >= fail;
+        s->memory.fail = 0;
+        if (err == SYN_OK && !failed) {
+            free(before);
+            return;
+        }
+        must(err == SYN_ENOMEM || (err == SYN_OK && failed)); /* some can do without */
+        if (err == SYN_OK) {
+            free(before);
+            return;
+        }
+        must_be(&s->u, before);
+        free(before);
+        must(end == syn_doc_log_end(s->u.doc));
+        must(s->u.undo == NULL || undos == syn_undo_count(s->u.undo));
+        must(s->u.undo == NULL || redos == syn_undo_redo_count(s->u.undo));
+        if (!s->u.doc->txn->open) syn_doc_check(s->u.doc);
+    }
+}
+
+static void edit_all_kinds(struct user *u)
+{
+    syn_obj made;
+    syn_value child = {.kind = SYN_VALUE_CHILD, .child = SYN_TEXT};
+    fine(u, syn_text_insert(u->doc, u->text, 2, syn_s("w\xc3\xb6rds")));
+    fine(u, syn_text_delete(u->doc, u->text, 1, 3));
+    fine(u, syn_map_set(u->doc, u->map, syn_s("k"), syn_string(syn_s("value")), NULL));
+    fine(u, syn_map_set(u->doc, u->map, syn_s("child"), child, &made));
+    fine(u, syn_text_insert(u->doc, made, 0, syn_s("inside")));
+    fine(u, syn_list_insert(u->doc, u->list, 0, syn_string(syn_s("item")), NULL));
+    fine(u, syn_list_set(u->doc, u->list, 0, syn_int(1), NULL));
+    fine(u, syn_counter_add(u->doc, u->sum, 5));
+}
+
+START_TEST(without_memory_all_is_as_it_was)
+{
+    struct scene s = {.other = user_new(2, true)};
+    syn_doc_config config = SYN_DOC_CONFIG_INIT;
+    config.peer = 1;
+    config.mem = (syn_mem){counting_resize, &s.memory};
+    ck_assert_int_eq(syn_doc_new(&s.u.doc, &config), SYN_OK);
+    s.u.undo = NULL;
+    ck_assert_int_eq(syn_root(s.u.doc, syn_s(""), SYN_TEXT, &s.u.text), SYN_OK);
+    ck_assert_int_eq(syn_root(s.u.doc, syn_s("map"), SYN_MAP, &s.u.map), SYN_OK);
+    ck_assert_int_eq(syn_root(s.u.doc, syn_s("list"), SYN_LIST, &s.u.list), SYN_OK);
+    ck_assert_int_eq(syn_root(s.u.doc, syn_s("sum"), SYN_COUNTER, &s.u.sum), SYN_OK);
+    fine(&s.u, syn_begin(s.u.doc));
+    fine(&s.u, syn_text_insert(s.u.doc, s.u.text, 0, syn_s("some text")));
+    fine(&s.u, syn_list_insert(s.u.doc, s.u.list, 0, syn_int(0), NULL));
+    fine(&s.u, syn_commit(s.u.doc));
+    try(&s, do_new);
+    try(&s, do_cursor_at);
+    try(&s, do_select);
+    for (int round = 0; round < 3; round++) {
+        begin(&s.u);
+        edit_all_kinds(&s.u);
+        try(&s, do_commit);
+    }
+    send(&s.u, &s.other);
+    type(&s.other, 3, "other");
+    begin(&s.u);
+    fine(&s.u, syn_map_delete(s.u.doc, s.u.map, syn_s("child")));
+    fine(&s.u, syn_list_delete(s.u.doc, s.u.list, 0, 2));
+    fine(&s.u, syn_text_delete(s.u.doc, s.u.text, 2, 3));
+    try(&s, do_commit);
+    send(&s.other, &s.u);
+    try(&s, do_cursor_at);
+    try(&s, do_cursor_from);
+    try(&s, do_cursor_pos);
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < 4; i++) try(&s, do_undo);
+        for (int i = 0; i < 4; i++) try(&s, do_redo);
+    }
+    user_free(&s.u);
+    user_free(&s.other);
+    ck_assert_uint_eq(s.memory.held, 0);
+}
+END_TEST
+
 /* ---- At random, alone: states that were --------------------------------------------------------
  */
 
@@ -601,13 +771,6 @@ static void states_push(struct states *s, char *json)
 static void states_cut(struct states *s, uint32_t n)
 {
     while (s->n > n) free(s->at[--s->n]);
-}
-
-static void must_be(struct user *u, const char *json)
-{
-    char *now = json_of(u->doc, SYN_NO_OBJ);
-    if (strcmp(now, json) != 0) ck_abort_msg("not what it was:\n%s\nbut\n%s", json, now);
-    free(now);
 }
 
 /* Takes back or does again; what was before goes on the other stack. */
@@ -972,6 +1135,7 @@ int main(void)
     tcase_add_test(example, selections_come_back);
     tcase_add_test(example, containers_come_back_with_what_they_held);
     tcase_add_test(example, memory_is_bounded);
+    tcase_add_test(example, without_memory_all_is_as_it_was);
     tcase_add_test(bugs, yjs_402_what_two_took_away_stays_away);
     tcase_add_test(bugs, yjs_724_unwatched_edits_leave_items_as_they_are);
     tcase_add_test(bugs, yjs_757_a_child_changed_and_deleted_in_one_item);
