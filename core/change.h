@@ -187,6 +187,18 @@ SYN_EXPORT uint32_t syn_doc_position(const syn_doc *doc, syn_id id);
  * UINT32_MAX: none. */
 SYN_EXPORT uint32_t syn_doc_critical(const syn_doc *doc, uint32_t position);
 
+/* ---- Containers by name ---------------------------------------------------------------------- */
+
+/* Who a container is, the same in every replica: entry 0 is a root or made by an event (of `peer`,
+ * which has index 0), each other the mergeable child of the one before it, the last the container
+ * itself.  Names are borrowed.  SYN_ELIMIT: deeper than cap. */
+SYN_EXPORT syn_err syn_obj_chain(syn_doc *doc, syn_obj obj, struct change_container *chain,
+                                 uint32_t cap, uint32_t *count, uint64_t *peer);
+/* The container of a table entry.  SYN_EMISSING: not known here, or made by an event that is not
+ * here; SYN_ELIMIT: nested deeper than 256. */
+SYN_EXPORT syn_err syn_obj_find(syn_doc *doc, const struct change_container *table, uint32_t index,
+                                const uint64_t *peers, syn_obj *out);
+
 /* ---- Snapshots ------------------------------------------------------------------------------- */
 
 struct snapshot_entry { /* MAP: one write; LIST: one slot */

@@ -6,6 +6,7 @@
 #define SYNCLINE_BYTES_H
 
 #include "syncline.h"
+#include "syncline_editor.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -37,6 +38,14 @@ SYN_EXPORT syn_err syn_load(syn_doc *doc, const void *bytes, size_t len);
 
 /* The state as one number: equal states at equal versions have equal digests on every machine. */
 SYN_EXPORT syn_err syn_doc_digest(syn_doc *doc, uint64_t *digest);
+
+/* A cursor as bytes, for a comment that is kept or for presence, and back, in any replica.  The
+ * bytes are a Frame with a Presence of one Cursor, so other programs can read them (PROTOCOL.md,
+ * section 11): SYN_AFTER is a caret, SYN_BEFORE a selection of the element behind it.  decode:
+ * SYN_EMALFORMED, SYN_EMISSING (no such container here), SYN_EKIND.  What the cursor
+ * points at is not checked until syn_cursor_pos. */
+SYN_EXPORT syn_err syn_cursor_encode(syn_doc *doc, const syn_cursor *cursor, syn_buf *out);
+SYN_EXPORT syn_err syn_cursor_decode(syn_doc *doc, const void *bytes, size_t len, syn_cursor *out);
 
 #ifdef __cplusplus
 }

@@ -3,7 +3,9 @@
  * Random histories of the converge test's world.  Again and again a cursor is made somewhere; the
  * oracle notes the element beside it.  After every step each cursor must say what the oracle says
  * about that element: the cursor as it was made, and a copy that has been asked all along. */
+#include "cursor.h"
 #include "position.h"
+#include "syncline_bytes.h"
 #include "world.h"
 
 #include <check.h>
@@ -35,6 +37,11 @@ static oracle_version version_of(const struct world *w, const syn_doc *doc)
     return v;
 }
 
+static uint32_t length_of(const syn_doc *doc, syn_obj obj)
+{
+    return sequence_of(doc, obj)->len;
+}
+
 /* ---- Making */
 
 static bool random_sequence(struct watch *t, const syn_doc *doc, uint32_t *container, syn_obj *obj)
@@ -47,9 +54,56 @@ static bool random_sequence(struct watch *t, const syn_doc *doc, uint32_t *conta
     return false;
 }
 
-static uint32_t length_of(const syn_doc *doc, syn_obj obj)
+/* The same cursor again, here and in another replica. */
+static void through_bytes(struct watch *t, syn_doc *doc, uint32_t container,
+                          const syn_cursor *cursor)
 {
-    return sequence_of(doc, obj)->len;
+    syn_buf bytes = {0};
+    syn_cursor again;
+    syn_doc *other = t->w.replica[below(&t->w.r, t->w.replicas)].doc;
+    must(syn_cursor_encode(doc, cursor, &bytes) == SYN_OK);
+    must(syn_cursor_decode(doc, bytes.data, bytes.len, &again) == SYN_OK);
+    must(again.obj == cursor->obj && again.side == cursor->side);
+    must(again.at.peer == cursor->at.peer && again.at.seq == cursor->at.seq);
+    must(again.index == cursor->index && again.seen.peer == 0);
+    syn_err err = syn_cursor_decode(other, bytes.data, bytes.len, &again);
+    must(err == SYN_OK ? again.obj == find_obj(other, t->w.o, container) : err == SYN_EMISSING);
+    if (bytes.len > 6) {
+        bytes.data[below(&t->w.r, (uint32_t)bytes.len)] ^= (char)(1 << below(&t->w.r, 8));
+        (void)syn_cursor_decode(doc, bytes.data, bytes.len, &again); /* whatever it says */
+    }
+    syn_buf_free(&bytes);
+}
+
+/* A selection as presence tells it, back into cursors. */
+static void through_presence(struct watch *t, syn_doc *doc, syn_obj obj)
+{
+    syn_id heads[64];
+    struct change_dep at[64];
+    struct change_container chain[64];
+    struct msg_cursor told;
+    uint64_t peers[65];
+    uint32_t depth;
+    syn_cursor ends[2], back[2];
+    size_t count = syn_doc_heads(doc, heads, 64);
+    uint32_t len = length_of(doc, obj), from = below(&t->w.r, len + 1),
+             to = below(&t->w.r, len + 1);
+    if (count > 64) return;
+    must(syn_cursor_at(doc, obj, from, from < to ? SYN_BEFORE : SYN_AFTER, &ends[0]) == SYN_OK);
+    must(syn_cursor_at(doc, obj, to, to < from ? SYN_BEFORE : SYN_AFTER, &ends[1]) == SYN_OK);
+    must(syn_obj_chain(doc, obj, chain, 64, &depth, &peers[0]) == SYN_OK);
+    for (uint32_t i = 0; i < count; i++) peers[i + 1] = heads[i].peer;
+    must(cursor_to_presence(doc, ends, 1, heads, at, (uint32_t)count, &told) == SYN_OK);
+    told.container = depth - 1;
+    must(told.anchor == from && (int64_t)told.anchor + told.head == to);
+    struct msg_presence presence = {.peers = peers,
+                                    .peer_count = (uint32_t)count + 1,
+                                    .containers = chain,
+                                    .container_count = depth};
+    must(cursor_from_presence(doc, &presence, &told, back) == SYN_OK);
+    for (int i = 0; i < 2; i++)
+        must(back[i].obj == obj && back[i].side == ends[i].side && back[i].index == ends[i].index &&
+             back[i].at.peer == ends[i].at.peer && back[i].at.seq == ends[i].at.seq);
 }
 
 /* In this replica's document, at a position of another replica's version. */
@@ -85,6 +139,10 @@ static void make_from(struct watch *t, uint32_t here, uint32_t there)
     must(at_end == (made.at.peer == 0) && (at_end || cursor->element >= 0));
     must(syn_cursor_from(doc, obj, heads, count, len + 1, side, &made) == SYN_ERANGE);
     free(v);
+    if (doc_container_exists(doc, obj) || doc->all.list.at[obj].id.form == CONTAINER_ROOT) {
+        through_bytes(t, doc, cursor->container, &made);
+        through_presence(t, doc, obj);
+    }
     cursor->made = cursor->asked = made;
     cursor->replica = here;
     cursor->used = true;
