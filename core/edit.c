@@ -231,6 +231,19 @@ syn_err syn_rollback(syn_doc *doc)
 
 /* ---- Text ------------------------------------------------------------------------------------ */
 
+/* May an edit of `text` go on where the last event acted?  Outside a transaction, with room for one
+ * run and one record more, in the container of the last event: it is here then, and can be edited.
+ * (Whether the peer is the last event's too, and there is but one head, graph_extend asks.) */
+static inline struct container *goes_on(syn_doc *doc, syn_obj text)
+{
+    const struct oplog *log = &doc->log;
+    if (log->runs.n == 0 || log->runs.at[log->runs.n - 1].container != text) return NULL;
+    if (in_transaction(doc) || text == SYN_NO_OBJ) return NULL;
+    if (doc->keep_records && doc->records.n == doc->records.cap) return NULL;
+    struct container *c = container_at(&doc->all, text);
+    return c->id.kind == SYN_TEXT && c->merge == NULL ? c : NULL;
+}
+
 /* Typing on: one ASCII character behind the last event, which was a character in the same text, by
  * the same peer; and there is room for it everywhere.  Then two bytes are written and the rest are
  * counts.  It does what syn_text_insert does, with nothing to reserve; false: nothing was done. */
@@ -238,20 +251,37 @@ static inline bool type_on(syn_doc *doc, syn_obj text, size_t pos, syn_str utf8)
 {
     struct oplog *log = &doc->log;
     if (utf8.len != 1 || (utf8.data[0] & 0x80) != 0 || log->text.n == log->text.cap) return false;
-    if (in_transaction(doc) || doc->peer == 0 || doc->agent == AGENT_NONE) return false;
-    if (doc->keep_records && doc->records.n == doc->records.cap) return false;
-    struct op_run typed = {log->end, (uint32_t)pos, log->text.n, 0, text, OP_TEXT_INSERT};
-    if (pos >= SEQ_MAX || log->end >= doc->max_events || !oplog_goes_on(log, &typed, 1))
+    struct container *c = goes_on(doc, text);
+    if (c == NULL || log->end == log->seal || log->end >= doc->max_events) return false;
+    const struct op_run *last = &log->runs.at[log->runs.n - 1];
+    if (last->kind != OP_TEXT_INSERT || pos != (size_t)last->pos + (log->end - last->lv))
         return false;
-    struct container *c = container_at(&doc->all, text); /* is here: it has the event before */
-    if (pos > c->len || c->len >= SEQ_MAX || c->merge != NULL) return false;
-    assert(c->touched && c->as.text != NULL);
-    if (!rope_can_type(c->as.text, pos) || !graph_extend(doc->graph, doc->agent, 1)) return false;
-    oplog_push_text(log, utf8);
+    if (c->len >= SEQ_MAX || !rope_can_type(c->as.text, pos)) return false;
+    if (!graph_extend(doc->graph, doc->agent, 1)) return false;
+    uint32_t at = oplog_push_text(log, utf8);
     log->end++;
     rope_type(c->as.text, utf8.data[0]);
     c->len++;
-    records_text(doc, text, true, typed.pos, 0, 1, typed.at, 1);
+    records_text(doc, text, true, (uint32_t)pos, 0, 1, at, 1);
+    return true;
+}
+
+/* Deleting in the text of the last event, by the same peer.  A rope needs no memory to shrink, so
+ * it is what syn_text_delete does, with nothing to reserve; false: nothing was done. */
+static inline bool delete_on(syn_doc *doc, syn_obj text, size_t pos, size_t len)
+{
+    struct oplog *log = &doc->log;
+    struct container *c = goes_on(doc, text);
+    if (c == NULL || len == 0 || pos > c->len || len > c->len - pos) return false;
+    if (log->runs.n == log->runs.cap || c->runs.n == c->runs.cap) return false;
+    uint32_t count = (uint32_t)len;
+    if (count > doc->max_events - log->end || !graph_extend(doc->graph, doc->agent, count))
+        return false;
+    const struct op_run run = {log->end, (uint32_t)pos, 0, c->len, text, OP_DELETE};
+    doc_append(doc, &run, count, true);
+    rope_delete(c->as.text, pos, len);
+    c->len -= count;
+    records_text(doc, text, true, (uint32_t)pos, count, 0, 0, 0);
     return true;
 }
 
@@ -296,6 +326,7 @@ static size_t range_bytes(const struct rope *rope, size_t pos, size_t len)
 
 syn_err syn_text_delete(syn_doc *doc, syn_obj text, size_t pos, size_t len)
 {
+    if (delete_on(doc, text, pos, len)) return SYN_OK;
     struct edit edit = {0};
     syn_err err = begin_edit(doc, text, SYN_TEXT, &edit);
     if (err != SYN_OK) return err;
