@@ -670,6 +670,7 @@ static syn_err apply_once(syn_doc *doc, const syn_changes *set, syn_applied *out
     struct reader reader = {.set = set};
     lv_t unplanned = LV_NONE;
     doc->desk->fault = (syn_fault){0};
+    doc->desk->work.done = 0;
     *out = (syn_applied){0};
     syn_err err = check_shape(doc, set, &reader.ascii);
     if (err != SYN_OK) return err;
@@ -678,6 +679,8 @@ static syn_err apply_once(syn_doc *doc, const syn_changes *set, syn_applied *out
     if (err != SYN_OK) return err;
     for (uint32_t i = 0; i < set->container_count; i++)
         *array_push(&doc->desk->resolved) = SYN_NO_OBJ;
+    if (set->op_count > doc->log.runs.n) /* not doubled again and again, nor too large at last */
+        err = oplog_reserve(&doc->log, &doc->mem, set->op_count, set->text.len, 0);
     for (uint32_t i = 0; err == SYN_OK && i < set->run_count; i++)
         err = apply_run(doc, &reader, &set->runs[i], &unplanned, out);
     if (err == SYN_OK && unplanned != LV_NONE) err = plan_rest(doc, set, unplanned);

@@ -103,6 +103,8 @@ bool graph_contains(const struct graph *g, const lv_t *version, uint32_t count, 
 /* Events of a not in b, and of b not in a; both outputs ascending, replaced (not appended to). */
 syn_err graph_diff(const struct graph *g, const lv_t *a, uint32_t na, const lv_t *b, uint32_t nb,
                    lv_ranges *only_a, lv_ranges *only_b);
+/* What walks over the graph have cost so far, in steps. */
+uint64_t graph_steps(const struct graph *g);
 /* Reduces a set of LVs (any order, repetitions) in place to its maximal antichain, ascending. */
 syn_err graph_dominators(const struct graph *g, lv_t *set, uint32_t *count);
 /* The frontier that the first `len` events have; replaced. */

@@ -54,6 +54,7 @@ struct graph_cut {
 struct graph_scratch {
     uint32_t run, other;  /* indexes of the runs last found: two branches ask by turns */
     ARRAY(uint64_t) heap; /* version.c */
+    uint64_t steps;       /* taken from it, in all */
     lv_set kept;
 };
 

@@ -118,6 +118,7 @@ static syn_err prepare_at(struct sequence_merge *merge, const struct merge_sourc
                           const struct event_origin *to)
 {
     if (is_prepared_at(merge, to)) return SYN_OK;
+    uint64_t steps = graph_steps(source->graph);
     syn_err err = difference(merge, source, to);
     for (uint32_t i = merge->retreat.n; err == SYN_OK && i-- > 0;)
         err = move_range(merge, merge->retreat.at[i], tracker_retreat);
@@ -126,8 +127,8 @@ static syn_err prepare_at(struct sequence_merge *merge, const struct merge_sourc
     merge->prepare.n = 0;
     if (err == SYN_OK) err = array_reserve(source->mem, &merge->prepare, to->parent_count + 1);
     if (err == SYN_OK)
-        err = spend(source,
-                    tracker_take_work(merge->tracker) + merge->retreat.n + merge->advance.n + 1);
+        err = spend(source, graph_steps(source->graph) - steps + tracker_take_work(merge->tracker) +
+                                merge->retreat.n + merge->advance.n + 1);
     if (err != SYN_OK) return err;
     for (uint32_t i = 0; i < to->parent_count; i++) *array_push(&merge->prepare) = to->parents[i];
     return SYN_OK;

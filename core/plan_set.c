@@ -123,8 +123,9 @@ static syn_err plan_window(struct set_plan *plan, struct lv_range window)
 syn_err doc_plan_set(syn_doc *doc, lv_t from, lv_t *fault)
 {
     struct set_plan plan = {.doc = doc, .fault = fault};
-    syn_err err = SYN_OK;
     lv_t end = graph_len(doc->graph);
+    syn_err err =
+        array_reserve(&doc->mem, &doc->desk->plan, doc->log.runs.n - op_run_of(&plan, from));
     while (err == SYN_OK && from < end) {
         struct lv_range stretch = {from, end};
         bool critical = graph_critical_stretch(doc->graph, &stretch);

@@ -3,54 +3,6 @@
 
 /* ---- Inserting */
 
-/* Where a record goes: the gap, and what stands before it in the effect version. */
-struct gap {
-    struct at at;
-    uint32_t effect;
-};
-
-/* Does NYI record `at` have its right origin before `right`, the end of the NYI stretch it is in?
- * Typing backwards makes each record the right origin of the one before it, so look there first. */
-static bool right_is_before(const struct tracker *t, struct at at, uint32_t right)
-{
-    const struct leaf *leaf = &t->leaves.at[at.leaf];
-    uint32_t its = leaf->origin[at.idx].right, i = at.idx + 1;
-    if (i < leaf->n && leaf->id[i] == its) return (leaf->state[i] & COUNT) == NYI;
-    return tree_stands_before(t, its, right);
-}
-
-/* FugueMax (YjsMod's integrate): among the records concurrent with r that stand between its
- * origins, passes those that come first.  Only records not in the prepare version are met, because
- * r's right origin is the next one that is. */
-static struct gap integrate(const struct tracker *t, const struct record *r, struct gap gap)
-{
-    struct gap dest = gap;
-    bool scanning = false; /* r goes before what we pass, unless a later sibling says otherwise */
-    uint32_t prev_id = 0, prev_len = 0, i = gap.at.idx;
-    for (uint32_t at = gap.at.leaf; at != NONE; at = t->leaves.at[at].next, i = 0) {
-        const struct leaf *leaf = &t->leaves.at[at];
-        for (; i < leaf->n; i++) {
-            uint32_t left = leaf->origin[i].left;
-            if ((leaf->state[i] & COUNT) != NYI) return dest;
-            if (left == r->origin.left) {
-                if (leaf->origin[i].right != r->origin.right)
-                    scanning = right_is_before(t, (struct at){at, i}, r->origin.right);
-                else if (r->origin.peer < leaf->origin[i].peer)
-                    return dest;
-                else
-                    scanning = false;
-            } else if (left - prev_id >= prev_len && !tree_stands_before(t, r->origin.left, left)) {
-                return dest; /* hangs on something left of us; else on something we passed */
-            }
-            prev_id = leaf->id[i];
-            prev_len = leaf->len[i];
-            if ((leaf->state[i] & GONE) == 0) gap.effect += prev_len;
-            if (!scanning) dest = (struct gap){{at, i + 1}, gap.effect};
-        }
-    }
-    return dest;
-}
-
 /* Lengthens the record before the gap by r, if r continues it. */
 static bool record_extend(struct tracker *t, struct at gap, const struct record *r)
 {
@@ -102,7 +54,7 @@ syn_err tracker_insert(struct tracker *t, uint64_t peer, uint32_t pos, uint32_t 
     struct at next = tree_record_at(t, gap.at);
     if (next.leaf != NONE) {
         r.origin.right = tree_known_after(t, next);
-        gap = integrate(t, &r, gap);
+        gap = scan_integrate(t, &r, gap);
         effect->pos = gap.effect;
     }
     if (!record_extend(t, gap.at, &r)) {

@@ -63,15 +63,24 @@ struct record {
     struct origin origin;
 };
 
+/* What tracker_scan.c knows of all records of a leaf or node; made: it does. */
+struct digest {
+    bool made;
+    uint32_t opens, left, nearest, furthest;
+    uint64_t peer;
+};
+
 struct leaf {
     uint32_t id[LEAF], len[LEAF], state[LEAF];
     struct origin origin[LEAF];
     uint32_t n, next, parent, slot; /* slot: which child of the parent */
+    struct digest digest;
 };
 
 struct node {
     uint32_t prepare[FAN], effect[FAN], known[FAN], child[FAN];
     uint32_t n, level, parent, slot; /* level 0: the children are leaves */
+    struct digest digest;
 };
 
 /* Lengths of a stretch of records.  Also differences: they wrap. */
@@ -241,5 +250,17 @@ bool tree_stands_before(const struct tracker *t, uint32_t a, uint32_t b);
 /* The right origin of what is inserted before this record: the next element, deleted or not, that
  * is in the prepare version.  END: none. */
 uint32_t tree_known_after(struct tracker *t, struct at at);
+
+/* ---- tracker_scan.c: where among concurrent records */
+
+/* Where a record goes: the gap, and what stands before it in the effect version. */
+struct gap {
+    struct at at;
+    uint32_t effect;
+};
+/* `gap` is the one behind r's left origin. */
+struct gap scan_integrate(struct tracker *t, const struct record *r, struct gap gap);
+/* A record came into the leaf, or left it. */
+void scan_spoil(struct tracker *t, uint32_t leaf);
 
 #endif

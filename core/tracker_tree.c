@@ -56,6 +56,7 @@ static uint32_t node_new(struct tracker *t, uint32_t level)
     node->n = node->slot = 0;
     node->level = level;
     node->parent = NONE;
+    node->digest.made = false;
     return t->nodes.n - 1;
 }
 
@@ -144,6 +145,7 @@ static void node_insert(struct tracker *t, uint32_t at, uint32_t slot, uint32_t 
  * what moves is taken off its slot as it is now, and additions come in any order. */
 static uint32_t leaf_split(struct tracker *t, uint32_t at, uint32_t keep)
 {
+    scan_spoil(t, at);
     struct leaf *b = array_push(&t->leaves), *a = &t->leaves.at[at];
     uint32_t right = t->leaves.n - 1, n = a->n - keep;
     memset(b->id, 0xff, sizeof b->id); /* NONE: see index_in */
@@ -153,6 +155,7 @@ static uint32_t leaf_split(struct tracker *t, uint32_t at, uint32_t keep)
     memcpy(b->origin, &a->origin[keep], n * sizeof a->origin[0]);
     a->n = keep;
     b->n = n;
+    b->digest.made = false;
     b->next = a->next;
     a->next = right;
     for (uint32_t i = 0; i < n; i++) ids_moved(t, b->id[i], right);
@@ -200,6 +203,7 @@ static struct at gap_with_room(struct tracker *t, struct at gap)
 struct at tree_put(struct tracker *t, struct at gap, const struct record *r)
 {
     gap = gap_with_room(t, gap);
+    scan_spoil(t, gap.leaf);
     leaf_open(&t->leaves.at[gap.leaf], gap.idx, 1);
     write_record(t, gap, r);
     return gap;
@@ -394,6 +398,7 @@ void tree_init(struct tracker *t)
     leaf->n = 0;
     memset(leaf->id, 0xff, sizeof leaf->id);
     leaf->next = NONE;
+    leaf->digest.made = false;
     t->root = node_new(t, 0);
     node_put(t, t->root, 0, 0, (struct sums){0});
     t->due.leaf = NONE;

@@ -63,6 +63,7 @@ static inline uint64_t heap_pop(const struct graph *g)
     assert(s->heap.n > 0);
     uint64_t top = s->heap.at[0], e = s->heap.at[--s->heap.n];
     uint32_t at = 0, n = s->heap.n;
+    s->steps++;
     for (uint64_t child; (child = 2 * (uint64_t)at + 1) < n;) {
         if (child + 1 < n && s->heap.at[child + 1] > s->heap.at[child]) child++;
         if (s->heap.at[child] <= e) break;
@@ -71,6 +72,11 @@ static inline uint64_t heap_pop(const struct graph *g)
     }
     if (n > 0) s->heap.at[at] = e;
     return top;
+}
+
+uint64_t graph_steps(const struct graph *g)
+{
+    return g->scratch->steps;
 }
 
 static inline bool heap_has(const struct graph *g, lv_t from)

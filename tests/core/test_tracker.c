@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { MAX_EVENTS = 512, WORDS = MAX_EVENTS / 64, MAX_REPLICAS = 6 };
+enum { MAX_EVENTS = 512, WORDS = MAX_EVENTS / 64, MAX_REPLICAS = 6, CROWD = 60 };
 
 static void *heap_resize(void *user, void *ptr, size_t old_size, size_t new_size)
 {
@@ -242,6 +242,29 @@ static void random_history(struct history *h, struct random *r, uint32_t events)
     }
 }
 
+/* Many who type at one place, forwards or backwards, and seldom learn of one another. */
+static void crowded_history(struct history *h, struct random *r, uint32_t events)
+{
+    static struct version v[CROWD];
+    memset(v, 0, sizeof v);
+    h->w.n = h->w.count = h->runs = 0;
+    random_run(h, r, CROWD, &v[0]);
+    uint32_t replicas = 2 + below(r, CROWD - 2), meet = 10 + below(r, 200);
+    for (uint32_t k = 1; k < replicas; k++) v[k] = v[0];
+    while (h->w.n + 4 < events) {
+        uint32_t i = below(r, replicas), e = h->w.n;
+        if (below(r, meet) == 0) join(&v[i], &v[below(r, replicas)]);
+        uint32_t size = text_at(&h->w, &v[i], h->text);
+        uint32_t most = below(r, 20) == 0 ? size : size < 2 ? size : 2;
+        struct run run = {.kind = INSERT, .event = e, .len = 1};
+        if (below(r, 10) == 0 && size > 0) run.kind = DELETE;
+        twin_add(&h->w, run.kind, 1 + (i * 7 + 3) % CROWD,
+                 below(r, run.kind == DELETE ? size : most + 1), &v[i]);
+        put(&v[i], e);
+        h->run[h->runs++] = run;
+    }
+}
+
 /* Is everything after the event a descendant of it, and it one of everything before? */
 static bool critical(const struct twin *w, uint32_t e)
 {
@@ -403,6 +426,22 @@ START_TEST(random_histories_equal_the_naive_fuguemax)
         }
     }
     ck_assert_uint_gt(partial, 0);
+    tracker_free(t);
+}
+END_TEST
+
+START_TEST(crowds_at_one_place_equal_the_naive_fuguemax)
+{
+    static struct history h;
+    struct tracker *t = tracker_new(&heap);
+    uint32_t from = (uint32_t)_i * 10, n = seeds(10);
+    for (uint32_t s = 0; s < n; s++) {
+        uint32_t seed = 1000000 + from + s % 10 + s / 10 * 100000;
+        struct random r = seeded(seed);
+        if (getenv("SYN_VERBOSE") != NULL) fprintf(stderr, "seed %u\n", seed);
+        crowded_history(&h, &r, 100 + below(&r, 300));
+        replay(t, &h, &r, 0);
+    }
     tracker_free(t);
 }
 END_TEST
@@ -603,8 +642,9 @@ int main(void)
     Suite *s = suite_create("tracker");
     TCase *tc = tcase_create("tracker");
     tcase_set_timeout(tc, 0);
-    printf("tracker: seeds 0 to 3999, times SYN_SEEDS\n");
+    printf("tracker: seeds 0 to 3999 and 1000000 to 1000199, times SYN_SEEDS\n");
     tcase_add_loop_test(tc, random_histories_equal_the_naive_fuguemax, 0, 40);
+    tcase_add_loop_test(tc, crowds_at_one_place_equal_the_naive_fuguemax, 0, 20);
     tcase_add_test(tc, a_leaf_split_exactly_at_the_record_being_cut);
     tcase_add_test(tc, positions_beyond_the_prepare_version_are_refused);
     tcase_add_test(tc, right_siblings_stand_by_right_origin_furthest_first);

@@ -1,0 +1,279 @@
+/* test_merge.c -- what merging rests on: the order of visits, dense versions, and what a change may
+ * cost. */
+#include "change.h"
+#include "dense.h"
+#include "random.h"
+#include "visit.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void *heap_resize(void *user, void *ptr, size_t old_size, size_t new_size)
+{
+    (void)user;
+    (void)old_size;
+    if (new_size > 0) return realloc(ptr, new_size);
+    free(ptr);
+    return NULL;
+}
+
+static const syn_mem heap = {heap_resize, NULL};
+
+/* ---- Random graphs --------------------------------------------------------------------------- */
+
+enum { WRITERS = 12, RUNS = 120 };
+
+struct session {
+    struct graph *g;
+    uint32_t writers;
+    lv_set at[WRITERS]; /* the version that each writer knows */
+};
+
+/* Everything in one version or the other. */
+static void learn(struct session *s, lv_set *a, const lv_set *b)
+{
+    if (a == b) return;
+    must(array_reserve(&heap, a, b->n) == SYN_OK);
+    for (uint32_t i = 0; i < b->n; i++) *array_push(a) = b->at[i];
+    must(graph_dominators(s->g, a->at, &a->n) == SYN_OK);
+}
+
+static void write_run(struct session *s, struct random *r, uint32_t w)
+{
+    uint32_t agent, len = 1 + below(r, 6);
+    lv_set *at = &s->at[w];
+    must(graph_agent_add(s->g, 100 + w, &agent) == SYN_OK);
+    must(graph_push(s->g, agent, graph_agent_next(s->g, agent), len, at->at, at->n) == SYN_OK);
+    must(array_reserve(&heap, at, 1) == SYN_OK);
+    at->n = 0;
+    *array_push(at) = graph_len(s->g) - 1;
+}
+
+/* `first`: an event that all others come after. */
+static void session_begin(struct session *s, struct random *r, uint32_t writers, bool first)
+{
+    *s = (struct session){.g = graph_new(&heap), .writers = writers};
+    uint32_t often = 1 + below(r, 10);
+    if (first) write_run(s, r, 0);
+    for (uint32_t w = 1; first && w < writers; w++) learn(s, &s->at[w], &s->at[0]);
+    for (uint32_t i = below(r, RUNS); i > 0; i--) {
+        uint32_t w = below(r, writers);
+        if (one_in(r, often)) learn(s, &s->at[w], &s->at[below(r, writers)]);
+        write_run(s, r, w);
+    }
+    if (graph_len(s->g) == 0) write_run(s, r, 0);
+}
+
+static void session_end(struct session *s)
+{
+    for (uint32_t w = 0; w < WRITERS; w++) array_free(&heap, &s->at[w]);
+    graph_free(s->g);
+}
+
+/* ---- The order of visits --------------------------------------------------------------------- */
+
+static void check_order(const struct graph *g, struct lv_range stretch, const lv_ranges *order)
+{
+    bool *seen = calloc(graph_len(g), sizeof *seen);
+    uint32_t count = 0;
+    for (lv_t lv = 0; lv < stretch.from; lv++) seen[lv] = true;
+    for (uint32_t i = 0; i < order->n; i++) {
+        must(order->at[i].from < order->at[i].end && order->at[i].end <= stretch.end);
+        for (lv_t lv = order->at[i].from; lv < order->at[i].end; lv++, count++) {
+            const lv_t *parents;
+            lv_t previous;
+            must(!seen[lv]);
+            for (uint32_t n = graph_parents(g, lv, &parents, &previous); n > 0; n--)
+                must(seen[parents[n - 1]]);
+            seen[lv] = true;
+        }
+    }
+    must(count == stretch.end - stretch.from);
+    free(seen);
+}
+
+START_TEST(every_event_is_visited_once_after_its_parents)
+{
+    lv_ranges order = {0};
+    for (uint32_t seed = 0, n = seeds(2000); seed < n; seed++) {
+        struct random r = random_seeded(seed);
+        struct session s;
+        session_begin(&s, &r, 2 + below(&r, WRITERS - 1), one_in(&r, 2));
+        lv_t len = graph_len(s.g), from = below(&r, len);
+        struct lv_range stretch = {from, from + 1 + below(&r, len - from)};
+        must(visit_order(s.g, &heap, stretch, &order) == SYN_OK);
+        check_order(s.g, stretch, &order);
+        session_end(&s);
+    }
+    array_free(&heap, &order);
+}
+END_TEST
+
+/* Two who write by turns, never reading: one branch, then the other. */
+START_TEST(two_branches_are_visited_one_after_the_other)
+{
+    struct session s = {.g = graph_new(&heap), .writers = 2};
+    struct random r = random_seeded(1);
+    lv_ranges order = {0};
+    for (uint32_t i = 0; i < 100; i++) write_run(&s, &r, i % 2);
+    must(visit_order(s.g, &heap, (struct lv_range){0, graph_len(s.g)}, &order) == SYN_OK);
+    uint32_t changes = 0, last = AGENT_NONE;
+    for (uint32_t i = 0; i < order.n; i++) {
+        uint32_t agent, seq;
+        graph_id(s.g, order.at[i].from, &agent, &seq);
+        changes += agent != last;
+        last = agent;
+    }
+    ck_assert_uint_eq(changes, 2);
+    array_free(&heap, &order);
+    session_end(&s);
+}
+END_TEST
+
+/* ---- Dense versions -------------------------------------------------------------------------- */
+
+static void mark(const lv_ranges *ranges, lv_t from, uint8_t *marks)
+{
+    for (uint32_t i = 0; i < ranges->n; i++)
+        for (lv_t lv = ranges->at[i].from; lv < ranges->at[i].end; lv++)
+            if (lv >= from) marks[lv]++;
+}
+
+/* Both say the same of the events from `from` on. */
+static void check_same(lv_t len, lv_t from, const lv_ranges *a, const lv_ranges *b)
+{
+    uint8_t *one = calloc(len, 1), *other = calloc(len, 1);
+    mark(a, from, one);
+    mark(b, from, other);
+    must(memcmp(one, other, len) == 0);
+    free(one);
+    free(other);
+}
+
+START_TEST(dense_differences_equal_those_of_the_graph)
+{
+    struct dense dense = {.first = 0};
+    lv_ranges only[4] = {{0}};
+    for (uint32_t seed = 0, n = seeds(1000); seed < n; seed++) {
+        struct random r = random_seeded(seed);
+        struct session s;
+        bool fits;
+        uint32_t writers = 1 + below(&r, DENSE_PEERS + 1);
+        session_begin(&s, &r, writers, true);
+        lv_t len = graph_len(s.g), from = 1; /* event 0 is critical */
+        if (len > 1) {
+            must(dense_begin(&dense, s.g, &heap, (struct lv_range){from, len}, &fits) == SYN_OK);
+            must(fits || writers > DENSE_PEERS);
+        }
+        for (uint32_t i = 0; len > 1 && fits && i < 10; i++) {
+            const lv_set *a = &s.at[below(&r, writers)], *b = &s.at[below(&r, writers)];
+            lv_t any = below(&r, len);
+            uint32_t nb = one_in(&r, 2) ? 1 : b->n;
+            const lv_t *to = nb == 1 ? &any : b->at;
+            must(graph_diff(s.g, a->at, a->n, to, nb, &only[0], &only[1]) == SYN_OK);
+            must(dense_diff(&dense, s.g, &heap, a->at, a->n, to, nb, &only[2], &only[3]) == SYN_OK);
+            check_same(len, from, &only[0], &only[2]);
+            check_same(len, from, &only[1], &only[3]);
+        }
+        session_end(&s);
+    }
+    array_free(&heap, &dense.runs);
+    for (uint32_t i = 0; i < 4; i++) array_free(&heap, &only[i]);
+}
+END_TEST
+
+/* ---- What a change may cost ------------------------------------------------------------------ */
+
+static syn_doc *new_doc(uint64_t peer, uint64_t work_limit)
+{
+    syn_doc *doc;
+    syn_doc_config config = SYN_DOC_CONFIG_INIT;
+    config.peer = peer;
+    config.work_limit = work_limit;
+    ck_assert_int_eq(syn_doc_new(&doc, &config), SYN_OK);
+    return doc;
+}
+
+static syn_obj text_of(syn_doc *doc)
+{
+    syn_obj obj;
+    ck_assert_int_eq(syn_root(doc, syn_s("t"), SYN_TEXT, &obj), SYN_OK);
+    return obj;
+}
+
+/* Gives `to` the events [from, end) of the other's log. */
+static syn_err give(syn_doc *to, syn_doc *other, uint32_t from, uint32_t end)
+{
+    syn_changes set;
+    syn_span span = {from, end};
+    ck_assert_int_eq(syn_doc_export_spans(other, &span, 1, &set), SYN_OK);
+    return syn_apply(to, &set, false, NULL);
+}
+
+static void type_backwards(syn_doc *doc, uint32_t times)
+{
+    for (; times > 0; times--)
+        ck_assert_int_eq(syn_text_insert(doc, text_of(doc), 0, syn_s("x")), SYN_OK);
+}
+
+START_TEST(a_change_that_takes_too_much_work_is_refused_whole)
+{
+    enum { TIMES = 500 };
+    syn_doc *a = new_doc(1, 0), *b = new_doc(2, 0), *small = new_doc(3, 100), *big = new_doc(3, 0);
+    type_backwards(a, TIMES);
+    type_backwards(b, TIMES);
+    ck_assert_int_eq(give(small, a, 0, TIMES), SYN_OK); /* nothing is concurrent: no work */
+    ck_assert_int_eq(give(small, b, 0, TIMES), SYN_ELIMIT);
+    ck_assert_uint_eq(syn_doc_log_end(small), TIMES);
+    ck_assert_uint_eq(syn_text_len(small, text_of(small)), TIMES);
+    syn_doc_check(small);
+    ck_assert_int_eq(give(big, a, 0, TIMES), SYN_OK);
+    ck_assert_int_eq(give(big, b, 0, TIMES), SYN_OK);
+    ck_assert_uint_eq(syn_text_len(big, text_of(big)), 2 * TIMES);
+    syn_doc_check(big);
+    type_backwards(small, 1); /* it goes on */
+    ck_assert_uint_eq(syn_text_len(small, text_of(small)), TIMES + 1);
+    syn_doc_free(a);
+    syn_doc_free(b);
+    syn_doc_free(small);
+    syn_doc_free(big);
+}
+END_TEST
+
+/* Many at one place, each knowing only himself: within the default budget, however they come. */
+START_TEST(thousands_at_one_place_stay_within_the_budget)
+{
+    enum { CLIENTS = 4000 };
+    syn_doc *all = new_doc(1, 0), *again = new_doc(1, 0);
+    for (uint32_t c = 0; c < CLIENTS; c++) {
+        syn_doc *one = new_doc(2 + (uint64_t)c * 1103 % CLIENTS, 0);
+        type_backwards(one, 1);
+        ck_assert_int_eq(give(all, one, 0, 1), SYN_OK);
+        syn_doc_free(one);
+    }
+    ck_assert_int_eq(give(again, all, 0, CLIENTS), SYN_OK);
+    ck_assert_uint_eq(syn_text_len(again, text_of(again)), CLIENTS);
+    syn_doc_check(again);
+    syn_doc_free(all);
+    syn_doc_free(again);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("merge");
+    TCase *tc = tcase_create("merge");
+    tcase_set_timeout(tc, 0);
+    printf("merge: seeds from 0 on, times SYN_SEEDS\n");
+    tcase_add_test(tc, every_event_is_visited_once_after_its_parents);
+    tcase_add_test(tc, two_branches_are_visited_one_after_the_other);
+    tcase_add_test(tc, dense_differences_equal_those_of_the_graph);
+    tcase_add_test(tc, a_change_that_takes_too_much_work_is_refused_whole);
+    tcase_add_test(tc, thousands_at_one_place_stay_within_the_budget);
+    suite_add_tcase(s, tc);
+    SRunner *runner = srunner_create(s);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
