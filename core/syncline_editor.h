@@ -38,7 +38,8 @@ typedef struct {
     uint32_t gap;   /* ... and its place was this position */
 } syn_cursor;
 
-/* The cursor at a position of today.  SYN_ERANGE, SYN_EKIND (no text, no list), SYN_ENOMEM.  O(1)
+/* The cursor at a position of today.  Made in a transaction that is rolled back it means nothing.
+ *  SYN_ERANGE, SYN_EKIND (no text, no list), SYN_ENOMEM.  O(1)
  * while the document has one head, else O(log n) and what merging the heads costs. */
 SYN_EXPORT syn_err syn_cursor_at(syn_doc *doc, syn_obj obj, size_t pos, syn_side side,
                                  syn_cursor *out);
@@ -76,7 +77,8 @@ SYN_EXPORT syn_err syn_cursor_alive(syn_doc *doc, syn_cursor *cursor, bool *aliv
  *
  * A container made by the event that was undone goes with the value that holds it.  When such a
  * value comes back, its container is a new one with a copy of what the old one holds (mergeable
- * children are the old ones); operations on the old one are then nothing to undo.
+ * children are the old ones), in which older items go on; text deleted in it before may come back
+ * at another place of the same gap.
  *
  * Others' work stays: a character typed by others into a deleted paragraph is still there after
  * undo and redo.  Elements brought back count as the old ones: undoing their insertion takes them
@@ -107,7 +109,8 @@ SYN_EXPORT void syn_undo_free(syn_undo *undo); /* NULL is fine; before the docum
 SYN_EXPORT syn_err syn_undo_begin(syn_undo *undo);
 /* Commits.  `now`: any clock that counts up, in the unit of config.interval (milliseconds); it
  * decides what becomes one item.  A commit without edits is none.  Clears what could be redone.
- * SYN_EMISUSE: no transaction; SYN_ENOMEM: it is still open. */
+ * One that is larger than config.max_bytes cannot be taken back.  SYN_EMISUSE: no transaction;
+ * SYN_ENOMEM: it is still open. */
 SYN_EXPORT syn_err syn_undo_commit(syn_undo *undo, uint64_t now);
 /* The next commit begins an item of its own. */
 SYN_EXPORT void syn_undo_boundary(syn_undo *undo);
