@@ -846,6 +846,15 @@ static void edit_some(struct user *u, struct random *r, bool children, struct st
     }
 }
 
+/* A tail of one's work is taken out, and one goes on under a new name. */
+static void lose_some(struct user *u, struct random *r)
+{
+    uint32_t next = syn_doc_next(u->doc, syn_doc_peer(u->doc));
+    if (next == 0) return;
+    fine(u, syn_doc_without(u->doc, NULL, syn_doc_peer(u->doc), below(r, next), NULL));
+    fine(u, syn_doc_set_peer(u->doc, random_bits(r) | 1, false));
+}
+
 static void run_alone(uint32_t seed, bool children)
 {
     struct random r = random_seeded(seed);
@@ -860,6 +869,7 @@ static void run_alone(uint32_t seed, bool children)
             for (uint32_t n = 1 + below(&r, 6); n > 0; n--)
                 back_or_again(&u, what >= 8, !children, what >= 8 ? &future : &past,
                               what >= 8 ? &past : &future);
+        if (children && one_in(&r, 12)) lose_some(&u, &r);
         syn_doc_check(u.doc);
     }
     while (past.n > 0) back_or_again(&u, false, !children, &past, &future);
