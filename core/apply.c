@@ -332,6 +332,15 @@ static syn_err not_there(syn_doc *doc, uint32_t op, uint32_t pos)
                       op, pos);
 }
 
+/* The same as reserve_set for the runs of the set's only container. */
+static syn_err reserve_runs(syn_doc *doc, const syn_changes *set, syn_obj obj)
+{
+    if (set->container_count != 1 || obj == SYN_NO_OBJ) return SYN_OK;
+    struct container *c = container_at(&doc->all, obj);
+    if (!kind_is_sequence(c->id.kind) || set->op_count <= c->runs.n) return SYN_OK;
+    return array_reserve(&doc->mem, &c->runs, set->op_count);
+}
+
 /* Appends some new events, the first of which has become LV lv in the graph.  Plans them, too,
  * unless something is concurrent: from there on the set is planned when all of it is known. */
 static syn_err add_events(syn_doc *doc, const syn_changes *set, const struct taken *taken,
@@ -352,7 +361,8 @@ static syn_err add_events(syn_doc *doc, const syn_changes *set, const struct tak
         err = check_made_before(doc, obj, lv);
     }
     bool args = kind < OP_FIRST_UNKNOWN && op_takes_args(kind);
-    if (err == SYN_OK) err = doc_reserve_append(doc, obj, taken->text.len, args ? taken->len : 1);
+    if (err == SYN_OK) err = doc_reserve_append(doc, obj, taken->text.len, args ? taken->len : 0);
+    if (err == SYN_OK && taken->index == 0) err = reserve_runs(doc, set, obj);
     uint32_t at = kind == OP_TEXT_INSERT ? doc->log.text.n : doc->log.args.n;
     if (err == SYN_OK) err = push_content(doc, set, taken, obj, in->agent, seq);
     if (err != SYN_OK) return err;
@@ -419,8 +429,9 @@ static syn_err check_previous(syn_doc *doc, const struct incoming *in)
         return doc_refuse(doc, SYN_EGAP, "event %016llx:%u comes before %u of that peer",
                           (unsigned long long)in->peer, in->run->seq, here);
     if (here == 0 || doc->desk->given.at != NULL) return SYN_OK;
-    lv_t previous = graph_find(doc->graph, in->agent, here - 1);
-    assert(previous != LV_NONE);
+    lv_t previous = graph_agent_last(doc->graph, in->agent);
+    for (uint32_t i = 0; i < doc->desk->parents.n; i++) /* mostly it is one of the parents */
+        if (doc->desk->parents.at[i] == previous) return SYN_OK;
     if (graph_contains(doc->graph, doc->desk->parents.at, doc->desk->parents.n, previous))
         return SYN_OK;
     return doc_refuse(doc, SYN_EMALFORMED,
@@ -437,12 +448,11 @@ static bool parents_are_all(const syn_doc *doc)
 }
 
 /* The usual run: its peer goes on, and nobody else has written since. */
-static inline bool extends_last(syn_doc *doc, const struct incoming *in)
+static inline bool extends_last(syn_doc *doc, struct incoming *in)
 {
     const struct change_run *run = in->run;
-    return in->known == 0 && !run->explicit_parents && in->agent != AGENT_NONE && run->seq > 0 &&
-           run->seq == graph_agent_next(doc->graph, in->agent) &&
-           graph_extend(doc->graph, in->agent, run->len);
+    return in->known == 0 && !run->explicit_parents && run->seq > 0 &&
+           graph_continue(doc->graph, in->peer, run->seq, run->len, &in->agent);
 }
 
 /* Puts the new events of the run into the graph. */
@@ -664,6 +674,15 @@ static void mark_touched(syn_doc *doc, lv_t from)
             container_at(&doc->all, doc->log.runs.at[i].container)->touched = true;
 }
 
+/* A set greater than all that is here finds its room at once; growing step by step would copy it
+ * over and over.  (A lesser one may be all known, and leave its room unused.) */
+static syn_err reserve_set(syn_doc *doc, const syn_changes *set)
+{
+    if (set->op_count <= doc->log.runs.n) return SYN_OK;
+    syn_err err = oplog_reserve(&doc->log, &doc->mem, set->op_count, set->text.len, 0);
+    return err == SYN_OK ? array_reserve(&doc->mem, &doc->desk->plan, set->op_count) : err;
+}
+
 static syn_err apply_once(syn_doc *doc, const syn_changes *set, syn_applied *out)
 {
     struct doc_mark mark = doc_mark(doc);
@@ -676,6 +695,7 @@ static syn_err apply_once(syn_doc *doc, const syn_changes *set, syn_applied *out
     if (err != SYN_OK) return err;
     doc->desk->resolved.n = 0;
     err = array_reserve(&doc->mem, &doc->desk->resolved, set->container_count);
+    if (err == SYN_OK) err = reserve_set(doc, set);
     if (err != SYN_OK) return err;
     for (uint32_t i = 0; i < set->container_count; i++)
         *array_push(&doc->desk->resolved) = SYN_NO_OBJ;

@@ -108,6 +108,13 @@ uint32_t graph_agent_next(const struct graph *g, uint32_t agent)
     return last->seq + run_len(last);
 }
 
+lv_t graph_agent_last(const struct graph *g, uint32_t agent)
+{
+    assert(agent < g->agents.list.n);
+    const struct agent *a = &g->agents.list.at[agent];
+    return a->runs.n == 0 ? LV_NONE : run_end(&g->runs.at[a->runs.at[a->runs.n - 1]]) - 1;
+}
+
 /* Galloping from the end, for what is asked about mostly is new. */
 lv_t graph_find(const struct graph *g, uint32_t agent, uint32_t seq)
 {
@@ -256,6 +263,13 @@ static void heads_remove(lv_set *heads, const lv_t *parents, uint32_t count, uin
     }
     heads_move(heads->at, kept, next, heads->n);
     heads->n = kept + (heads->n - next);
+}
+
+/* The same where the parents are all heads. */
+static void heads_clear(lv_set *heads, uint32_t *note)
+{
+    for (uint32_t i = 0; i < heads->n; i++) note[i] |= WAS_HEAD;
+    heads->n = 0;
 }
 
 void heads_before(const struct graph *g, lv_set *heads, const struct run *run)
@@ -436,9 +450,14 @@ static void set_tip(struct graph *g)
 static void append_run(struct graph *g, const struct run *run, uint32_t len, uint32_t count,
                        bool all_heads)
 {
-    const lv_t *parents = g->parents.at + run->parents;
+    /* A graph of roots alone has no pool to point into. */
+    const lv_t *parents = count == 0 ? NULL : g->parents.at + run->parents;
+    uint32_t *note = count == 0 ? NULL : g->parent_run.at + run->parents;
     uint32_t index = g->runs.n++;
-    if (count > 0) heads_remove(&g->heads, parents, count, g->parent_run.at + run->parents);
+    if (all_heads)
+        heads_clear(&g->heads, note);
+    else if (count > 0)
+        heads_remove(&g->heads, parents, count, note);
     g->parents.n += count;
     g->parent_run.n += count;
     *array_push(&g->heads) = run->lv + len - 1;
@@ -501,8 +520,10 @@ static void assert_push(const struct graph *g, uint32_t agent, uint32_t seq, con
 
 static bool are_all_heads(const struct graph *g, const lv_t *parents, uint32_t count)
 {
-    return count == g->heads.n &&
-           (count == 0 || memcmp(parents, g->heads.at, (size_t)count * sizeof *parents) == 0);
+    uint32_t same = 0;
+    if (count != g->heads.n) return false;
+    while (same < count && parents[same] == g->heads.at[same]) same++;
+    return same == count;
 }
 
 syn_err graph_push(struct graph *g, uint32_t agent, uint32_t seq, uint32_t len, const lv_t *parents,

@@ -60,6 +60,7 @@ uint64_t graph_agent_peer(const struct graph *g, uint32_t agent);
 uint32_t graph_agent_count(const struct graph *g);
 /* First seq that is not here.  With a base, an agent that has no event above it: 0. */
 uint32_t graph_agent_next(const struct graph *g, uint32_t agent);
+lv_t graph_agent_last(const struct graph *g, uint32_t agent); /* its last event, or LV_NONE */
 
 /* ---- ids */
 lv_t graph_find(const struct graph *g, uint32_t agent, uint32_t seq); /* LV_NONE: not here */

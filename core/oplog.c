@@ -16,26 +16,6 @@ void oplog_trim(struct oplog *log, const syn_mem *mem)
     array_fit(mem, &log->args);
 }
 
-bool op_takes_args(uint32_t kind)
-{
-    switch (kind) {
-    case OP_MAP_SET:
-    case OP_MAP_DELETE:
-    case OP_LIST_INSERT:
-    case OP_LIST_SET:
-    case OP_COUNTER_ADD:
-    case OP_FIRST_UNKNOWN:
-        return true;
-    default:
-        return false;
-    }
-}
-
-bool op_is_delete(uint32_t kind)
-{
-    return kind == OP_DELETE || kind == OP_DELETE_BACK;
-}
-
 uint32_t delete_join(uint32_t *kind, uint32_t pos, uint32_t len, uint32_t more_kind,
                      uint32_t more_pos, uint32_t more_len)
 {

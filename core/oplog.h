@@ -16,6 +16,26 @@
 #include "graph.h"
 #include "names.h"
 
+/* Does the kind take one arg per event? */
+static inline bool op_takes_args(uint32_t kind)
+{
+    switch (kind) {
+    case OP_MAP_SET:
+    case OP_MAP_DELETE:
+    case OP_LIST_INSERT:
+    case OP_LIST_SET:
+    case OP_COUNTER_ADD:
+    case OP_FIRST_UNKNOWN:
+        return true;
+    default:
+        return false;
+    }
+}
+static inline bool op_is_delete(uint32_t kind)
+{
+    return kind == OP_DELETE || kind == OP_DELETE_BACK;
+}
+
 /* A value (and the key it is written under), with its bytes in oplog.text. */
 struct op_arg {
     uint32_t key;  /* name number; OP_FIRST_UNKNOWN: the real kind */
@@ -110,9 +130,6 @@ static inline lv_t oplog_run_end(const struct oplog *log, uint32_t run)
 {
     return run + 1 < log->runs.n ? log->runs.at[run + 1].lv : log->end;
 }
-/* Does the kind take one arg per event? */
-bool op_takes_args(uint32_t kind);
-bool op_is_delete(uint32_t kind);
 
 /* A clipped run: events [from, end) of one run as a run of its own. */
 struct op_piece {

@@ -182,6 +182,8 @@ static void compare_events(const struct rig *r)
     for (uint32_t i = 0; i < r->agents; i++) {
         uint32_t next = naive_next(t, i);
         ck_assert_uint_eq(graph_agent_next(r->g, i), next);
+        lv_t last = graph_agent_last(r->g, i);
+        ck_assert(next == 0 ? last == LV_NONE : last == graph_find(r->g, i, next - 1));
         ck_assert_uint_eq(graph_find(r->g, i, next), LV_NONE);
     }
 }
@@ -286,14 +288,48 @@ static void push(struct rig *r, bool starve)
     graph_check(r->g);
 }
 
+/* Events that go on where the last one stands, by either way; whether they may is the twin's to
+ * say. */
+static void go_on(struct rig *r)
+{
+    if (r->t.n == 0) return;
+    lv_t last = r->t.n - 1, heads[MAX];
+    uint32_t len = 1 + below(r, 3), agent = below(r, r->agents), told = AGENT_NONE;
+    uint32_t seq = r->t.seq[last] + 1 - (below(r, 4) == 0);
+    if (last + len >= MAX) return;
+    bool may = agent == r->t.agent[last] && naive_frontier(&r->t, r->t.n, heads) == 1 &&
+               !(r->base && last == 0);
+    if (below(r, 2)) {
+        may = may && seq == r->t.seq[last] + 1;
+        ck_assert(graph_continue(r->g, graph_agent_peer(r->g, agent), seq, len, &told) == may);
+        ck_assert(!may || told == agent);
+    } else {
+        ck_assert(graph_extend(r->g, agent, len) == may);
+    }
+    for (uint32_t i = 0; may && i < len; i++) {
+        lv_t before = r->t.n - 1;
+        twin_push(&r->t, agent, r->t.seq[before] + 1, &before, 1);
+    }
+    graph_check(r->g);
+}
+
 static void random_graph(uint64_t seed)
 {
     struct rig *r = malloc(sizeof *r);
+    lv_t kept = 0;
     rig_open(r, seed, seed % 2 == 1);
     for (int step = 0; step < 30; step++) {
         push(r, seed % 8 == 0);
+        go_on(r);
+        if (below(r, 10) == 0) { /* what is here stays: nothing below can be taken back */
+            graph_trim(r->g);
+            kept = r->t.n;
+            size_t held = graph_footprint(r->g);
+            ck_assert_uint_eq(held, r->heap.used);
+            graph_check(r->g);
+        }
         if (below(r, 10) == 0) {
-            lv_t len = below(r, r->t.n + 1);
+            lv_t len = kept + below(r, r->t.n + 1 - kept);
             if (r->base && len == 0) len = 1;
             graph_truncate(r->g, len);
             r->t.n = len;
