@@ -204,7 +204,9 @@ static void undo_one(syn_doc *doc, const struct undo *undo)
         undo_list(doc, c, undo);
         break;
     case SYN_MAP:
-        map_put_back(&c->as.map, undo->key, doc->txn->writes.at + undo->saved, undo->saved_len);
+        map_put_back(&c->as.map, undo->key,
+                     undo->saved_len > 0 ? doc->txn->writes.at + undo->saved : NULL,
+                     undo->saved_len);
         break;
     default:
         c->as.counter = (int64_t)((uint64_t)c->as.counter - (uint64_t)undo->delta);
