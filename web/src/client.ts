@@ -139,7 +139,7 @@ export class Client extends Emitter<ClientEvents> {
     const id = this.nextId++;
     const doc = Doc._make(this.core, name, id);
     const storage = await this.storage;
-    const link = new Link(this, doc, this.core, storage);
+    const link = new Link(this, doc, id, this.core, storage);
     await link.keeping.load();
     doc._link = link;
     this.links.set(id, link);
@@ -150,7 +150,7 @@ export class Client extends Emitter<ClientEvents> {
 
   /** @internal */
   _left(link: Link): void {
-    this.links.delete(link.doc._x === this.core.x ? link.id : -1);
+    this.links.delete(link.id);
     this.opening.delete(link.doc.name);
   }
 
@@ -446,7 +446,6 @@ export class Client extends Emitter<ClientEvents> {
 /** One open document of a client. */
 export class Link implements DocLink {
   readonly keeping: Keeping;
-  readonly id: number;
   changed = false;
   private toldStatus = "";
   private toldUnsaved = "";
@@ -454,8 +453,10 @@ export class Link implements DocLink {
   private refused = false; // edits were set aside since somebody waits
   private waiting: { live: boolean; resolve: () => void; reject: (error: Error) => void }[] = [];
 
-  constructor(private readonly client: Client, readonly doc: Doc, private readonly core: Core, storage: Storage | string) {
-    this.id = client["nextId"] - 1;
+  constructor(
+    private readonly client: Client, readonly doc: Doc, readonly id: number, private readonly core: Core,
+    storage: Storage | string,
+  ) {
     this.keeping = new Keeping(client, this, core, storage);
   }
 
