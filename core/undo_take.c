@@ -144,6 +144,11 @@ static bool may_edit(const syn_doc *doc, syn_obj obj)
            doc_container_exists(doc, obj);
 }
 
+static lv_t first_event(const syn_doc *doc, syn_obj obj)
+{
+    return doc->log.runs.at[container_at(&doc->all, obj)->runs.at[0]].lv;
+}
+
 /* ---- What was inserted goes ------------------------------------------------------------------ */
 
 static syn_err delete_range(struct taking *t, syn_obj obj, uint32_t pos, uint32_t len)
@@ -244,9 +249,13 @@ static syn_err learn_heirs(struct taking *t, syn_obj obj, lv_t first)
 static syn_err take_insert(struct taking *t, const struct undo_step *step)
 {
     lv_t first = doc_find(t->doc, step->first);
+    syn_obj obj = step->obj;
+    uint32_t next = 0;
     syn_err err = SYN_OK;
-    if (first != LV_NONE && first >= syn_doc_log_start(t->doc))
-        err = learn_heirs(t, step->obj, first);
+    if (first != LV_NONE && first >= syn_doc_log_start(t->doc)) err = learn_heirs(t, obj, first);
+    while (err == SYN_OK && undo_next_container(t->u, &obj, first, &next))
+        if (container_at(&t->doc->all, obj)->runs.n > 0)
+            err = learn_heirs(t, obj, first_event(t->doc, obj));
     t->chunks.n = 0;
     for (uint32_t done = 0, n; err == SYN_OK && done < step->len; done += n) {
         n = step->len - done;
@@ -256,7 +265,7 @@ static syn_err take_insert(struct taking *t, const struct undo_step *step)
     }
     while (err == SYN_OK && t->chunks.n > 0) { /* mostly one container, the step's */
         struct sequence_merge *merge;
-        syn_obj obj = t->chunks.at[0].obj;
+        obj = t->chunks.at[0].obj;
         err = find_living(t, obj, &merge);
         if (err == SYN_OK) err = sort_pieces(t, merge->tracker);
         if (err == SYN_OK && may_edit(t->doc, obj)) err = delete_pieces(t, obj);
@@ -286,11 +295,6 @@ static syn_err add_deleted(struct taking *t, struct tracker *tracker, uint32_t i
         }
     }
     return err;
-}
-
-static lv_t first_event(const syn_doc *doc, syn_obj obj)
-{
-    return doc->log.runs.at[container_at(&doc->all, obj)->runs.at[0]].lv;
 }
 
 /* The insert that this event is: what it brought back, and by which of a delete's events. */
