@@ -65,9 +65,11 @@ static uint32_t peer_index(const struct mapping *m, uint32_t own)
     return m->peers_left_out ? m->peer[own] : own;
 }
 
-static uint32_t container_index(const struct mapping *m, uint32_t own)
+/* By the channel's tables, what is nowhere is at 0 (PROTOCOL.md, 6). */
+static uint32_t container_index(const struct mapping *m, const struct change_op *op)
 {
-    return m->containers_left_out ? m->container[own] : own;
+    if (!m->containers_left_out) return op->container;
+    return op->kind == OP_NOTHING ? 0 : m->container[op->container];
 }
 
 /* ---- Runs ------------------------------------------------------------------------------------ */
@@ -174,7 +176,7 @@ static void put_op_column(struct writer *w, const struct mapping *m, enum op_col
         uint64_t entry = 0;
         switch (which) {
         case OP_CONTAINER:
-            entry = container_index(m, op->container);
+            entry = container_index(m, op);
             break;
         case OP_KIND:
             entry = op->kind;
@@ -204,7 +206,7 @@ static bool count_would_be_lost(const struct mapping *m)
     for (uint32_t i = 0; i < set->op_count; i++) {
         const struct change_op *op = &set->ops[i];
         if (op->kind != 0 || op->len != 1 || op->arg != 0 || against_caret(&caret, op) != 0 ||
-            container_index(m, op->container) != 0)
+            container_index(m, op) != 0)
             return false;
     }
     return true;

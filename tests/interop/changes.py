@@ -117,8 +117,9 @@ def rows_of(*columns):
     return next((len(column) for column in columns if len(column)), 1)
 
 
-def read_containers(entries, peers):
-    containers = []
+def read_containers(entries, peers, before=()):
+    """`before`: the channel's, when Names adds to them."""
+    containers = list(before)
     for entry in entries:
         require(entry.kind < 5 or entry.kind >= FIRST_UNKNOWN_CONTAINER, "reserved container kind")
         require(not (entry.peer and entry.parent), "a container of two forms")
@@ -364,10 +365,10 @@ def read_op_run(kind, container, length, pos, arg, graph, operands):
 # ---------------------------------------------------------------------------------------------------
 
 class Tables:
-    """Peers and containers in the order of first use."""
+    """Peers and containers in the order of first use, behind those that have a number already."""
 
-    def __init__(self):
-        self.peers, self.containers, self.entries = [], [], []
+    def __init__(self, peers=(), containers=()):
+        self.peers, self.containers, self.entries = list(peers), list(containers), []
 
     def peer(self, peer):
         if peer not in self.peers:
@@ -560,6 +561,16 @@ def write_operands(message, steps, tables):
     set_column(message.id_peer, [1 + tables.peer(node[0]) if node else 0 for node in nodes])
     set_column(message.id_seq, [node[1] if node else 0 for node in nodes])
     set_column(message.ext, ext, b"")
+
+
+def write_named(steps, tables):
+    """The message by the channel's tables, to which what is new is added, and Names that say it."""
+    message, peers, entries = pb.Changes(), len(tables.peers), len(tables.entries)
+    write_graph(message, steps, tables)
+    write_operations(message, steps, tables)
+    write_operands(message, steps, tables)
+    names = pb.Names(peers=tables.peers[peers:], containers=tables.entries[entries:])
+    return message, names
 
 
 def write_changes(steps, channel_peer=None):

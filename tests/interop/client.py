@@ -15,13 +15,15 @@ import zlib
 import websockets
 
 from changes import (
-    COUNTER_ADD, DELETE, LIST_INSERT, LIST_SET, MAP_DELETE, MAP_SET, MERGEABLE, TEXT_INSERT,
-    read_changes, write_changes)
+    COUNTER_ADD, DELETE, LIST_INSERT, LIST_SET, MAP_DELETE, MAP_SET, MERGEABLE, ROOT_TEXT,
+    TEXT_INSERT, Tables, read_changes, read_containers, write_changes, write_named)
 from document import Document, column
 from schema import Malformed, pb
 
 SUBPROTOCOL = "syncline.v1"
-PACKED, DIGEST = 1 << pb.FEATURE_PACKED, 1 << pb.FEATURE_DIGEST
+PACKED, NAMES, DIGEST = (
+    1 << pb.FEATURE_PACKED, 1 << pb.FEATURE_NAMES, 1 << pb.FEATURE_DIGEST)
+NAMES_PER_TABLE = 300        # of what we write; far below what the server takes
 EVENTS_PER_FRAME = 2000
 TIMEOUT = 60         # nothing here takes so long; whoever waits longer waits for ever
 CONNECTIONS = []     # every one, so that a failed test can end those that it left
@@ -132,6 +134,9 @@ class Channel:
         self.digests = []
         self.presence = []
         self.received = []           # steps in the order in which they came
+        self.named = bool(connection.welcome.features & NAMES)
+        self.tables_out = None       # what we named, from the first edit on: then there is a peer
+        self.peers_in, self.containers_in = [], [ROOT_TEXT]   # what the server named
 
     def version(self, ids):
         version = pb.Version()
@@ -212,8 +217,18 @@ class Channel:
             end = self.queue.index(None) if None in self.queue else len(self.queue)
             end = min(end, EVENTS_PER_FRAME)
             steps, self.queue = self.queue[:end], self.queue[end:]
-            self.credit -= self.connection.post(
-                self.number, changes=write_changes(steps, self.replica.peer))
+            self.credit -= self.connection.post(self.number, changes=self.write(steps))
+
+    def write(self, steps):
+        """By number what is edited one by one, with tables what is not."""
+        tables = self.tables_out = self.tables_out or Tables([self.replica.peer], [ROOT_TEXT])
+        full = max(len(tables.peers), len(tables.containers)) > NAMES_PER_TABLE
+        if not self.named or len(steps) > 20 or full:
+            return write_changes(steps, self.replica.peer)
+        message, names = write_named(steps, tables)
+        if names.peers or names.containers:
+            self.connection.post(self.number, names=names)
+        return message
 
     async def acknowledged(self):
         """Until everything that this replica wrote is on the server's disk."""
@@ -260,9 +275,20 @@ class Channel:
         if self.replica.on_edit == self.edited:
             self.replica.on_edit = None
 
+    def take_names(self, message):
+        if not self.named:
+            raise Malformed("Names that were not agreed")
+        peers = self.peers_in + list(message.peers)
+        if 0 in peers or len(set(peers)) != len(peers):
+            raise Malformed("a peer named twice")
+        self.containers_in = read_containers(message.containers, peers, self.containers_in)
+        self.peers_in = peers
+        if len(self.peers_in) > 4096 or len(self.containers_in) > 4096:
+            raise Malformed("more names than there may be")
+
     def take_changes(self, message):
         self.judge(message)
-        for step in read_changes(message):
+        for step in read_changes(message, self.peers_in, self.containers_in):
             self.received.append(step)
             self.replica.document.apply(step)
             self.replica.held.add(step.last)
@@ -320,7 +346,13 @@ class Channel:
         bare.CopyFrom(message)
         bare.ClearField("run_time")
         bare.ClearField("author")
-        canonical = write_changes(read_changes(bare))
+        steps = read_changes(bare, self.peers_in, self.containers_in)
+        if bare.peers:
+            canonical = write_changes(steps)
+        else:                        # by number, and everything was named before
+            canonical, names = write_named(steps, Tables(self.peers_in, self.containers_in))
+            if names.peers or names.containers:
+                self.connection.complaints.append("Changes with numbers that were not named")
         if canonical.SerializeToString() != bare.SerializeToString():
             fields = [field.name for field in pb.Changes.DESCRIPTOR.fields
                       if getattr(bare, field.name) != getattr(canonical, field.name)]
@@ -330,7 +362,7 @@ class Channel:
 
 
 class Connection:
-    def __init__(self, url, features=PACKED | DIGEST):
+    def __init__(self, url, features=PACKED | NAMES | DIGEST):
         self.url, self.features = url, features
         self.socket = None
         self.welcome = None

@@ -18,7 +18,7 @@ import traceback
 import bad_input
 import changes as c
 import vectors
-from client import Replica, connect, end_all, heads_of
+from client import DIGEST, NAMES, PACKED, Replica, connect, end_all, heads_of
 from document import Document
 from edits import Editor
 from schema import pb
@@ -74,7 +74,8 @@ class Room:
         return Replica(self.name, random.Random(self.rng.random()))
 
     async def enter(self, replica=None, **options):
-        connection = await connect(self.server.url)
+        features = PACKED | DIGEST if len(self.captured) % 3 == 2 else PACKED | NAMES | DIGEST
+        connection = await connect(self.server.url, features=features)
         self.captured.append(connection.capture)
         self.complaints.append(connection.complaints)
         channel = await connection.open(replica or self.replica(), **options)
