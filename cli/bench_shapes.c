@@ -224,13 +224,17 @@ static syn_err measure_row(const struct shape *shape, uint32_t events, struct ro
 {
     struct bench_material m = {0};
     struct bench_result live, merge;
+    live.err = SYN_EIO;
     syn_err err = shape->make(&m.frames, events);
     if (err == SYN_OK) err = gather(&m);
     if (err == SYN_OK) err = bench_measure(bench_work_named("live"), &m, &bench_short, &live);
     if (err == SYN_OK) err = bench_measure(bench_work_named("merge"), &m, &bench_short, &merge);
-    if (err == SYN_OK)
-        *row = (struct row){bench_median(&live) * 1e6 / events, bench_median(&merge) * 1e6 / events,
+    bool limited = err == SYN_ELIMIT && live.err == SYN_OK; /* as one change it is too dear */
+    if (err == SYN_OK || limited)
+        *row = (struct row){bench_median(&live) * 1e6 / events,
+                            limited ? 0 : bench_median(&merge) * 1e6 / events,
                             (double)live.steps / events, live.worst_ms};
+    if (limited) err = SYN_OK;
     bench_material_free(&m);
     return err;
 }
@@ -244,15 +248,19 @@ static int measure_shape(const struct shape *shape)
         syn_err err = measure_row(shape, events, &row);
         progress_end();
         if (err == SYN_ELIMIT) {
-            (void)printf("| %s | %" PRIu32 " | refused: beyond the limit of work |\n", shape->name,
-                         events);
+            (void)printf("| %s | %" PRIu32 " | refused: limit of work | - | - | - | - | - |\n",
+                         shape->name, events);
             continue;
         }
         if (err != SYN_OK) return failed("%s: %s", shape->name, syn_strerror(err));
         if (i == 0) first = row;
-        (void)printf("| %s | %" PRIu32 " | %.0f ns | %.1f | %.3f ms | %.0f ns | %.1f | %.1f |\n",
-                     shape->name, events, row.live_ns, row.steps, row.worst_ms, row.merge_ns,
-                     row.live_ns / first.live_ns, row.merge_ns / first.merge_ns);
+        (void)printf("| %s | %" PRIu32 " | %.0f ns | %.1f | %.3f ms | ", shape->name, events,
+                     row.live_ns, row.steps, row.worst_ms);
+        if (row.merge_ns > 0)
+            (void)printf("%.0f ns | %.1f | %.1f |\n", row.merge_ns, row.live_ns / first.live_ns,
+                         row.merge_ns / first.merge_ns);
+        else
+            (void)printf("refused: limit of work | %.1f | - |\n", row.live_ns / first.live_ns);
         (void)fflush(stdout);
     }
     return EXIT_DONE;
