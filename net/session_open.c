@@ -491,6 +491,14 @@ static syn_err adopt_runs(session_doc *sd, const syn_changes *set)
     return SYN_OK;
 }
 
+syn_err session_relay(session_doc *sd, const syn_changes *set, uint64_t now)
+{
+    if (sd->s->now < now) sd->s->now = now;
+    syn_err err = adopt_runs(sd, set);
+    if (!err) doc_send_restart(sd);
+    return err;
+}
+
 /* A server that was restored asks for what it lost. */
 void handle_want(session_doc *sd, const struct msg_want *want)
 {

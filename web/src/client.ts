@@ -286,16 +286,15 @@ export class Client extends Emitter<ClientEvents> {
   /** @internal Calls into the session; tells its news behind the outermost call. */
   call<T>(fn: () => T): T | undefined {
     if (this.broken !== "") return undefined;
-    let result: T | undefined;
     this.depth++;
     try {
-      result = fn();
+      return fn();
     } catch (error) {
       this.breakDown(error);
+      return undefined;
+    } finally {
+      if (--this.depth === 0) this.tellNews();
     }
-    this.depth--;
-    if (this.depth === 0) this.tellNews();
-    return result;
   }
 
   /** A trap: the engine's state is not to be trusted; what was stored is. */

@@ -86,7 +86,7 @@ export interface DocLink {
 type Watched = { target: Container; units?: Units };
 
 export class Doc extends Emitter<DocEvents> {
-  /** @internal */ readonly _x: Exports;
+  /** @internal */ _x: Exports;
   /** @internal */ _link: DocLink | undefined;
   /** @internal The undo manager that takes the running transaction back. */
   _undo: UndoManager[] = [];
@@ -579,9 +579,17 @@ export class Doc extends Emitter<DocEvents> {
     this.free = true;
     for (const undo of [...this._undo]) undo.free();
     this._x.doc_free!(this._at);
+    this._x = closed; // every handle of it throws from now on
+    this._link = undefined;
     this.emit("closed", undefined);
   }
 }
+
+const closed = new Proxy({} as Exports, {
+  get: () => () => {
+    throw new SynclineError("ECLOSED", "the document was closed");
+  },
+});
 
 function isObject(value: unknown): boolean {
   return typeof value === "object" && value !== null && !(value instanceof Uint8Array);

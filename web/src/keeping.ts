@@ -5,11 +5,13 @@
 // awake.  One tab of a document is its keeper, the holder of a Web Lock:
 //
 //     keeper   stores what came from others, too; joins pieces; and when a tab is gone (its own
-//              lock is free) adopts the peers under which that tab wrote, and sends what it left
+//              lock is free) looks into the storage for what it left
 //     others   store their own edits
 //
-// Without Web Locks (a page that is not secure) every tab is a keeper: events are stored twice, and sent
-// twice, which does no harm, as no tab ever writes under a peer of another.
+// What one tab has of another it sends to the server as well: the other may have no line, and edits
+// made here stand on it.  The server takes an event once.  No tab ever writes under a peer of another,
+// so nothing can fork.  Without Web Locks (a page that is not secure) every tab is a keeper, and events
+// are stored twice, which does no harm.
 //
 // Between tabs: [HELLO, tab id (16), vector] asks for what is lacking; [CHANGES, Changes] answers,
 // and carries edits; [ALSO, vector] asks back.
@@ -108,7 +110,7 @@ export class Keeping {
       this.take(stored);
       this.lineage = stored.lineage;
       this.branches.push(...stored.branches);
-      if (this.keeper) this.adopted = await this.orphans(stored.own);
+      this.adopted = await this.orphans(stored.own);
     } catch (error) {
       this.setState({ state: "failed", reason: `the local copy cannot be read: ${text(error)}` });
     }
@@ -128,15 +130,15 @@ export class Keeping {
     if (err !== 0) this.setState({ state: "failed", reason: "a part of the local copy is damaged" });
   }
 
-  /** Notes of tabs that are gone, as peers to go on with. */
+  /** Peers whose events may not be on the server, as the storage has them: sent from here as well,
+   *  for even a tab that lives may be without a line, and own edits stand on its. */
   private async orphans(own: readonly Own[]): Promise<Uint32Array<ArrayBuffer>> {
     const alive = await this.liveTabs();
-    const gone = own.filter((note) => !alive.has(note.tab));
     for (const note of own) {
       if (alive.has(note.tab)) this.watchTab(note.tab);
-      else this.noted.set(note.peer, note.acked);
+      this.noted.set(note.peer, note.acked);
     }
-    return words(gone.map((note) => ({ peer: note.peer, seq: note.acked })));
+    return words(own.map((note) => ({ peer: note.peer, seq: note.acked })));
   }
 
   private async liveTabs(): Promise<Set<string>> {
@@ -420,9 +422,10 @@ export class Keeping {
     const at = this.core.putBytes(changes);
     const before = this.end_;
     const all = before === this.shared;
-    const err = this.core.x.doc_import!(this.at, at, changes.length);
+    const err = this.core.x.doc_import_relay!(this.at, at, changes.length, performance.now() + 1);
     const pending = this.core.out(1) !== 0;
     this.core.done();
+    this.client.flushSoon();
     if (err !== 0) return; // forked or damaged: the server decides
     if (all) this.shared = this.end_; // nothing of ours among it
     this.link.doc._drain(undefined);

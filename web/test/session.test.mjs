@@ -1,11 +1,15 @@
 // A client against `syncline serve` (SYN_BINARY, or a build below build/): saved, offline, killed,
 // refused; and against servers that are none.
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
-import { MemoryStorage, WebSocketTransport, connect } from "../dist/syncline.js";
-import { Server, until } from "./server.mjs";
+import { Doc, MemoryStorage, WebSocketTransport, connect } from "../dist/syncline.js";
+import { Server, binary, until } from "./server.mjs";
 
 const fast = { store: false, backoff: { min: 20, max: 100 } };
 
@@ -193,6 +197,91 @@ test("a damaged piece is said, the rest opens", async () => {
   assert.equal(a.status, "offline");
   assert.equal(a.reason, "no server");
 });
+
+test("who may only read: what was typed is taken out and kept as a branch", async () => {
+  const dir = mkdtempSync(join(tmpdir(), "syncline-keys-"));
+  const run = (...args) => execFileSync(binary, ["token", ...args], { encoding: "utf8" });
+  writeFileSync(join(dir, "key.json"), run("key"), { mode: 0o600 });
+  writeFileSync(join(dir, "keys.json"), run("public", join(dir, "key.json")));
+  const token = (user, ...rights) => run("make", join(dir, "key.json"), "--user", user, ...rights).trim();
+  await withServer(async (_server, client) => {
+    const storage = new MemoryStorage();
+    const writer = await client({ token: token("ann", "--create", "notes") }).open("notes");
+    writer.text().push("hers");
+    await writer.saved();
+    const reader = await client({ token: token("bob", "--read", "notes"), storage, store: "r", tabs: false }).open("notes");
+    await until("read", () => reader.text().toString() === "hers");
+    let shown = "hers";
+    reader.text().observe((e) => { for (const s of e.splices) shown = shown.slice(0, s.index) + s.inserted + shown.slice(s.index + s.removed); });
+    const branches = [];
+    reader.on("rejected", (branch) => branches.push(branch));
+    reader.text().push(" and his");
+    assert.equal(shown, "hers and his");
+    await until("rejected", () => branches.length === 1);
+    assert.equal(reader.text().toString(), "hers");
+    assert.equal(shown, "hers", "observers saw it go");
+    assert.equal(branches[0].code, "FORBIDDEN");
+    assert.equal(reader.rejected.length, 1);
+    assert.equal(reader.unsaved.count, 0);
+    const copy = await Doc.create(); // it can be looked at beside the document
+    copy.import(writer.export());
+    copy.import(branches[0].changes);
+    assert.equal(copy.text().toString(), "hers and his");
+    await until("kept", () => storage.documents.get("notes").branches.length === 1);
+    writer.text().insert(0, "still ");
+    await until("goes on reading", () => /^still/.test(reader.text().toString()));
+    reader.dropRejected(branches[0].name);
+    await until("dropped", () => storage.documents.get("notes").branches.length === 0);
+  }, "--keys", join(dir, "keys.json"));
+  rmSync(dir, { recursive: true });
+});
+
+test("an engine that fails is a state, and nothing else falls", async () => {
+  const client = connect(null, { ...fast });
+  const a = await client.open("e");
+  a.text().push("typed");
+  client.call(() => { throw new WebAssembly.RuntimeError("unreachable"); });
+  assert.equal(a.status, "denied");
+  assert.match(a.reason, /engine failed/);
+  await client.close();
+});
+
+test("a state that is too large for presence is refused, and the session goes on", () => withServer(async (_server, client) => {
+  const a = await client().open("p");
+  assert.throws(() => a.presence.set({ big: "x".repeat(5000) }), { code: "ELIMIT" });
+  a.text().push("fine");
+  await a.saved();
+}));
+
+test("two documents opened at once", () => withServer(async (_server, client) => {
+  const c = client();
+  const [a, b] = await Promise.all([c.open("one"), c.open("two")]);
+  a.text().push("1");
+  b.text().push("2");
+  await Promise.all([a.saved(), b.saved()]);
+  await a.close();
+  b.text().push("2");
+  await b.saved();
+  assert.throws(() => a.text().push("x"), { code: "ECLOSED" });
+}));
+
+test("a tab that has no connection: its edits reach the server through another tab", () => withServer(async (server, client) => {
+  const storage = new MemoryStorage();
+  const shared = { storage, store: `tabs-${server.url}`, tabs: true };
+  const a = await client({ ...shared, transport: { open: (e) => setTimeout(() => e.closed("no line"), 5), send: () => true, close: () => undefined } }).open("t");
+  const b = await client(shared).open("t");
+  const c = await client().open("t");
+  a.text().push("from a");
+  await until("b has it", () => b.text().toString() === "from a");
+  b.text().push(", b");
+  await until("a has b's", () => a.text().toString() === "from a, b");
+  await b.saved();
+  await until("c has all", () => c.text().toString() === "from a, b");
+  a.text().push("!");
+  b.text().push("?");
+  await b.saved();
+  await until("all", () => c.digest() === b.digest() && a.digest() === b.digest());
+}));
 
 /* ---- Servers that are none ---- */
 
