@@ -228,10 +228,10 @@ static int bench_file(const char *path, const struct bench_options *options)
 static int bench_traces(char **paths, int count, const struct bench_options *options)
 {
     const struct bench_material nothing = {0};
-    int status = EXIT_DONE;
+    int status = bench_all(&nothing, "-", options); /* first, while the heap is as it was given */
     for (int i = 0; i < count; i++)
         if (bench_file(paths[i], options) != EXIT_DONE) status = EXIT_FAILED;
-    return status == EXIT_DONE ? bench_all(&nothing, "-", options) : status;
+    return status;
 }
 
 static int run_bench(const struct command *self, int argc, char **argv)
@@ -284,7 +284,7 @@ const struct command commands_bench = {
         "  live        every txn of a concurrent record applied by itself: all, and the worst\n"
         "  catch-up    a replica 100 events behind, against the database file: the document is\n"
         "              opened, what is lacking found and encoded, then decoded and applied\n\n"
-        "and once, after the traces (trace \"-\"):\n\n"
+        "and once, before the traces (trace \"-\"):\n\n"
         "  many        open 10,000 documents of 1 KiB by two writers, one edit each; the bytes\n"
         "              are what one holds, with its history: by its allocator, and resident\n"
         "  many-state  the same without history\n"
