@@ -49,12 +49,16 @@ export function bindEditor(text: Text, editor: EditorPort): {
   };
 }
 
+const LARGE = 100000; // characters
+const LATER_MS = 100;
+
 /** A text area (or a one-line input) that shows the text, and edits it. The caret keeps its place
  *  while others type. Gives the function that ends it. */
 export function bindTextarea(text: Text, area: HTMLTextAreaElement | HTMLInputElement | null): Unsubscribe {
   if (area === null) throw new TypeError("bindTextarea: there is no such element");
   let composing = false; // an input method is at work: the value is not to be touched
   let waiting: Splice[] = [];
+  let later: ReturnType<typeof setTimeout> | undefined;
   // What the area showed last; a textarea makes "\r\n" and "\r" to "\n" by itself.
   let shown = "";
   const show = (value: string): void => {
@@ -97,7 +101,12 @@ export function bindTextarea(text: Text, area: HTMLTextAreaElement | HTMLInputEl
   const onText = (event: TextEvent): void => {
     if (event.origin === area) return;
     waiting.push(...event.splices);
-    if (!composing) flush();
+    if (composing || later !== undefined) return;
+    if (shown.length < LARGE) flush();
+    else later = setTimeout(() => { // a large text is laid out anew each time: not for every piece
+      later = undefined;
+      if (!composing && waiting.length !== 0) flush();
+    }, LATER_MS);
   };
   const onStart = (): void => void (composing = true);
   const onEnd = (): void => {
@@ -114,6 +123,7 @@ export function bindTextarea(text: Text, area: HTMLTextAreaElement | HTMLInputEl
   const stop = text.observe(onText);
   return () => {
     stop();
+    clearTimeout(later);
     area.removeEventListener("input", onInput);
     area.removeEventListener("compositionstart", onStart);
     area.removeEventListener("compositionend", onEnd);
