@@ -36,6 +36,7 @@ struct ws_client {
     char host[MAX_HOST], path[1024];
     int port_number;
     bool tls;
+    void *ssl_context; /* NULL without TLS */
     enum ws_state state;
     bool closing, killed, freeing, in_connect;
     char reason[REASON];
@@ -240,7 +241,7 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
 
 /* ---- Life ------------------------------------------------------------------------------------ */
 
-static syn_err create_context(ws_client *ws, const char *ca)
+static syn_err create_context(ws_client *ws)
 {
     static const lws_retry_bo_t no_timers = {0};
     struct lws_context_creation_info info;
@@ -255,9 +256,7 @@ static syn_err create_context(ws_client *ws, const char *ca)
     info.options = LWS_SERVER_OPTION_LIBEV;
     if (ws->tls) {
         info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
-        info.ssl_client_options_set = ws_tls_options();
-        info.client_ssl_ca_filepath = ca;
-        if (ca != NULL) info.options |= LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS;
+        info.provided_client_ssl_ctx = ws->ssl_context;
     }
     info.foreign_loops = loops;
     info.user = ws;
@@ -279,9 +278,10 @@ syn_err ws_client_new(ws_client **out, struct ev_loop *loop, const char *url, co
     ws->later.data = ws;
     syn_err err = parse_url(ws, url, detail);
     lws_set_log_level(0, NULL);
-    if (!err && ws->tls && ca != NULL) err = ws_tls_check_ca(ca, detail);
-    if (!err) err = create_context(ws, ca);
+    if (!err && ws->tls) err = ws_tls_client_new(&ws->ssl_context, ca, detail);
+    if (!err) err = create_context(ws);
     if (err) {
+        ws_tls_client_free(ws->ssl_context);
         free(ws);
         return err;
     }
@@ -295,6 +295,7 @@ void ws_client_free(ws_client *ws)
     ws->freeing = true;
     ev_timer_stop(ws->loop, &ws->later);
     lws_context_destroy(ws->context);
+    ws_tls_client_free(ws->ssl_context);
     syn_buf_free(&ws->queue);
     syn_buf_free(&ws->message);
     syn_buf_free(&ws->scratch);

@@ -606,6 +606,7 @@ static syn_err create_context(ws_server *server)
         info.ssl_cert_filepath = server->cert;
         info.ssl_private_key_filepath = server->key;
         info.ssl_options_set = ws_tls_options();
+        info.provided_client_ssl_ctx = ws_tls_idle(server->tls);
     }
     server->context = lws_create_context(&info);
     if (server->context == NULL) return SYN_ENOMEM;

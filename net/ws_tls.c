@@ -7,6 +7,7 @@
 
 struct ws_tls {
     SSL_CTX *pair; /* holds certificate, chain and key; serves nobody */
+    SSL_CTX *idle;
 };
 
 long ws_tls_options(void)
@@ -48,9 +49,10 @@ syn_err ws_tls_new(ws_tls **out, const char *cert, const char *key, char *detail
 {
     ws_tls *tls = calloc(1, sizeof *tls);
     if (tls == NULL) return SYN_ENOMEM;
-    syn_err err = load_pair(&tls->pair, cert, key, detail);
+    tls->idle = SSL_CTX_new(TLS_client_method());
+    syn_err err = tls->idle != NULL ? load_pair(&tls->pair, cert, key, detail) : SYN_ENOMEM;
     if (err)
-        free(tls);
+        ws_tls_free(tls);
     else
         *out = tls;
     return err;
@@ -60,7 +62,13 @@ void ws_tls_free(ws_tls *tls)
 {
     if (tls == NULL) return;
     SSL_CTX_free(tls->pair);
+    SSL_CTX_free(tls->idle);
     free(tls);
+}
+
+void *ws_tls_idle(ws_tls *tls)
+{
+    return tls->idle;
 }
 
 syn_err ws_tls_renew(ws_tls *tls, const char *cert, const char *key, char *detail)
@@ -89,16 +97,27 @@ void ws_tls_serve(ws_tls *tls, void *ssl_context)
     SSL_CTX_set_cert_cb(ssl_context, give_pair, tls);
 }
 
-syn_err ws_tls_check_ca(const char *ca, char *detail)
+syn_err ws_tls_client_new(void **out, const char *ca, char *detail)
 {
     char unused[256];
     SSL_CTX *context = SSL_CTX_new(TLS_client_method());
-    syn_err err = SYN_OK;
     if (context == NULL) return SYN_ENOMEM;
+    SSL_CTX_set_options(context, (uint64_t)ws_tls_options());
+    SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     ERR_clear_error();
-    if (SSL_CTX_load_verify_locations(context, ca, NULL) != 1)
-        err = refuse(detail != NULL ? detail : unused, ca,
-                     "no certificates in PEM form can be read from it");
+    bool good = ca != NULL ? SSL_CTX_load_verify_locations(context, ca, NULL) == 1
+                           : SSL_CTX_set_default_verify_paths(context) == 1;
+    if (good) {
+        *out = context;
+        return SYN_OK;
+    }
     SSL_CTX_free(context);
-    return err;
+    return refuse(detail != NULL ? detail : unused, ca != NULL ? ca : "the system's authorities",
+                  "no certificates in PEM form can be read from it");
+}
+
+void ws_tls_client_free(void *ssl_context)
+{
+    SSL_CTX_free(ssl_context);
 }

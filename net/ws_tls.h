@@ -21,8 +21,15 @@ void ws_tls_free(ws_tls *tls); /* NULL is fine */
 syn_err ws_tls_renew(ws_tls *tls, const char *cert, const char *key, char *detail);
 /* From now on the context (an SSL_CTX) gives its connections this pair; tls must outlive it. */
 void ws_tls_serve(ws_tls *tls, void *ssl_context);
+/* An SSL_CTX for connections that the server never makes.  Without it libwebsockets would make one
+ * with all of the system's authorities, and not free it. */
+void *ws_tls_idle(ws_tls *tls);
 
-/* Can certificates of authorities be read from that PEM file?  As ws_tls_new. */
-syn_err ws_tls_check_ca(const char *ca, char *detail);
+/* What a client's connections are made from (an SSL_CTX): it trusts the authorities in that PEM
+ * file, or, with NULL, the system's.  Ours, because of several contexts in one process
+ * libwebsockets frees only the last one's.  SYN_EMISUSE: the file; detail (256 bytes, may be NULL)
+ * says why. */
+syn_err ws_tls_client_new(void **out, const char *ca, char *detail);
+void ws_tls_client_free(void *ssl_context); /* NULL is fine */
 
 #endif
