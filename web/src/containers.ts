@@ -186,10 +186,9 @@ export class MapRef extends Base<MapEvent> {
 
   /** Objects and arrays become new maps and lists. */
   set(key: string, value: Settable): void {
-    this.doc._set(value, (kind, a, b, extra) => {
+    this.doc._set(value, (kind, a, b) => {
       const { core, _x: x, _at } = this.doc;
       const at = core.put(key);
-      void extra;
       return x.map_set!(_at, this.obj, at, core.len, kind, a, b);
     });
   }

@@ -8,7 +8,7 @@
 
 import {
   Anchor, Container, Counter, Kind, List, MapRef, Settable, Text, Value, Json, ChangeInfo,
-  CounterEvent, ListEvent, MapEvent, TextEvent, define, kindNames, makeContainer, narrow, toJson,
+  CounterEvent, ListEvent, MapEvent, TextEvent, define, kindNames, makeContainer, narrow,
 } from "./containers.js";
 import { Emitter, deltaOf, reportError_ } from "./events.js";
 import { Presence } from "./presence.js";
@@ -152,14 +152,14 @@ export class Doc extends Emitter<DocEvents> {
     for (let i = 0; ; i++) {
       const obj = this._x.doc_root_at!(this._at, i) >>> 0;
       if (obj === 0xffffffff) return found;
-      const name = this.core.outText(0);
-      found.push({ name, target: this._container(obj, this.core.out(2)) });
+      const [name, kind] = [this.core.outText(0), this.core.out(2)];
+      if (kind < kindNames.length) found.push({ name, target: this._container(obj, kind) });
     }
   }
 
   /** The document as `syncline get` shows it. */
   toJSON(): { [key: string]: Json } {
-    const roots = this.roots().filter(({ target }) => target.kind in { text: 1, map: 1, list: 1, counter: 1 });
+    const roots = this.roots();
     const json: { [key: string]: Json } = {};
     for (const { name, target } of roots)
       if (name === "" && target instanceof MapRef) Object.assign(json, target.toJSON());
@@ -234,7 +234,7 @@ export class Doc extends Emitter<DocEvents> {
   }
 
   /** @internal */
-  _set(value: Settable, write: (kind: number, a: number, b: number, extra?: undefined) => number): void {
+  _set(value: Settable, write: (kind: number, a: number, b: number) => number): void {
     const { core } = this;
     if (Array.isArray(value) || isObject(value)) {
       this.transact(() => {
@@ -625,5 +625,3 @@ export function words(list: readonly Id[]): Uint32Array {
   });
   return triples;
 }
-
-export { toJson };

@@ -9,15 +9,6 @@
 // Two stacks, so that edits near the last one cost nothing.  Most texts have none: then both are
 // empty and a position is what it is.
 
-export function scalars(text: string): number {
-  let n = 0;
-  for (let i = 0; i < text.length; i++) {
-    const c = text.charCodeAt(i);
-    if (c < 0xdc00 || c > 0xdfff) n++;
-  }
-  return n;
-}
-
 export class Units {
   private before: number[] = [];
   private after: number[] = [];

@@ -101,10 +101,6 @@ export class Core {
     return new Core(await engine(source), port);
   }
 
-  static createSync(module: WebAssembly.Module, port: Port): Core {
-    return new Core(module, port);
-  }
-
   private views(): void {
     this.buffer = this.x.memory.buffer as ArrayBuffer;
     this.u8 = new Uint8Array(this.buffer);
