@@ -398,6 +398,23 @@ void hub_edit(hub *h, syn_str document, bool create, hub_edit_fn fn, hub_done_fn
     hold_done(h, err == SYN_ENOMEM ? NULL : room, done, user, err);
 }
 
+void hub_read(hub *h, syn_str document, hub_edit_fn fn, hub_done_fn done, void *user, uint64_t now)
+{
+    char detail[DETAIL_BYTES];
+    struct room *room;
+    h->now = now;
+    bool valid = document.len != 0 && document.len <= LIMIT_NAME_BYTES;
+    syn_err err = valid ? room_get(h, document, &room, detail) : SYN_EMISUSE;
+    if (!err && room->deleting) err = SYN_EDELETED;
+    if (err) {
+        if (done != NULL) done(user, err);
+        return;
+    }
+    if (room->channel_count == 0) room->idle_since = now;
+    err = fn(user, room->exists ? room->doc : NULL);
+    hold_done(h, room, done, user, err);
+}
+
 void hub_delete(hub *h, syn_str document, hub_done_fn done, void *user, uint64_t now)
 {
     char detail[DETAIL_BYTES];

@@ -12,8 +12,8 @@ struct http_pages {
     uint64_t uptime_ms;
 };
 
-/* may_list: whoever asks has the right to see the names of documents. */
-bool http_page(const struct http_pages *from, const char *path, bool may_list,
-               struct http_answer *out);
+/* /healthz, /metrics, /v1/documents (which not everyone may see).  false: another path, or no
+ * memory. */
+bool http_page(const struct http_pages *from, const char *path, struct http_answer *out);
 
 #endif

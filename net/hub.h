@@ -94,6 +94,9 @@ void hub_goodbye(hub *h, uint64_t now);
 
 typedef syn_err (*hub_edit_fn)(void *user, syn_doc *doc);
 typedef void (*hub_done_fn)(void *user, syn_err err);
+/* Lends the document (NULL: it is not there) for reading; `done` runs when all that it then held is
+ * on the disk. */
+void hub_read(hub *h, syn_str document, hub_edit_fn fn, hub_done_fn done, void *user, uint64_t now);
 /* As syn_server_edit and syn_server_delete. */
 void hub_edit(hub *h, syn_str document, bool create, hub_edit_fn fn, hub_done_fn done, void *user,
               uint64_t now);

@@ -1,6 +1,6 @@
 /* jwt_impl.h -- keys as jwt.c (checking) and jwt_make.c (making) see them.
  *
- * jansson and OpenSSL's EVP are included by net/jwt* alone. */
+ * OpenSSL's EVP is included by net/jwt* alone. */
 #ifndef SYN_JWT_IMPL_H
 #define SYN_JWT_IMPL_H
 

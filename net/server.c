@@ -8,7 +8,7 @@
  * turn goes to the store.  ev_async wakes the loop for finished commits and for the mailbox, a
  * list of jobs under a mutex.  Everything else happens on the loop's thread. */
 #include "syncline_server.h"
-#include "http_pages.h"
+#include "http_api.h"
 #include "hub.h"
 #include "sign_in.h"
 #include "ws_server.h"
@@ -29,7 +29,7 @@ struct job {
     enum job_kind kind;
     uint64_t conn;
     uint32_t expires_ms;
-    bool create;
+    bool create, http;
     syn_err (*fn)(void *user, syn_doc *doc);
     void (*done)(void *user, syn_err err);
     void *user;
@@ -49,6 +49,7 @@ struct syn_server {
     syn_store *store;
     hub *hub;
     ws_server *ws;
+    http_api *api;
     uint64_t random, started;
     pthread_mutex_t lock; /* of the three below */
     struct job *jobs, **last_job;
@@ -60,7 +61,8 @@ struct syn_server {
 
 struct syn_auth_request {
     syn_server *server;
-    uint64_t conn;
+    uint64_t conn; /* of the hub, or a request of the HTTP API */
+    bool http;
 };
 
 static uint64_t now_ms(void)
@@ -161,7 +163,7 @@ static void port_authenticate(void *user, uint64_t conn, syn_str token)
         hub_refused(server->hub, conn, syn_s("out of memory"), now_ms());
         return;
     }
-    *request = (syn_auth_request){server, conn};
+    *request = (syn_auth_request){server, conn, false};
     server->config.authenticate(server->config.user, request, token);
 }
 
@@ -237,24 +239,82 @@ static void on_writable(void *user, void *conn)
     hub_writable(server->hub, conn, now_ms());
 }
 
-static bool may_list(const syn_server *server, const char *authorization)
+/* ---- HTTP ------------------------------------------------------------------------------------ */
+
+static uint64_t http_now(void *user)
 {
-    struct signed_in in = {0};
-    char detail[256];
-    bool bearer = strncmp(authorization, "Bearer ", 7) == 0;
-    syn_str token = syn_s(bearer ? authorization + 7 : "");
-    if (server->config.authenticate != NULL && !sign_in_needed(server->sign_in)) return false;
-    bool known = sign_in_check(server->sign_in, token, &in, detail) == SYN_OK;
-    jwt_claims_free(in.claims);
-    return known && (in.server & SYN_MAY_LIST) != 0;
+    (void)user;
+    return now_ms();
 }
 
-static bool on_get(void *user, const char *path, const char *authorization, struct http_answer *out)
+static bool check_http_token(syn_server *server, uint64_t id, syn_str token, char *detail)
+{
+    struct signed_in in;
+    if (sign_in_check(server->sign_in, token, &in, detail)) return false;
+    const struct hub_identity who = {syn_s(in.user), in.claims};
+    http_signed_in(server->api, id, &who, in.server, in.expires_ms);
+    return true;
+}
+
+/* The embedder's own sign-in beside a secret or keys: whoever brings one of these needs no more. */
+static void http_authenticate(void *user, uint64_t id, syn_str token)
+{
+    char detail[256] = "out of memory";
+    syn_server *server = user;
+    bool hook = server->config.authenticate != NULL;
+    if (!hook || sign_in_needed(server->sign_in))
+        if (check_http_token(server, id, token, detail)) return;
+    syn_auth_request *request = hook ? malloc(sizeof *request) : NULL;
+    if (request == NULL) {
+        http_refused(server->api, id, syn_s(detail));
+        return;
+    }
+    *request = (syn_auth_request){server, id, true};
+    server->config.authenticate(server->config.user, request, token);
+}
+
+static bool http_may_send(void *user, syn_str token)
+{
+    char detail[256];
+    struct signed_in in = {0};
+    const syn_server *server = user;
+    if (server->config.authenticate != NULL) return true; /* who can tell that late */
+    bool known = sign_in_check(server->sign_in, token, &in, detail) == SYN_OK;
+    jwt_claims_free(in.claims);
+    return known;
+}
+
+static void http_pages_of(void *user, struct http_pages *out)
 {
     const syn_server *server = user;
-    struct http_pages pages = {server->hub, server->store, server->draining,
+    *out = (struct http_pages){server->hub, server->store, server->draining,
                                now_ms() - server->started};
-    return http_page(&pages, path, may_list(server, authorization), out);
+}
+
+static void on_asked(void *user, const struct http_request *request, http_reply *reply)
+{
+    const syn_server *server = user;
+    http_api_asked(server->api, request, reply);
+}
+
+static size_t max_body(void *user, const struct http_request *request)
+{
+    const syn_server *server = user;
+    return http_api_max_body(server->api, request);
+}
+
+static syn_err open_api(syn_server *server)
+{
+    const struct http_port port = {
+        .user = server,
+        .now = http_now,
+        .authenticate = http_authenticate,
+        .may_send = http_may_send,
+        .authorise = port_authorise,
+        .release = port_release,
+        .pages = http_pages_of,
+    };
+    return http_api_new(&server->api, server->hub, server->store, &port);
 }
 
 /* ---- The mailbox ----------------------------------------------------------------------------- */
@@ -283,6 +343,20 @@ static void reload(syn_server *server)
     log_event(server, good ? "reload" : "reload failed, the old one stays", detail);
 }
 
+static void accepted(syn_server *server, const struct job *job, syn_str name, uint64_t now)
+{
+    const struct hub_identity who = {.name = name};
+    uint32_t rights = 0;
+    if (!job->http) {
+        hub_signed_in(server->hub, job->conn, &who, job->expires_ms, now);
+        return;
+    }
+    if (server->config.authorise != NULL)
+        rights = server->config.authorise(server->config.user, name, syn_s(""));
+    http_signed_in(server->api, job->conn, &who, rights & (SYN_MAY_LIST | SYN_MAY_ADMIN),
+                   job->expires_ms);
+}
+
 static void run_job(syn_server *server, struct job *job)
 {
     syn_str text = {job->text, job->len};
@@ -295,11 +369,13 @@ static void run_job(syn_server *server, struct job *job)
         hub_delete(server->hub, text, job->done, job->user, now);
         break;
     case JOB_ACCEPT:
-        hub_signed_in(server->hub, job->conn, &(struct hub_identity){.name = text}, job->expires_ms,
-                      now);
+        accepted(server, job, text, now);
         break;
     case JOB_REFUSE:
-        hub_refused(server->hub, job->conn, text, now);
+        if (job->http)
+            http_refused(server->api, job->conn, text);
+        else
+            hub_refused(server->hub, job->conn, text, now);
         break;
     case JOB_RELOAD:
         reload(server);
@@ -478,7 +554,8 @@ static syn_err open_sockets(syn_server *server, const char *host, uint16_t port,
         .max_message = max_message,
         .fault = on_fault,
         .writable = on_writable,
-        .get = on_get,
+        .max_body = max_body,
+        .asked = on_asked,
     };
     bool open = !sign_in_needed(server->sign_in) && server->config.authenticate == NULL;
     struct ws_options options = {.host = host,
@@ -506,6 +583,7 @@ static void free_server(syn_server *server)
 {
     ws_server_free(server->ws); /* its connections tell the hub that they are gone */
     finish_turns(server);
+    http_api_free(server->api);
     hub_free(server->hub);
     store_close(server->store);
     if (server->own_loop && server->loop != NULL) ev_loop_destroy(server->loop);
@@ -550,6 +628,7 @@ static syn_err start(syn_server *server, char *detail)
     if (server->loop == NULL) return SYN_ENOMEM;
     err = open_store(server, detail);
     if (!err) err = open_hub(server);
+    if (!err) err = open_api(server);
     if (!err) err = open_sockets(server, host, port, loopback, detail);
     if (err) return err;
     start_watchers(server);
@@ -613,14 +692,15 @@ void syn_server_stop(syn_server *server, uint32_t timeout_ms)
 
 void syn_auth_accept(syn_auth_request *request, syn_str user, uint32_t expires_ms)
 {
-    struct job job = {.kind = JOB_ACCEPT, .conn = request->conn, .expires_ms = expires_ms};
+    struct job job = {
+        .kind = JOB_ACCEPT, .conn = request->conn, .http = request->http, .expires_ms = expires_ms};
     if (post(request->server, &job, user)) return; /* keeps the request; the handshake times out */
     free(request);
 }
 
 void syn_auth_refuse(syn_auth_request *request, syn_str reason)
 {
-    struct job job = {.kind = JOB_REFUSE, .conn = request->conn};
+    struct job job = {.kind = JOB_REFUSE, .conn = request->conn, .http = request->http};
     if (post(request->server, &job, reason)) return;
     free(request);
 }

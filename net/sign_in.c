@@ -103,9 +103,10 @@ static bool is_secret(const char *secret, syn_str token)
     return different == 0;
 }
 
-static void anonymous(struct signed_in *out)
+/* Where everyone comes in nobody governs. */
+static void anonymous(struct signed_in *out, bool by_secret)
 {
-    *out = (struct signed_in){.server = SYN_MAY_LIST};
+    *out = (struct signed_in){.server = SYN_MAY_LIST | (by_secret ? SYN_MAY_ADMIN : 0)};
     snprintf(out->user, sizeof out->user, "anonymous");
 }
 
@@ -119,7 +120,7 @@ static uint32_t until(int64_t expires, int64_t now)
 syn_err sign_in_check(const sign_in *s, syn_str token, struct signed_in *out, char *detail)
 {
     if (!sign_in_needed(s) || (s->secret != NULL && is_secret(s->secret, token))) {
-        anonymous(out);
+        anonymous(out, sign_in_needed(s));
         return SYN_OK;
     }
     if (s->keys == NULL) {
@@ -135,5 +136,6 @@ syn_err sign_in_check(const sign_in *s, syn_str token, struct signed_in *out, ch
         (struct signed_in){.claims = claims, .expires_ms = until(jwt_expires(claims), demand.now)};
     memcpy(out->user, user.data, user.len);
     if (jwt_server_rights(claims) & (JWT_LIST | JWT_ADMIN)) out->server |= SYN_MAY_LIST;
+    if (jwt_server_rights(claims) & JWT_ADMIN) out->server |= SYN_MAY_ADMIN;
     return SYN_OK;
 }

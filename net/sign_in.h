@@ -21,7 +21,7 @@ struct signed_in {
     char user[JWT_USER_BYTES + 1];
     uint32_t expires_ms; /* 0: never */
     jwt_claims *claims;  /* the caller's; NULL: no token, so no rights of its own */
-    uint32_t server;     /* SYN_MAY_LIST if it may see the names of documents */
+    uint32_t server;     /* SYN_MAY_LIST: sees the names of documents; SYN_MAY_ADMIN */
 };
 /* SYN_EDENIED: detail (256 bytes) says why, without a byte of the token. */
 syn_err sign_in_check(const sign_in *s, syn_str token, struct signed_in *out, char *detail);

@@ -20,7 +20,8 @@ enum {
     SYN_MAY_WRITE = 2,
     SYN_MAY_CREATE = 4,
     SYN_MAY_RELAY = 8,
-    SYN_MAY_LIST = 16
+    SYN_MAY_LIST = 16, /* the last two are of the server, asked for with an empty name */
+    SYN_MAY_ADMIN = 32
 };
 
 typedef struct {

@@ -13,6 +13,7 @@
 
 #include "proto_limits.h"
 #include "ws_echo.h"
+#include "ws_http.h"
 #include "ws_tls.h"
 
 #include <errno.h>
@@ -41,9 +42,8 @@ struct ws_link { /* libwebsockets' per-session memory of the WebSocket protocol 
     char reason[64];
 };
 
-struct http_session { /* a page on its way out, or the WebSocket of /echo */
-    char *body;
-    size_t len, at;
+struct http_session { /* a request, or the WebSocket of /echo */
+    struct ws_http http;
     struct ws_echo echo;
 };
 
@@ -52,6 +52,7 @@ struct ws_server {
     struct lws_context *context;
     struct lws_vhost *vhost;
     struct ws_events events;
+    struct ws_requests requests;
     bool local_names, listening;
     char *origins; /* NULL: pages of our own host */
     char web[512], cert[512], key[512];
@@ -428,62 +429,7 @@ static int on_websocket(struct lws *wsi, enum lws_callback_reasons reason, void 
     }
 }
 
-/* ---- HTTP ------------------------------------------------------------------------------------ */
-
-static int send_headers(struct lws *wsi, const struct http_answer *answer)
-{
-    unsigned char buffer[LWS_PRE + 1024], *at = buffer + LWS_PRE, *end = buffer + sizeof buffer - 1;
-    if (lws_add_http_common_headers(wsi, (unsigned)answer->status, answer->type, answer->len, &at,
-                                    end))
-        return -1;
-    if (lws_add_http_header_by_name(wsi, (const unsigned char *)"cache-control:",
-                                    (const unsigned char *)"no-store", 8, &at, end))
-        return -1;
-    return lws_finalize_write_http_header(wsi, buffer + LWS_PRE, &at, end) ? -1 : 0;
-}
-
-static int plain_status(struct lws *wsi, unsigned status)
-{
-    if (lws_return_http_status(wsi, status, NULL)) return -1;
-    return lws_http_transaction_completed(wsi) ? -1 : 0;
-}
-
-static int on_get(ws_server *server, struct lws *wsi, struct http_session *session)
-{
-    char path[512], authorization[4200];
-    struct http_answer answer = {.status = 200, .type = "text/plain; charset=utf-8"};
-    if (!header(wsi, WSI_TOKEN_GET_URI, path, sizeof path))
-        return plain_status(wsi, HTTP_STATUS_METHOD_NOT_ALLOWED);
-    if (!host_allowed(server, wsi)) return plain_status(wsi, HTTP_STATUS_FORBIDDEN);
-    header(wsi, WSI_TOKEN_HTTP_AUTHORIZATION, authorization, sizeof authorization);
-    if (!server->events.get(server->events.user, path, authorization, &answer))
-        return plain_status(wsi, HTTP_STATUS_NOT_FOUND);
-    free(session->body);
-    *session = (struct http_session){.body = answer.body, .len = answer.len};
-    if (send_headers(wsi, &answer)) return -1;
-    if (answer.len == 0) return lws_http_transaction_completed(wsi) ? -1 : 0;
-    lws_callback_on_writable(wsi);
-    return 0;
-}
-
-static int on_http_writable(struct lws *wsi, struct http_session *session)
-{
-    unsigned char buffer[LWS_PRE + 16384];
-    size_t left = session->len - session->at, piece = left < 16384 ? left : 16384;
-    if (session->body == NULL) return 0;
-    memcpy(buffer + LWS_PRE, session->body + session->at, piece);
-    session->at += piece;
-    bool last = session->at == session->len;
-    if (lws_write(wsi, buffer + LWS_PRE, piece, last ? LWS_WRITE_HTTP_FINAL : LWS_WRITE_HTTP) < 0)
-        return -1;
-    if (!last) {
-        lws_callback_on_writable(wsi);
-        return 0;
-    }
-    free(session->body);
-    memset(session, 0, sizeof *session);
-    return lws_http_transaction_completed(wsi) ? -1 : 0;
-}
+/* ---- HTTP, in ws_http.c ---------------------------------------------------------------------- */
 
 /* A WebSocket without our subprotocol: nothing but /echo speaks without one. */
 static int filter_plain(ws_server *server, struct lws *wsi)
@@ -519,17 +465,19 @@ static int on_http(struct lws *wsi, enum lws_callback_reasons reason, void *sess
         ws_echo_end(&http->echo);
         return 0;
     case LWS_CALLBACK_HTTP:
-        return on_get(server, wsi, http);
+        return ws_http_begin(&http->http, wsi, &server->requests, host_allowed(server, wsi));
+    case LWS_CALLBACK_HTTP_BODY:
+        return ws_http_body(&http->http, in, len);
+    case LWS_CALLBACK_HTTP_BODY_COMPLETION:
+        return ws_http_complete(&http->http);
     case LWS_CALLBACK_HTTP_WRITEABLE:
-        return http != NULL ? on_http_writable(wsi, http) : 0;
+        return http != NULL ? ws_http_writable(&http->http) : 0;
     case LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS: /* session is the SSL_CTX */
         ws_tls_serve(server->tls, session);
         return 0;
     case LWS_CALLBACK_CLOSED_HTTP:
-        if (http != NULL) {
-            free(http->body);
-            http->body = NULL;
-        }
+    case LWS_CALLBACK_HTTP_DROP_PROTOCOL: /* the memory of the session goes */
+        if (http != NULL) ws_http_end(&http->http);
         return 0;
     default:
         return lws_callback_http_dummy(wsi, reason, session, in, len);
@@ -540,7 +488,7 @@ static int on_http(struct lws *wsi, enum lws_callback_reasons reason, void *sess
 
 static const lws_retry_bo_t no_timers = {0};
 
-/* Files last: the paths that `get` answers are mounted in front. */
+/* Files last: the paths that `asked` answers are mounted in front. */
 static const struct lws_http_mount answered[] = {
     {.mount_next = &answered[1],
      .mountpoint = "/healthz",
@@ -598,6 +546,7 @@ static syn_err create_context(ws_server *server)
     info.retry_and_idle_policy = &no_timers;
     info.timeout_secs = 5;
     info.keepalive_timeout = 5;
+    info.max_http_header_data = 8192; /* a token of 4 KiB and the rest */
     info.alpn = "http/1.1";
     info.vhost_name = "default";
     info.mounts = server->web[0] != '\0' ? &server->mount : answered;
@@ -653,6 +602,7 @@ syn_err ws_server_new(ws_server **out, struct ev_loop *loop, const struct ws_opt
     if (server == NULL) return SYN_ENOMEM;
     server->loop = loop;
     server->events = *events;
+    server->requests.events = &server->events;
     server->fd = -1;
     server->local_names = options->local_names;
     if (options->origins != NULL) server->origins = strdup(options->origins);

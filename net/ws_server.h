@@ -4,7 +4,7 @@
 #ifndef SYN_WS_SERVER_H
 #define SYN_WS_SERVER_H
 
-#include "syncline.h"
+#include "syncline_bytes.h"
 
 struct ev_loop;
 typedef struct ws_server ws_server;
@@ -12,12 +12,43 @@ typedef struct ws_link ws_link; /* one WebSocket */
 
 enum ws_fault { WS_TEXT_MESSAGE, WS_TOO_LONG, WS_NO_MEMORY };
 
+/* ---- HTTP */
+
+enum http_method { HTTP_GET, HTTP_POST, HTTP_DELETE, HTTP_OTHER };
+
+struct http_request { /* borrowed for the call */
+    enum http_method method;
+    const char *path;  /* decoded, without the query */
+    const char *query; /* decoded "name=value" each with its NUL; an empty one ends them */
+    const char *authorization, *type, *accept, *if_match, *if_none_match, *last_event_id;
+    syn_str body;
+    bool unread; /* there is a body that max_body did not let in */
+};
+
 struct http_answer {
     int status;
     const char *type;
     char *body; /* from malloc; taken over */
     size_t len;
+    char etag[240]; /* "": none */
 };
+
+/* A request whose answer may come later, from the loop's thread.  It outlives its connection, so
+ * whoever has it answers in any case, exactly once. */
+typedef struct http_reply http_reply;
+void http_reply_send(http_reply *reply, const struct http_answer *answer);
+
+/* An answer without an end.  `more` adds to *out whenever the connection can take it (nothing: it
+ * sleeps until http_reply_wake), and false ends the connection.  `gone` is the last call. */
+struct http_stream {
+    const char *type;
+    void *user;
+    bool (*more)(void *user, syn_buf *out);
+    void (*gone)(void *user);
+};
+/* false: the connection is gone already; the reply is given up, and `gone` is not called. */
+bool http_reply_stream(http_reply *reply, const struct http_stream *stream);
+void http_reply_wake(http_reply *reply);
 
 struct ws_events {
     void *user;
@@ -28,14 +59,16 @@ struct ws_events {
     size_t (*max_message)(void *user, void *conn);
     void (*fault)(void *user, void *conn, enum ws_fault fault);
     void (*writable)(void *user, void *conn);
-    /* GET of a path that is no file; false: not found. */
-    bool (*get)(void *user, const char *path, const char *authorization, struct http_answer *out);
+    /* Bytes of body that this request may bring; 0: `asked` comes at once, and refuses it. */
+    size_t (*max_body)(void *user, const struct http_request *request);
+    /* A path that is no file. */
+    void (*asked)(void *user, const struct http_request *request, http_reply *reply);
 };
 
 struct ws_options {
     const char *host;    /* name or address */
     uint16_t port;       /* 0: any */
-    const char *web;     /* folder for what `get` does not answer; NULL: none */
+    const char *web;     /* folder for what `asked` does not answer; NULL: none */
     bool local_names;    /* only requests that name this machine as localhost or by an address */
     const char *origins; /* of pages that may come in, separated by commas; NULL: of this host */
     const char *tls_cert, *tls_key; /* PEM files: TLS only, no plain connection; NULL: no TLS */

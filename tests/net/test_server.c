@@ -356,7 +356,7 @@ START_TEST(secret)
     fd = raw_websocket(syn_server_port(server));
     raw_hello(fd, "open sesame");
     ck_assert(raw_until(fd, FRAME_WELCOME));
-    expect_page(server, "/v1/documents", "", "403", "");
+    expect_page(server, "/v1/documents", "", "401", "");
     expect_page(server, "/v1/documents", "Authorization: Bearer open sesame\r\n", "200", "[]");
     close(fd);
     syn_server_stop(server, 1000);

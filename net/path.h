@@ -1,6 +1,6 @@
 /* path.h -- JSON Pointers (RFC 6901) into a document, for edits. */
-#ifndef SYN_CLI_PATH_H
-#define SYN_CLI_PATH_H
+#ifndef SYN_PATH_H
+#define SYN_PATH_H
 
 #include "syncline.h"
 

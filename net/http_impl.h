@@ -1,0 +1,63 @@
+/* http_impl.h -- what the files of the HTTP API share: the call, one request from its first byte to
+ * its answer.
+ *
+ * Calls are listed while they live, so that a sign-in that answers late finds them by number, and
+ * so that the end of the server finds those nobody answered. */
+#ifndef SYN_HTTP_IMPL_H
+#define SYN_HTTP_IMPL_H
+
+#include "http_api.h"
+
+#include <jansson.h>
+
+enum http_route { ROUTE_LIST, ROUTE_DOCUMENT };
+
+struct http_call {
+    http_api *api;
+    struct http_call *prev, *next;
+    uint64_t id;
+    http_reply *reply;
+    enum http_route route;
+    enum http_method method;
+    char *texts; /* holds what the pointers below point into */
+    const char *query, *type, *accept, *if_match, *if_none_match, *last_event_id;
+    syn_str name, body;
+
+    char user[LIMIT_USER_BYTES + 1];
+    size_t user_len;
+    void *grant;
+    uint32_t server, expires_ms;
+
+    struct http_answer answer; /* made before it may be told */
+    bool may_create;
+    json_t *edits;
+};
+
+struct http_api {
+    hub *hub;
+    syn_store *store;
+    struct http_port port;
+    struct http_call *calls;
+    uint64_t next_id;
+};
+
+/* "" if it is there without a value; NULL: it is not there. */
+const char *http_query(const char *query, const char *name);
+uint32_t http_rights(const struct http_call *call, syn_str document);
+/* A JSON error; `detail` may hold anything. */
+void http_fail(struct http_answer *out, int status, const char *code, const char *detail);
+void http_fail_with(struct http_answer *out, syn_err err, const char *detail);
+/* Answers with call->answer and ends the call. */
+void http_call_end(struct http_call *call);
+void http_call_refuse(struct http_call *call, int status, const char *code, const char *detail);
+
+/* ---- http_documents.c */
+void http_document(struct http_call *call);
+
+/* ---- http_edits.c */
+/* Is it a list of edits, within bounds?  why: PATH_WHY_BYTES. */
+bool http_edits_parse(syn_str body, json_t **out, char *why);
+/* All of them in one transaction, or none. */
+syn_err http_edits_apply(syn_doc *doc, json_t *edits, char *why);
+
+#endif

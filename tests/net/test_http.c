@@ -1,0 +1,546 @@
+/* test_http.c -- documents over HTTP: right requests, and wrong ones in every way. */
+#include "http_raw.h"
+#include "jwt.h"
+
+#include <check.h>
+#include <jansson.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define JSON "Content-Type: application/json\r\n"
+
+static syn_server *start(void)
+{
+    syn_server_config config = SYN_SERVER_CONFIG_INIT;
+    return http_start(config);
+}
+
+/* ---- Reading and writing --------------------------------------------------------------------- */
+
+START_TEST(written_and_read)
+{
+    syn_server *server = start();
+    const char *notes = "POST /v1/documents/notes";
+    http_expect(server, "GET /v1/documents/notes", "", NULL, 404, "not_found");
+    http_expect(server, notes, JSON,
+                "[{\"set\":\"/title\",\"value\":\"Plan\"},"
+                "{\"insert\":\"body\",\"at\":0,\"text\":\"Hello\"},"
+                "{\"incr\":\"/likes\",\"by\":3},{\"set\":\"/list\",\"value\":[1,{\"a\":null}]}]",
+                201, "\"version\"");
+    http_expect(server, "GET /v1/documents/notes", "", NULL, 200,
+                "{\"body\":\"Hello\",\"likes\":3,\"list\":[1,{\"a\":null}],\"title\":\"Plan\"}");
+    http_expect(server, "GET /v1/documents/notes?path=/list/1", "", NULL, 200, "{\"a\":null}");
+    http_expect(server, "GET /v1/documents/notes?path=%2Ftitle", "", NULL, 200, "\"Plan\"");
+    http_expect(server, "GET /v1/documents/notes?path=/none", "", NULL, 404, "not_found");
+    http_expect(server, "GET /v1/documents/notes?path=title", "", NULL, 400, "malformed");
+    http_expect(server, "GET /v1/documents/notes?text=body", "", NULL, 200, "Hello");
+    http_expect(server, "GET /v1/documents/notes?text=none", "", NULL, 404, "not_found");
+    http_expect(server, notes, JSON, "[{\"insert\":\"\",\"at\":0,\"text\":\"plain\"}]", 200, "");
+    http_expect(server, "GET /v1/documents/notes", "Accept: text/plain\r\n", NULL, 200, "plain");
+    http_expect(server, notes, JSON "If-Match: \"1-a\"\r\n", "[]", 412, "changed");
+    http_expect(server, notes, JSON,
+                "[{\"delete\":\"body\",\"at\":1,\"count\":4},{\"delete\":\"/title\"},"
+                "{\"delete\":\"/list\",\"at\":0,\"count\":1}]",
+                200, "");
+    http_expect(server, "GET /v1/documents/notes", "", NULL, 200,
+                "\"body\":\"H\",\"likes\":3,\"list\":[{\"a\":null}]}");
+    http_expect(server, "GET /v1/documents", "", NULL, 200, "\"name\":\"notes\"");
+    syn_server_stop(server, 1000);
+}
+END_TEST
+
+START_TEST(names)
+{
+    syn_server *server = start();
+    char line[1200], name[260];
+    const char *edit = "[{\"incr\":\"/n\",\"by\":1}]";
+    http_expect(server, "POST /v1/documents/a%20b%3F%C3%A4", JSON, edit, 201, "");
+    http_expect(server, "GET /v1/documents", "", NULL, 200, "\"a b?\xc3\xa4\"");
+    http_expect(server, "POST /v1/documents/dir%2Fone", JSON, edit, 201, "");
+    http_expect(server, "GET /v1/documents/dir/one", "", NULL, 200, "{\"n\":1}");
+    memset(name, 'x', sizeof name);
+    snprintf(line, sizeof line, "POST /v1/documents/%.255s", name);
+    http_expect(server, line, JSON, edit, 201, "");
+    snprintf(line, sizeof line, "POST /v1/documents/%.256s", name);
+    http_expect(server, line, JSON, edit, 400, "malformed");
+    http_expect(server, "GET /v1/documents/%ff%fe", "", NULL, 400, "malformed");
+    http_expect(server, "GET /v1/documents/", "", NULL, 400, "malformed");
+    http_expect(server, "GET /v1/documentsx", "", NULL, 404, "");
+    struct http_got got = http_do(server, "GET /v1/documents/a%00b", "", NULL);
+    ck_assert_int_ne(got.status, 200);
+    http_drop(&got);
+    syn_server_stop(server, 1000);
+}
+END_TEST
+
+START_TEST(etags)
+{
+    syn_server *server = start();
+    char tag[512], extra[600];
+    http_expect(server, "POST /v1/documents/d", JSON, "[{\"incr\":\"/n\",\"by\":1}]", 201, "");
+    struct http_got got = http_do(server, "GET /v1/documents/d", "", NULL);
+    snprintf(tag, sizeof tag, "%s", http_header(&got, "etag"));
+    http_drop(&got);
+    ck_assert(tag[0] == '"');
+    snprintf(extra, sizeof extra, "If-None-Match: \"x\", %.500s\r\n", tag);
+    http_expect(server, "GET /v1/documents/d", extra, NULL, 304, "");
+    snprintf(extra, sizeof extra, JSON "If-Match: %.500s\r\n", tag);
+    http_expect(server, "POST /v1/documents/d", extra, "[{\"incr\":\"/n\",\"by\":1}]", 200, "");
+    http_expect(server, "POST /v1/documents/d", extra, "[{\"incr\":\"/n\",\"by\":1}]", 412, "");
+    http_expect(server, "POST /v1/documents/new", JSON "If-Match: *\r\n", "[]", 412, "");
+    snprintf(extra, sizeof extra, "If-None-Match: %.500s\r\n", tag);
+    http_expect(server, "GET /v1/documents/d", extra, NULL, 200, "{\"n\":2}");
+    syn_server_stop(server, 1000);
+}
+END_TEST
+
+/* What one side writes the other side sees, and what was answered survives. */
+START_TEST(beside_websockets_and_durable)
+{
+    char file[] = "/tmp/test_http_XXXXXX", path[64];
+    ck_assert_ptr_nonnull(mkdtemp(file));
+    snprintf(path, sizeof path, "%s/data.db", file);
+    syn_server_config config = SYN_SERVER_CONFIG_INIT;
+    config.data = path;
+    syn_server *server = http_start(config);
+    int fd = raw_websocket(syn_server_port(server));
+    raw_hello(fd, "");
+    raw_open(fd, 1, "d", 0xa1);
+    ck_assert(raw_until(fd, FRAME_OPENED));
+    http_expect(server, "POST /v1/documents/d", JSON,
+                "[{\"insert\":\"\",\"at\":0,\"text\":\"from http\"}]", 201, "");
+    ck_assert(raw_until(fd, FRAME_CHANGES));
+    raw_insert(fd, 1, 0xa1, 0, 0, "ws ");
+    ck_assert(raw_until(fd, FRAME_ACK));
+    http_expect(server, "GET /v1/documents/d?text", "", NULL, 200, "ws ");
+    close(fd);
+    syn_server_stop(server, 1000);
+    server = http_start(config);
+    http_expect(server, "GET /v1/documents/d?text=", "", NULL, 200, "from http");
+    syn_server_stop(server, 1000);
+    unlink(path);
+    snprintf(path, sizeof path, "%s/data.db.lock", file);
+    unlink(path);
+    rmdir(file);
+}
+END_TEST
+
+/* ---- Bad edits ------------------------------------------------------------------------------- */
+
+static const struct {
+    const char *body;
+    int status;
+} bad_edits[] = {
+    {"", 400},
+    {"{}", 400},
+    {"[", 400},
+    {"[1]", 400},
+    {"[{}]", 400},
+    {"\"x\"", 400},
+    {"[{\"set\":\"/a\",\"set\":\"/b\",\"value\":1}]", 400},
+    {"[{\"set\":\"a\",\"value\":1}]", 400},
+    {"[{\"set\":\"/a\"}]", 400},
+    {"[{\"set\":\"/a~2\",\"value\":1}]", 400},
+    {"[{\"set\":\"/a\",\"value\":1,\"other\":2}]", 400},
+    {"[{\"set\":\"/a\",\"value\":1,\"force\":1}]", 400},
+    {"[{\"set\":\"/a\",\"incr\":\"/b\",\"value\":1,\"by\":1}]", 400},
+    {"[{\"insert\":\"t\",\"at\":-1,\"text\":\"x\"}]", 400},
+    {"[{\"insert\":\"t\",\"at\":1.5,\"text\":\"x\"}]", 400},
+    {"[{\"insert\":\"t\",\"at\":99999999999999999999,\"text\":\"x\"}]", 400},
+    {"[{\"insert\":\"t\",\"at\":0,\"text\":\"\\ud800\"}]", 400},
+    {"[{\"insert\":\"t\",\"at\":0,\"text\":\"\xff\"}]", 400},
+    {"[{\"insert\":\"t\\u0000\",\"at\":0,\"text\":\"x\"}]", 400},
+    {"[{\"insert\":\"t\",\"at\":5,\"text\":\"x\"}]", 409},
+    {"[{\"incr\":\"/a\",\"by\":1},{\"delete\":\"/none\"}]", 409},
+    {"[{\"set\":\"/a\",\"value\":1},{\"set\":\"/a/b\",\"value\":1}]", 409},
+    {"[{\"delete\":\"t\"}]", 400},
+    {"[{\"delete\":\"t\",\"at\":0}]", 400},
+    {"[{\"delete\":\"t\",\"at\":0,\"count\":1}]", 409},
+};
+
+START_TEST(bad_edits_change_nothing)
+{
+    syn_server *server = start();
+    http_expect(server, "POST /v1/documents/d", JSON, "[{\"incr\":\"/n\",\"by\":1}]", 201, "");
+    for (size_t i = 0; i < sizeof bad_edits / sizeof bad_edits[0]; i++) {
+        http_expect(server, "POST /v1/documents/d", JSON, bad_edits[i].body, bad_edits[i].status,
+                    "\"detail\"");
+        http_expect(server, "POST /v1/documents/new", JSON, bad_edits[i].body, bad_edits[i].status,
+                    "");
+    }
+    http_expect(server, "GET /v1/documents/d", "", NULL, 200, "{\"n\":1}");
+    http_expect(server, "GET /v1/documents/new", "", NULL, 404, "");
+    syn_server_stop(server, 1000);
+}
+END_TEST
+
+static char *nested(size_t depth)
+{
+    char *text = malloc(2 * depth + 100);
+    int at = sprintf(text, "[{\"set\":\"/deep\",\"value\":");
+    memset(text + at, '[', depth);
+    memset(text + at + depth, ']', depth);
+    strcpy(text + at + 2 * depth, "}]");
+    return text;
+}
+
+START_TEST(bombs)
+{
+    syn_server *server = start();
+    for (size_t depth = 100; depth < 300000; depth = depth * 3 / 2) {
+        char *text = nested(depth);
+        http_expect(server, "POST /v1/documents/d", JSON, text, depth < 250 ? 201 : 400, "");
+        http_expect(server, "POST /v1/documents/other", JSON "If-Match: *\r\n", text,
+                    depth < 250 ? 412 : 400, "");
+        free(text);
+        if (depth < 250) depth = 250;
+    }
+    char *wide = malloc(400100), *at = wide + sprintf(wide, "[{\"set\":\"/wide\",\"value\":[0");
+    for (int i = 0; i < 100000; i++) at += sprintf(at, ",0");
+    strcpy(at, "]}]");
+    http_expect(server, "POST /v1/documents/d", JSON, wide, 400, "too many");
+    strcpy(wide, "[{\"incr\":\"");
+    for (at = wide + strlen(wide); at < wide + 2000; at += 2) strcpy(at, "/a");
+    strcpy(at, "\",\"by\":1}]");
+    http_expect(server, "POST /v1/documents/d", JSON, wide, 400, "incr");
+    free(wide);
+    syn_server_stop(server, 1000);
+}
+END_TEST
+
+/* ---- Bad requests ---------------------------------------------------------------------------- */
+
+static const struct {
+    const char *text;
+    int status; /* 0: no answer, only an end */
+} bad_requests[] = {
+    {"PUT /v1/documents/d HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n", 405},
+    {"POST /v1/documents HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n", 405},
+    {"DELETE /v1/documents HTTP/1.1\r\nHost: localhost\r\n\r\n", 405},
+    {"POST /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n", 404},
+    {"POST /v1/documents/d HTTP/1.1\r\nHost: localhost\r\n\r\n", 411},
+    {"POST /v1/documents/d HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+     "2\r\n[]\r\n0\r\n\r\n",
+     411},
+    {"POST /v1/documents/d HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
+     "Content-Length: 2\r\n\r\n[]",
+     400},
+    {"POST /v1/documents/d HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n", 400},
+    {"POST /v1/documents/d HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2, 2\r\n\r\n[]", 400},
+    {"POST /v1/documents/d HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0x2\r\n\r\n[]", 400},
+    {"POST /v1/documents/d HTTP/1.1\r\nHost: localhost\r\n"
+     "Content-Length: 18446744073709551616\r\n\r\n",
+     400},
+    {"POST /v1/documents/d HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1048577\r\n\r\n", 413},
+    {"POST /v1/documents/d HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n[]", 415},
+    {"POST /v1/documents/d HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\n"
+     "Content-Length: 2\r\n\r\n[]",
+     415},
+    {"GET /v1/documents/d HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n[]", 400},
+    {"GET /v1/documents/d HTTP/1.1\r\nHost: evil.example\r\n\r\n", 403},
+    {"GET /v1/documents/d HTTP/1.1\r\n\r\n", 403},
+    {"POST /v1/documents/d HTTP/1.1\r\nHost: localhost\r\nOrigin: https://evil.example\r\n"
+     "Content-Length: 2\r\n\r\n[]",
+     403},
+    {"GET  HTTP/1.1\r\nHost: localhost\r\n\r\n", -1},
+    {"\r\n\r\n\r\n", -1},
+    {"BREW /v1/documents/d HTTP/1.1\r\nHost: localhost\r\n\r\n", -1},
+};
+
+START_TEST(bad_requests_are_refused)
+{
+    syn_server *server = start();
+    for (size_t i = 0; i < sizeof bad_requests / sizeof bad_requests[0]; i++) {
+        int fd = raw_connect(syn_server_port(server));
+        http_write(fd, bad_requests[i].text, strlen(bad_requests[i].text));
+        shutdown(fd, SHUT_WR);
+        struct http_got got = http_read(fd);
+        if (bad_requests[i].status > 0)
+            ck_assert_msg(got.status == bad_requests[i].status, "%zu: %s%s", i, got.head, got.body);
+        else
+            ck_assert_int_ne(got.status, 200);
+        http_drop(&got);
+        close(fd);
+    }
+    http_expect(server, "GET /v1/documents", "", NULL, 200, "[]");
+    syn_server_stop(server, 1000);
+}
+END_TEST
+
+/* The answer arrives although megabytes of body still come. */
+START_TEST(refused_before_the_body_is_read)
+{
+    syn_server *server = start();
+    char *much = calloc(1, 4u << 20);
+    for (int i = 0; i < 3; i++) {
+        int fd = raw_connect(syn_server_port(server));
+        const char *head = "POST /v1/documents/d HTTP/1.1\r\nHost: localhost\r\n"
+                           "Content-Length: 104857600\r\n\r\n";
+        http_write(fd, head, strlen(head));
+        http_write(fd, much, 200000);
+        struct http_got got = http_read(fd);
+        ck_assert_int_eq(got.status, 413);
+        http_drop(&got);
+        while (http_write(fd, much, 4u << 20)) /* ends within the time of lingering */
+            ;
+        close(fd);
+    }
+    free(much);
+    http_expect(server, "GET /v1/documents", "", NULL, 200, "[]");
+    syn_server_stop(server, 1000);
+}
+END_TEST
+
+/* ---- Pieces ---------------------------------------------------------------------------------- */
+
+static const char two[] = "POST /v1/documents/d HTTP/1.1\r\nHost: localhost\r\n" JSON
+                          "Content-Length: 24\r\n\r\n[{\"incr\":\"/n\",\"by\":1}] \n"
+                          "GET /v1/documents/d HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+static void expect_two(int fd, int n)
+{
+    char expected[40];
+    struct http_got got = http_read(fd);
+    ck_assert_msg(got.status == 200 || got.status == 201, "%d: %s%s", n, got.head, got.body);
+    http_drop(&got);
+    got = http_read(fd);
+    snprintf(expected, sizeof expected, "{\"n\":%d}", n);
+    ck_assert_msg(got.status == 200 && strcmp(got.body, expected) == 0, "%d: %s%s", n, got.head,
+                  got.body);
+    http_drop(&got);
+}
+
+START_TEST(split_anywhere)
+{
+    syn_server *server = start();
+    const struct timespec pause = {.tv_nsec = 300000};
+    int n = 0;
+    for (size_t cut = 0; cut < sizeof two - 1; cut++) {
+        int fd = raw_connect(syn_server_port(server));
+        http_write(fd, two, cut);
+        nanosleep(&pause, NULL);
+        http_write(fd, two + cut, sizeof two - 1 - cut);
+        expect_two(fd, ++n);
+        close(fd);
+    }
+    int fd = raw_connect(syn_server_port(server));
+    for (size_t i = 0; i < sizeof two - 1; i++) {
+        http_write(fd, two + i, 1);
+        nanosleep(&pause, NULL);
+    }
+    expect_two(fd, ++n);
+    for (int i = 0; i < 20; i++) { /* many on one connection */
+        http_write(fd, two, sizeof two - 1);
+        expect_two(fd, ++n);
+    }
+    close(fd);
+    syn_server_stop(server, 1000);
+}
+END_TEST
+
+/* Ended at every byte, and while the answer is on its way. */
+START_TEST(ended_anywhere)
+{
+    syn_server *server = start();
+    for (size_t cut = 0; cut < sizeof two - 1; cut++) {
+        int fd = raw_connect(syn_server_port(server));
+        http_write(fd, two, cut);
+        if (cut % 2 == 0) {
+            struct linger now = {1, 0};
+            setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+        }
+        close(fd);
+    }
+    http_expect(server, "GET /healthz", "", NULL, 200, "ok");
+    syn_server_stop(server, 1000);
+}
+END_TEST
+
+START_TEST(long_answers)
+{
+    syn_server *server = start();
+    char *body = malloc(1000100);
+    size_t at = (size_t)sprintf(body, "[{\"insert\":\"\",\"at\":0,\"text\":\"");
+    memset(body + at, 'x', 900000);
+    strcpy(body + at + 900000, "\"}]");
+    http_expect(server, "POST /v1/documents/d", JSON, body, 201, "");
+    http_expect(server, "POST /v1/documents/d", JSON, body, 200, "");
+    free(body);
+    struct http_got got = http_do(server, "GET /v1/documents/d?text=", "", NULL);
+    ck_assert_uint_eq(strlen(got.body), 1800000);
+    http_drop(&got);
+    int fd = raw_connect(syn_server_port(server)); /* asks, and never reads */
+    const char *ask = "GET /v1/documents/d?text= HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    http_write(fd, ask, strlen(ask));
+    http_expect(server, "GET /healthz", "", NULL, 200, "ok");
+    close(fd);
+    syn_server_stop(server, 1000);
+}
+END_TEST
+
+/* ---- Who may what ---------------------------------------------------------------------------- */
+
+static char *make_token(const char *key, const char *rights)
+{
+    char claims[512], detail[256], *token = NULL;
+    snprintf(claims, sizeof claims, "{\"sub\":\"ada\",\"exp\":%lld,\"syncline\":%s}",
+             (long long)time(NULL) + 600, rights);
+    ck_assert_int_eq(jwt_sign(syn_s(key), claims, &token, detail), SYN_OK);
+    return token;
+}
+
+static void expect_as(const syn_server *server, const char *token, const char *line,
+                      const char *body, int status)
+{
+    char extra[3000];
+    snprintf(extra, sizeof extra, "%s%s%s%s", body != NULL ? JSON : "",
+             token[0] != '\0' ? "Authorization: Bearer " : "", token,
+             token[0] != '\0' ? "\r\n" : "");
+    http_expect(server, line, extra, body, status, "");
+}
+
+START_TEST(rights)
+{
+    char file[] = "/tmp/test_http_keys_XXXXXX", *key = NULL, *set = NULL, detail[256];
+    const char *edit = "[{\"incr\":\"/n\",\"by\":1}]";
+    ck_assert_int_eq(jwt_key_new("HS256", "k", &key), SYN_OK);
+    ck_assert_int_eq(jwt_key_public(syn_s(key), &set, detail), SYN_OK);
+    int fd = mkstemp(file);
+    ck_assert_int_eq(write(fd, set, strlen(set)), (ssize_t)strlen(set));
+    close(fd);
+    syn_server_config config = SYN_SERVER_CONFIG_INIT;
+    config.keys = file;
+    config.secret = "open sesame";
+    syn_server *server = http_start(config);
+    char *reader = make_token(key, "{\"documents\":{\"team-*\":\"read\"}}");
+    char *writer = make_token(key, "{\"documents\":{\"team-*\":\"read write\"}}");
+    char *admin = make_token(key, "{\"server\":\"admin\"}");
+    char *lister = make_token(key, "{\"server\":\"list\"}");
+    const char *one = "POST /v1/documents/team-1", *get = "GET /v1/documents/team-1";
+    expect_as(server, "", one, edit, 401);
+    expect_as(server, "wrong", one, edit, 401);
+    expect_as(server, writer, one, edit, 404); /* may not create */
+    expect_as(server, "open sesame", one, edit, 201);
+    expect_as(server, writer, one, edit, 200);
+    expect_as(server, reader, one, edit, 403);
+    expect_as(server, reader, get, NULL, 200);
+    expect_as(server, reader, "GET /v1/documents/other", NULL, 403); /* there or not */
+    expect_as(server, "open sesame", "POST /v1/documents/other", edit, 201);
+    expect_as(server, reader, "GET /v1/documents/other", NULL, 403);
+    expect_as(server, writer, "POST /v1/documents/other", edit, 403);
+    expect_as(server, "", get, NULL, 401);
+    expect_as(server, "", "GET /v1/documents", NULL, 401);
+    expect_as(server, reader, "GET /v1/documents", NULL, 403);
+    expect_as(server, lister, "GET /v1/documents", NULL, 200);
+    expect_as(server, admin, get, NULL, 403);
+    expect_as(server, writer, "DELETE /v1/documents/team-1", NULL, 403);
+    expect_as(server, lister, "DELETE /v1/documents/team-1", NULL, 403);
+    expect_as(server, admin, "DELETE /v1/documents/team-1", NULL, 200);
+    expect_as(server, admin, "DELETE /v1/documents/team-1", NULL, 404);
+    expect_as(server, reader, get, NULL, 404);
+    expect_as(server, "open sesame", "DELETE /v1/documents/other", NULL, 200);
+    syn_server_stop(server, 1000);
+    server = start(); /* where everyone comes in nobody governs */
+    http_expect(server, one, JSON, edit, 201, "");
+    http_expect(server, "DELETE /v1/documents/team-1", "", NULL, 403, "forbidden");
+    syn_server_stop(server, 1000);
+    unlink(file);
+    free(reader);
+    free(writer);
+    free(admin);
+    free(lister);
+    free(key);
+    free(set);
+}
+END_TEST
+
+/* ---- A sign-in that answers late ------------------------------------------------------------- */
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t came;
+    syn_auth_request *request;
+} late = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, NULL};
+
+static void keep_request(void *user, syn_auth_request *request, syn_str token)
+{
+    (void)user;
+    (void)token;
+    pthread_mutex_lock(&late.lock);
+    late.request = request;
+    pthread_cond_signal(&late.came);
+    pthread_mutex_unlock(&late.lock);
+}
+
+static syn_auth_request *wait_request(void)
+{
+    pthread_mutex_lock(&late.lock);
+    while (late.request == NULL) pthread_cond_wait(&late.came, &late.lock);
+    syn_auth_request *request = late.request;
+    late.request = NULL;
+    pthread_mutex_unlock(&late.lock);
+    return request;
+}
+
+START_TEST(late_sign_in)
+{
+    syn_server_config config = SYN_SERVER_CONFIG_INIT;
+    config.authenticate = keep_request;
+    syn_server *server = http_start(config);
+    const char *ask = "GET /v1/documents/d HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    for (int i = 0; i < 4; i++) { /* accepted, refused; there, and gone */
+        int fd = raw_connect(syn_server_port(server));
+        http_write(fd, ask, strlen(ask));
+        syn_auth_request *request = wait_request();
+        if (i & 2) {
+            close(fd);
+            usleep(20000);
+        }
+        if (i & 1)
+            syn_auth_refuse(request, syn_s("no \"such\" \xff user"));
+        else
+            syn_auth_accept(request, syn_s("ada"), 0);
+        if (i & 2) continue;
+        struct http_got got = http_read(fd);
+        ck_assert_int_eq(got.status, i & 1 ? 401 : 404);
+        http_drop(&got);
+        close(fd);
+    }
+    int fd = raw_connect(syn_server_port(server)); /* the server ends first */
+    http_write(fd, ask, strlen(ask));
+    free(wait_request());
+    syn_server_stop(server, 100);
+    close(fd);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("http");
+    TCase *tests = tcase_create("http");
+    tcase_set_timeout(tests, 120);
+    tcase_add_test(tests, written_and_read);
+    tcase_add_test(tests, names);
+    tcase_add_test(tests, etags);
+    tcase_add_test(tests, beside_websockets_and_durable);
+    tcase_add_test(tests, bad_edits_change_nothing);
+    tcase_add_test(tests, bombs);
+    tcase_add_test(tests, bad_requests_are_refused);
+    tcase_add_test(tests, refused_before_the_body_is_read);
+    tcase_add_test(tests, split_anywhere);
+    tcase_add_test(tests, ended_anywhere);
+    tcase_add_test(tests, long_answers);
+    tcase_add_test(tests, rights);
+    tcase_add_test(tests, late_sign_in);
+    suite_add_tcase(suite, tests);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}
