@@ -653,8 +653,7 @@ static uint32_t op_of_event(const syn_changes *set, uint64_t peer, uint32_t seq)
 static syn_err plan_rest(syn_doc *doc, const syn_changes *set, lv_t from)
 {
     lv_t fault = from;
-    uint64_t by_size = 10000000 + 64 * (uint64_t)(graph_len(doc->graph) - from);
-    doc->desk->work = (struct work){.limit = doc->work_limit > 0 ? doc->work_limit : by_size};
+    doc->desk->work = (struct work){.limit = doc_work_limit(doc, graph_len(doc->graph) - from)};
     syn_err err = doc_plan_set(doc, from, &fault);
     if (err != SYN_OK) doc->desk->fault.event = doc_id(doc, fault);
     if (err == SYN_ELIMIT && doc->desk->work.done > doc->desk->work.limit)

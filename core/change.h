@@ -137,6 +137,10 @@ SYN_EXPORT syn_fault syn_doc_fault(const syn_doc *doc);
 SYN_EXPORT size_t syn_doc_missing(const syn_doc *doc, syn_id *out, size_t cap);
 SYN_EXPORT void syn_doc_pending_clear(syn_doc *doc);
 
+/* Another syn_doc_config.work_limit from now on; returns the one before.  UINT64_MAX is for what
+ * was accepted once already: merged in another order the same events can cost far more. */
+SYN_EXPORT uint64_t syn_doc_set_work_limit(syn_doc *doc, uint64_t limit);
+
 /* A cursor into the document's log: events in the order they came here.  Log positions count from
  * the base of the log; syn_doc_backfill() moves them all up by the number of events it adds below.
  */

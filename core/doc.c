@@ -194,6 +194,13 @@ void doc_free_parts(syn_doc *doc)
     array_free(mem, &doc->records);
 }
 
+uint64_t syn_doc_set_work_limit(syn_doc *doc, uint64_t limit)
+{
+    uint64_t before = doc->work_limit;
+    doc->work_limit = limit;
+    return before;
+}
+
 void syn_doc_free(syn_doc *doc)
 {
     if (doc == NULL) return;

@@ -142,6 +142,12 @@ struct syn_doc {
     struct desk *desk;   /* NULL: cleared away */
 };
 
+/* Steps that merging so many events may take. */
+static inline uint64_t doc_work_limit(const syn_doc *doc, uint32_t events)
+{
+    return doc->work_limit > 0 ? doc->work_limit : 100000000 + 64 * (uint64_t)events;
+}
+
 static inline bool in_transaction(const syn_doc *doc)
 {
     return doc->txn != NULL && doc->txn->open;

@@ -179,7 +179,7 @@ syn_err syn_effects_new(syn_doc *doc, syn_effects **out)
     *out = NULL;
     if (e == NULL) return SYN_ENOMEM;
     e->doc = doc;
-    e->work.limit = doc->work_limit > 0 ? doc->work_limit : 10000000 + 64 * (uint64_t)doc->log.end;
+    e->work.limit = doc_work_limit(doc, doc->log.end);
     e->next = syn_doc_log_start(doc);
     syn_err err = array_reserve(&doc->mem, &e->merges, doc->all.list.n);
     if (err != SYN_OK) {

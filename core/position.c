@@ -25,7 +25,7 @@ struct container *sequence_of(const syn_doc *doc, syn_obj obj)
 struct merge_source source_of(const syn_doc *doc, const struct container *c, struct work *work)
 {
     work->done = 0;
-    work->limit = doc->work_limit > 0 ? doc->work_limit : 10000000 + 64 * (uint64_t)doc->log.end;
+    work->limit = doc_work_limit(doc, doc->log.end);
     return (struct merge_source){&doc->mem, doc->graph, &doc->log, c->runs.at,
                                  c->runs.n, c->len,     work};
 }

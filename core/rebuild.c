@@ -17,7 +17,8 @@ static syn_err make_fresh(const syn_doc *doc, syn_doc **out)
                                    .max_events = doc->max_events,
                                    .max_pending = doc->max_pending,
                                    .max_value = doc->max_value,
-                                   .hash_seed = doc->names.seed};
+                                   .hash_seed = doc->names.seed,
+                                   .work_limit = doc->work_limit};
     syn_err err = doc_new(out, &config, doc->shared);
     uint32_t number;
     for (uint32_t i = 0; err == SYN_OK && i < doc->names.list.n; i++)
@@ -42,6 +43,7 @@ static void take_over(syn_doc *doc, syn_doc *fresh)
     *doc = *fresh;
     *fresh = old;
     doc->peer = old.peer;
+    doc->work_limit = old.work_limit;
     doc->agent = graph_agent_find(doc->graph, doc->peer);
     doc->pending.at = fresh->pending.at;
     doc->pending.n = fresh->pending.n;
@@ -253,6 +255,7 @@ syn_err syn_doc_without(syn_doc *doc, const syn_snapshot *base, uint64_t peer, u
         if (err == SYN_OK) err = syn_changes_copy(NULL, &set, &kept);
     }
     if (err == SYN_OK) err = make_fresh(doc, &fresh);
+    if (err == SYN_OK) fresh->work_limit = UINT64_MAX; /* all of it was accepted before */
     if (err == SYN_OK) err = build_without(doc, fresh, doc->base_events > 0 ? base : NULL);
     if (err != SYN_OK) {
         syn_changes_free(NULL, kept);

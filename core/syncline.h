@@ -151,7 +151,7 @@ typedef struct {
     uint32_t max_value;  /* bytes of one value; 0: 1 MiB */
     uint64_t hash_seed;  /* random: keys from outside cannot be chosen to collide */
     uint64_t work_limit; /* steps of merging that one change may cost, some 10 ns each, before it is
-                            refused (SYN_ELIMIT); 0: 10,000,000 and 64 for each of its events */
+                            refused (SYN_ELIMIT); 0: 100,000,000 and 64 for each of its events */
 } syn_doc_config;
 #define SYN_DOC_CONFIG_INIT                                                                        \
     {                                                                                              \

@@ -154,8 +154,10 @@ static syn_err apply_from(syn_store *store, const struct store_doc *row, struct 
 {
     struct loading loading = {.decoder = d, .doc = doc, .next = from};
     syn_err err = SYN_OK;
+    uint64_t limit = syn_doc_set_work_limit(doc, UINT64_MAX); /* it was accepted before */
     if (row->events > from)
         err = store_read_log(store, row->id, from, row->events, apply_piece, &loading);
+    syn_doc_set_work_limit(doc, limit);
     if (!err && loading.next < row->events) {
         snprintf(d->fault.text, sizeof d->fault.text, "the log ends at %u instead of %u",
                  loading.next, row->events);
@@ -243,7 +245,9 @@ syn_err doc_store_load_until(syn_store *store, const struct store_doc *row,
         uint32_t offset = doc_store_offset(row, all), cut;
         syn_span span = {row->snapshot_at - offset, until - offset};
         err = syn_doc_export(all, span, UINT32_MAX, SIZE_MAX, &set, &cut);
+        uint64_t limit = syn_doc_set_work_limit(prefix, UINT64_MAX);
         if (!err) err = syn_apply(prefix, &set, false, NULL);
+        syn_doc_set_work_limit(prefix, limit);
     }
     decoder_free(&decoder);
 out:
@@ -309,12 +313,14 @@ syn_err doc_store_backfill(syn_store *store, const struct store_doc *row, syn_do
     bool whole = history.count != 0 && history.at[0].from == 0 &&
                  history.at[history.count - 1].end == row->snapshot_at;
     if (!err && !whole) err = SYN_EHISTORY;
+    uint64_t limit = syn_doc_set_work_limit(doc, UINT64_MAX); /* it was accepted before */
     if (!err) err = syn_doc_backfill(doc, next_piece, &history, added);
     if (err == SYN_EMALFORMED) { /* another state than the snapshot's: it may be the effects */
         history.doubted = true;
         history.next = 0;
         err = syn_doc_backfill(doc, next_piece, &history, added);
     }
+    syn_doc_set_work_limit(doc, limit);
     for (uint32_t i = 0; i < history.count; i++) free((char *)(uintptr_t)history.at[i].bytes.data);
     free(history.at);
     decoder_free(&decoder);
