@@ -10,6 +10,8 @@ TEST_PACKAGES="$BUILD_PACKAGES check protobuf-compiler python3 python3-protobuf 
 # ... and for the browser's client: C to WebAssembly (besides Node.js with npm).
 WEB_PACKAGES="clang-16 lld-16 wasi-libc libclang-rt-16-dev-wasm32 libxxhash-dev protobuf-c-compiler
   libprotobuf-c-dev python3"
+# ... and to try it in a real browser.
+BROWSER_PACKAGES="chromium"
 # ... and for the fuzzers and the look of the code.
 CLANG_PACKAGES="clang-16 libclang-rt-16-dev clang-format-16"
 
