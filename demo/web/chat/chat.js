@@ -17,7 +17,7 @@ let drawn = [];
 function line(message) {
   const at = new Date(message.get("at"));
   const name = el("span", { class: "who" }, String(message.get("name")));
-  name.style.color = message.get("colour");
+  name.style.setProperty("--who", message.get("colour"));
   return el("li", {}, name, String(message.get("text")), el("time", { datetime: at.toISOString() }, at.toLocaleTimeString([], { timeStyle: "short" })));
 }
 
