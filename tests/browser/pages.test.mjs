@@ -1,8 +1,12 @@
 // pages.test.mjs -- every demo does what it says, by mouse, keyboard and touch.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { Site, closeBrowser, person, shot, until } from "./site.mjs";
+import { Site, closeBrowser, person, program, shot, until } from "./site.mjs";
 
 let site;
 before(async () => {
@@ -64,6 +68,58 @@ test("two panes: a slow and lossy network changes nothing but time", async () =>
   for (const word of ["one", "two", "three", "four"]) for (const letter of word) assert.ok(text.includes(letter));
   assert.equal(text.replaceAll(" ", "").length, "onetwothreefour".length);
   assert.deepEqual(ann.faults, []);
+});
+
+const freePort = () =>
+  new Promise((resolve) => {
+    const probe = createServer().listen(0, "127.0.0.1", () => {
+      const { port } = probe.address();
+      probe.close(() => resolve(port));
+    });
+  });
+
+test("two panes: the button kills the server with -9, and nothing that was typed is missing", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "syncline-launcher-"));
+  const pages = join(folder, "pages");
+  const listen = `127.0.0.1:${await freePort()}`;
+  cpSync(process.env.PAGES, pages, { recursive: true });
+  const launcher = spawn("python3", [new URL("../../demo/launcher.py", import.meta.url).pathname, "--listen", listen, "--pages", pages, "--",
+    program, "serve", "--listen", listen, "--data", join(folder, "site.db"), "--web", pages]);
+  try {
+    await until("the offer", () => existsSync(join(pages, "launcher.json")));
+    await until("the server", async () => (await fetch(`http://${listen}/healthz`)).ok);
+    const ann = await person();
+    const page = await ann.newPage();
+    await page.goto(`http://${listen}/two-panes/`);
+    await page.waitForSelector("#kill:visible");
+    let typed = "";
+    for (let round = 1; round <= 3; round++) {
+      await page.click("#left .cm-content");
+      await page.keyboard.press("Control+End");
+      await page.keyboard.type(`before ${round}, `);
+      await page.click("#kill");
+      await page.click("#left .cm-content");
+      await page.keyboard.press("Control+End");
+      await page.keyboard.type(`after ${round}; `);
+      typed += `before ${round}, after ${round}; `;
+      await until(`killed ${round} times`, async () => (await page.textContent("#server-facts")).includes(`killed ${round} time`));
+    }
+    await until("equal and saved", async () => (await page.textContent("#equal")) === "the same in both" &&
+      (await page.getAttribute("#left [role=status]", "data-unsaved")) === "0");
+    const shown = await page.locator("#right .cm-line").first().textContent();
+    assert.equal(shown.replace(/Left$/, ""), typed); // the name at the other's caret is no text
+    await shot(page, "two-panes-killed");
+    const offer = JSON.parse(readFileSync(join(pages, "launcher.json"), "utf8"));
+    const ask = async (headers) => (await fetch(`${offer.url}/kill`, { method: "POST", headers })).status;
+    assert.equal(await ask({ origin: `http://${listen}`, "x-launcher": "guessed" }), 403);
+    assert.equal(await ask({ origin: "https://evil.example", "x-launcher": offer.token }), 403);
+    assert.deepEqual(ann.faults, []);
+  } finally {
+    const gone = new Promise((resolve) => launcher.once("exit", resolve));
+    launcher.kill("SIGTERM");
+    await gone;
+    rmSync(folder, { recursive: true, force: true });
+  }
 });
 
 test("chat: messages, who types, and sending what was written offline", async () => {
