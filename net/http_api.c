@@ -9,6 +9,7 @@
 #include <string.h>
 
 static const char documents_path[] = "/v1/documents";
+static const char feed_path[] = "/v1/feed";
 
 const char *http_query(const char *query, const char *name)
 {
@@ -60,7 +61,7 @@ void http_fail_with(struct http_answer *out, syn_err err, const char *detail)
 
 /* ---- Calls ----------------------------------------------------------------------------------- */
 
-static void call_free(struct http_call *call)
+void http_call_free(struct http_call *call)
 {
     http_api *api = call->api;
     if (call->prev != NULL) call->prev->next = call->next;
@@ -75,7 +76,7 @@ static void call_free(struct http_call *call)
 void http_call_end(struct http_call *call)
 {
     http_reply_send(call->reply, &call->answer);
-    call_free(call);
+    http_call_free(call);
 }
 
 void http_call_refuse(struct http_call *call, int status, const char *code, const char *detail)
@@ -112,6 +113,9 @@ static void run(struct http_call *call)
         break;
     case ROUTE_DOCUMENT:
         http_document(call);
+        break;
+    case ROUTE_FEED:
+        http_feed(call);
         break;
     }
 }
@@ -164,6 +168,8 @@ static syn_err find_route(const char *path, enum http_route *route, syn_str *nam
 {
     size_t len = sizeof documents_path - 1;
     *name = (syn_str){"", 0};
+    *route = ROUTE_FEED;
+    if (strcmp(path, feed_path) == 0) return SYN_OK;
     *route = ROUTE_LIST;
     if (strncmp(path, documents_path, len) != 0) return SYN_ENOTFOUND;
     if (path[len] == '\0') return SYN_OK;

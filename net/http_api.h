@@ -34,6 +34,11 @@ void http_api_free(http_api *api);
 size_t http_api_max_body(http_api *api, const struct http_request *request);
 void http_api_asked(http_api *api, const struct http_request *request, http_reply *reply);
 
+/* A document got new events, and they are on the disk. */
+void http_api_changed(http_api *api, syn_str document);
+/* About once a second. */
+void http_api_tick(http_api *api);
+
 /* server: SYN_MAY_LIST, SYN_MAY_ADMIN.  Takes the grant over.  expires_ms 0: never. */
 void http_signed_in(http_api *api, uint64_t id, const struct hub_identity *who, uint32_t server,
                     uint32_t expires_ms);

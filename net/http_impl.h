@@ -10,7 +10,7 @@
 
 #include <jansson.h>
 
-enum http_route { ROUTE_LIST, ROUTE_DOCUMENT };
+enum http_route { ROUTE_LIST, ROUTE_DOCUMENT, ROUTE_FEED };
 
 struct http_call {
     http_api *api;
@@ -38,6 +38,8 @@ struct http_api {
     syn_store *store;
     struct http_port port;
     struct http_call *calls;
+    struct feed *feeds;
+    uint32_t feed_count;
     uint64_t next_id;
 };
 
@@ -49,10 +51,15 @@ void http_fail(struct http_answer *out, int status, const char *code, const char
 void http_fail_with(struct http_answer *out, syn_err err, const char *detail);
 /* Answers with call->answer and ends the call. */
 void http_call_end(struct http_call *call);
+/* The call ends, its reply lives on. */
+void http_call_free(struct http_call *call);
 void http_call_refuse(struct http_call *call, int status, const char *code, const char *detail);
 
 /* ---- http_documents.c */
 void http_document(struct http_call *call);
+
+/* ---- http_feed.c */
+void http_feed(struct http_call *call);
 
 /* ---- http_edits.c */
 /* Is it a list of edits, within bounds?  why: PATH_WHY_BYTES. */

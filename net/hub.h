@@ -102,6 +102,12 @@ void hub_edit(hub *h, syn_str document, bool create, hub_edit_fn fn, hub_done_fn
               uint64_t now);
 void hub_delete(hub *h, syn_str document, hub_done_fn done, void *user, uint64_t now);
 
+/* ---- Looking, for those who may (hub_look.c) -------------------------------------------------- */
+
+/* Heads of a document that stands in memory and on the disk at exactly this log position of the
+ * store; how many, at most cap; 0: it does not. */
+uint32_t hub_heads(hub *h, syn_str document, uint32_t end, syn_id *out, uint32_t cap);
+
 struct hub_stats {
     uint64_t connections, connections_total, channels, rooms;
     uint64_t frames_in, frames_out, bytes_in, bytes_out;

@@ -186,7 +186,8 @@ static void port_release(void *user, void *grant)
 static void port_changed(void *user, syn_str document, const syn_doc *doc)
 {
     const syn_server *server = user;
-    server->config.changed(server->config.user, document, doc);
+    if (server->config.changed != NULL) server->config.changed(server->config.user, document, doc);
+    http_api_changed(server->api, document);
 }
 
 /* ---- The sockets' events --------------------------------------------------------------------- */
@@ -421,6 +422,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
     (void)loop;
     (void)events;
     hub_tick(server->hub, now_ms());
+    http_api_tick(server->api);
 }
 
 static bool drained(syn_server *server)
@@ -528,7 +530,6 @@ static syn_err open_store(syn_server *server, char *detail)
 
 static syn_err open_hub(syn_server *server)
 {
-    const syn_server_config *config = &server->config;
     struct hub_port port = {
         .user = server,
         .random = next_random,
@@ -537,7 +538,7 @@ static syn_err open_hub(syn_server *server)
         .authenticate = port_authenticate,
         .authorise = port_authorise,
         .release = port_release,
-        .changed = config->changed != NULL ? port_changed : NULL,
+        .changed = port_changed,
         .log = log_event,
     };
     return hub_new(&server->hub, server->store, &port);

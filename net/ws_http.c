@@ -237,7 +237,6 @@ bool http_reply_stream(http_reply *reply, const struct http_stream *stream)
 void http_reply_wake(http_reply *reply)
 {
     if (reply->http == NULL) return;
-    lws_set_timeout(reply->http->wsi, PENDING_TIMEOUT_USER_OK, STREAM_READER_S);
     lws_callback_on_writable(reply->http->wsi);
 }
 

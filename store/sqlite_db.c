@@ -68,6 +68,7 @@ static const char *const sql_text[SQL_COUNT] = {
         " WHERE doc = ?1 AND lo >= ?2 AND lo < ?3",
     [SQL_FEED] = "SELECT commit_seq, doc, lo, hi FROM chunk WHERE commit_seq > ?1 UNION ALL"
                  " SELECT commit_seq, doc, lo, hi FROM tail WHERE commit_seq > ?1 ORDER BY 1, 3",
+    [SQL_FEED_END] = "SELECT seq FROM sqlite_sequence WHERE name = 'tail'",
     [SQL_SNAPSHOT_READ] = "SELECT part, packed, sum, bytes FROM snapshot WHERE doc = ?1"
                           " ORDER BY part",
     [SQL_SNAPSHOT_INSERT] = "INSERT INTO snapshot VALUES (?1, ?2, ?3, ?4, ?5)",

@@ -341,3 +341,32 @@ syn_err sqlite_feed(syn_store *store, int64_t after,
     db_put(&s->reader, SQL_FEED, statement);
     return walked(s, 0, w);
 }
+
+syn_err sqlite_feed_end(syn_store *store, int64_t *out)
+{
+    struct sqlite_store *s = sqlite_of(store);
+    sqlite3_stmt *statement;
+    bool found = false;
+    *out = 0;
+    syn_err err = read_begin(s);
+    if (err != SYN_OK) return err;
+    err = db_get(&s->reader, SQL_FEED_END, &statement);
+    if (err == SYN_OK) err = db_step(&s->reader, statement, &found);
+    if (err == SYN_OK && found) *out = sqlite3_column_int64(statement, 0);
+    db_put(&s->reader, SQL_FEED_END, statement);
+    return read_end(s, 0, err);
+}
+
+syn_err sqlite_name(syn_store *store, int64_t doc, char *name, size_t *len)
+{
+    struct sqlite_store *s = sqlite_of(store);
+    struct doc_row row;
+    syn_err err = read_begin(s);
+    if (err != SYN_OK) return err;
+    err = doc_row_by_id(&s->reader, doc, &row);
+    if (err == SYN_OK) {
+        memcpy(name, row.name, row.name_len);
+        *len = row.name_len;
+    }
+    return read_end(s, err == SYN_EDAMAGED ? doc : 0, err);
+}

@@ -294,6 +294,16 @@ syn_err store_feed(syn_store *store, int64_t after,
     return store->backend->feed(store, after, visit, user);
 }
 
+syn_err store_feed_end(syn_store *store, int64_t *out)
+{
+    return store->backend->feed_end(store, out);
+}
+
+syn_err store_name(syn_store *store, int64_t doc, char name[STORE_MAX_NAME], size_t *len)
+{
+    return store->backend->name(store, doc, name, len);
+}
+
 syn_err store_fsck(syn_store *store, void (*problem)(void *, const char *text),
                    store_progress progress, void *user)
 {

@@ -127,6 +127,10 @@ syn_err store_feed(syn_store *store, int64_t after,
                    syn_err (*visit)(void *, int64_t commit_seq, int64_t doc, uint32_t from,
                                     uint32_t end),
                    void *user);
+/* The highest number given out so far and committed; 0: none. */
+syn_err store_feed_end(syn_store *store, int64_t *out);
+/* What the document of that number is called.  SYN_ENOTFOUND: it is gone. */
+syn_err store_name(syn_store *store, int64_t doc, char name[STORE_MAX_NAME], size_t *len);
 
 /* ---- Writing --------------------------------------------------------------------------------- */
 

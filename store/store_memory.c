@@ -608,6 +608,22 @@ static syn_err memory_feed(syn_store *store, int64_t after,
     return err;
 }
 
+static syn_err memory_feed_end(syn_store *store, int64_t *out)
+{
+    *out = memory_of(store)->last_seq;
+    return SYN_OK;
+}
+
+static syn_err memory_name(syn_store *store, int64_t id, char *name, size_t *len)
+{
+    const struct doc *doc = doc_by_id(memory_of(store), id);
+    if (doc == NULL) return store_refuse(store, SYN_ENOTFOUND, "no document of that number");
+    syn_str text = blob_text(doc->name);
+    memcpy(name, text.data, text.len);
+    *len = text.len;
+    return SYN_OK;
+}
+
 static syn_err memory_fsck(syn_store *store, void (*problem)(void *, const char *),
                            store_progress progress, void *user)
 {
@@ -656,6 +672,8 @@ static const struct store_backend memory_backend = {
     .read_notes = memory_read_notes,
     .list = memory_list,
     .feed = memory_feed,
+    .feed_end = memory_feed_end,
+    .name = memory_name,
     .fsck = memory_fsck,
 };
 

@@ -231,6 +231,8 @@ static const struct store_backend sqlite_backend = {
     .read_notes = sqlite_read_notes,
     .list = sqlite_list,
     .feed = sqlite_feed,
+    .feed_end = sqlite_feed_end,
+    .name = sqlite_name,
     .fsck = sqlite_fsck,
 };
 
