@@ -14,7 +14,9 @@ struct reader {
     uint32_t op, op_done; /* events taken of ops[op] */
     uint32_t dep, key, value, ext;
     size_t text;
-    bool ascii; /* the text is: bytes are scalars */
+    bool ascii;          /* the text is: bytes are scalars */
+    syn_obj root;        /* the text that the last op was in, if a root: */
+    uint32_t root_entry; /* its index in the set's table; UINT32_MAX: it was in another container */
 };
 
 /* Some events of one op, with what they take. */
@@ -49,6 +51,9 @@ static bool takes_value(uint32_t kind)
 static syn_err check_op(syn_doc *doc, const syn_changes *set, uint32_t index)
 {
     const struct change_op *op = &set->ops[index];
+    if (op->kind <= OP_DELETE_BACK && op->len > 0 && op->len <= SEQ_MAX && op->pos <= SEQ_MAX &&
+        op->container < set->container_count)
+        return SYN_OK;
     doc->desk->fault.op_run = index + 1;
     if (op->kind >= OP_FIRST_UNKNOWN) {
         if (op->len == 0 || op->len > SEQ_MAX)
@@ -121,6 +126,14 @@ static syn_err check_shape(syn_doc *doc, const syn_changes *set, bool *ascii)
 
 /* ---- Reading --------------------------------------------------------------------------------- */
 
+/* Bytes of the next scalars of the text. */
+static size_t text_bytes(const struct reader *reader, uint32_t scalars)
+{
+    if (reader->ascii) return scalars;
+    return utf8_offset(reader->set->text.data + reader->text, reader->set->text.len - reader->text,
+                       scalars);
+}
+
 /* At most `most` events of the current op. */
 static struct taken take(struct reader *reader, uint32_t most)
 {
@@ -138,10 +151,7 @@ static struct taken take(struct reader *reader, uint32_t most)
         taken.pos += skip;
     if (op->kind == OP_TEXT_INSERT) {
         taken.text.data = reader->set->text.data + reader->text;
-        taken.text.len =
-            reader->ascii
-                ? taken.len
-                : utf8_offset(taken.text.data, reader->set->text.len - reader->text, taken.len);
+        taken.text.len = text_bytes(reader, taken.len);
         reader->text += taken.text.len;
     }
     if (takes_key(op->kind)) reader->key += taken.len;
@@ -385,7 +395,87 @@ static syn_err add_events(syn_doc *doc, const syn_changes *set, const struct tak
     return err;
 }
 
+/* ---- New events of a text: the same, for what nearly all events of large sets are ------------ */
+
+/* Remembers the container of the op that was just added, if its next op can go this way. */
+static void note_root(const syn_doc *doc, struct reader *reader, const struct change_op *op)
+{
+    reader->root_entry = UINT32_MAX;
+    if (op->kind > OP_DELETE_BACK) return;
+    reader->root = doc->desk->resolved.at[op->container];
+    const struct container *c = container_at(&doc->all, reader->root);
+    if (c->id.form == CONTAINER_ROOT && c->id.kind == SYN_TEXT && c->merge == NULL)
+        reader->root_entry = op->container;
+}
+
+/* What stands at the front of the queues, at most `most` events, into the log. */
+static syn_err append_text(syn_doc *doc, struct reader *reader, struct container *c, uint32_t most,
+                           bool joins, struct op_piece *piece)
+{
+    const struct change_op *op = &reader->set->ops[reader->op];
+    uint32_t skip = reader->op_done, len = op->len - skip < most ? op->len - skip : most;
+    size_t bytes = op->kind == OP_TEXT_INSERT ? text_bytes(reader, len) : 0;
+    syn_err err = oplog_reserve(&doc->log, &doc->mem, 1, bytes, 0);
+    if (err == SYN_OK) err = array_reserve(&doc->mem, &c->runs, 1);
+    if (err != SYN_OK) return err;
+    *piece = (struct op_piece){doc->log.end, doc->log.end + len, op->kind, reader->root,
+                               op->pos,      doc->log.args.n};
+    if (op->kind == OP_TEXT_INSERT) {
+        syn_str text = {reader->set->text.data + reader->text, bytes};
+        piece->at = oplog_push_text(&doc->log, text);
+        piece->pos += skip;
+        doc->log.wide |= bytes != len;
+        reader->text += bytes;
+    } else if (op->kind == OP_DELETE_BACK) {
+        piece->pos -= skip;
+    }
+    doc_append(
+        doc,
+        &(struct op_run){piece->from, piece->pos, piece->at, c->len, piece->container, piece->kind},
+        len, joins);
+    reader->op_done += len;
+    if (reader->op_done == op->len) {
+        reader->op++;
+        reader->op_done = 0;
+    }
+    return SYN_OK;
+}
+
+/* Adds events of the run, `left` at most, as long as they stay in the text of the last op. */
+static syn_err add_text(syn_doc *doc, struct reader *reader, const struct incoming *in,
+                        uint32_t *left, bool joins, const lv_t *unplanned)
+{
+    const syn_changes *set = reader->set;
+    struct container *c = container_at(&doc->all, reader->root);
+    bool given = doc->desk->given.at != NULL;
+    syn_err err = SYN_OK;
+    struct op_piece piece = {0};
+    if (!given && !in->fast && *unplanned == LV_NONE) return SYN_OK; /* here windows begin */
+    for (; err == SYN_OK && *left > 0 && reader->op < set->op_count; joins = true) {
+        uint32_t index = reader->op;
+        const struct change_op *op = &set->ops[index];
+        if (op->kind > OP_DELETE_BACK || op->container != reader->root_entry) break;
+        err = append_text(doc, reader, c, *left, joins, &piece);
+        if (err == SYN_OK && given)
+            err = doc_plan_given(doc, &piece, in->fast);
+        else if (err == SYN_OK && *unplanned == LV_NONE)
+            err = doc_plan(doc, &piece);
+        if (err == SYN_ERANGE) err = not_there(doc, index, piece.pos);
+        if (err != SYN_OK) doc->desk->fault.op_run = index + 1;
+        *left -= piece.end - piece.from;
+    }
+    return err;
+}
+
 /* ---- Parents --------------------------------------------------------------------------------- */
+
+/* The agent of entry `index` of the set's peers; AGENT_NONE: not met yet. */
+static uint32_t agent_of(const syn_doc *doc, const syn_changes *set, uint32_t index)
+{
+    uint32_t *agent = &doc->desk->agents.at[index];
+    if (*agent == AGENT_NONE) *agent = graph_agent_find(doc->graph, set->peers[index]);
+    return *agent;
+}
 
 /* The parents of the run's first event into doc->desk->parents. */
 static syn_err resolve_parents(syn_doc *doc, const struct reader *reader, const struct incoming *in)
@@ -399,13 +489,11 @@ static syn_err resolve_parents(syn_doc *doc, const struct reader *reader, const 
     syn_err err = array_reserve(&doc->mem, &doc->desk->parents, count);
     if (err != SYN_OK) return err;
     for (uint32_t i = 0; i < count; i++) {
-        syn_id id = {in->peer, run->seq - 1};
-        if (run->explicit_parents) {
-            const struct change_dep *dep = &set->deps[reader->dep + i];
-            id = (syn_id){set->peers[dep->peer], dep->seq};
-        }
-        lv_t lv = doc_find(doc, id);
-        if (lv == LV_NONE) return missing(doc, id.peer, id.seq);
+        struct change_dep dep = {run->peer, run->seq - 1};
+        if (run->explicit_parents) dep = set->deps[reader->dep + i];
+        uint32_t agent = agent_of(doc, set, dep.peer);
+        lv_t lv = agent == AGENT_NONE ? LV_NONE : graph_find(doc->graph, agent, dep.seq);
+        if (lv == LV_NONE) return missing(doc, set->peers[dep.peer], dep.seq);
         *array_push(&doc->desk->parents) = lv;
     }
     err = graph_dominators(doc->graph, doc->desk->parents.at, &doc->desk->parents.n);
@@ -608,7 +696,7 @@ static syn_err apply_run(syn_doc *doc, struct reader *reader, const struct chang
 {
     struct incoming in = {.run = run, .peer = reader->set->peers[run->peer]};
     doc->desk->fault.event = (syn_id){in.peer, run->seq};
-    in.agent = graph_agent_find(doc->graph, in.peer);
+    in.agent = agent_of(doc, reader->set, run->peer);
     uint32_t here = in.agent == AGENT_NONE ? 0 : graph_agent_next(doc->graph, in.agent);
     if (here > run->seq) in.known = here - run->seq < run->len ? here - run->seq : run->len;
     syn_err err = compare_known(doc, reader, &in);
@@ -621,13 +709,19 @@ static syn_err apply_run(syn_doc *doc, struct reader *reader, const struct chang
     err = push_run(doc, reader, &in, &joins);
     reader->dep += run->dep_count;
     out->applied += run->len - in.known;
-    for (uint32_t left = run->len - in.known; err == SYN_OK && left > 0; joins = true) {
+    uint32_t left = run->len - in.known, all = left;
+    while (err == SYN_OK && left > 0) {
+        if (reader->root_entry != UINT32_MAX) {
+            err = add_text(doc, reader, &in, &left, joins || left < all, unplanned);
+            if (err != SYN_OK || left == 0) break;
+        }
         struct taken taken = take(reader, left);
         lv_t lv = graph_len(doc->graph) - left;
         if (cut_unknown(&taken))
             return doc_refuse(doc, SYN_EMALFORMED,
                               "an operation of unknown kind is cut between runs");
-        err = add_events(doc, reader->set, &taken, &in, lv, joins, unplanned);
+        err = add_events(doc, reader->set, &taken, &in, lv, joins || left < all, unplanned);
+        if (err == SYN_OK) note_root(doc, reader, taken.op);
         left -= taken.len;
     }
     return err;
@@ -677,29 +771,34 @@ static void mark_touched(syn_doc *doc, lv_t from)
  * over and over.  (A lesser one may be all known, and leave its room unused.) */
 static syn_err reserve_set(syn_doc *doc, const syn_changes *set)
 {
-    if (set->op_count <= doc->log.runs.n) return SYN_OK;
-    syn_err err = oplog_reserve(&doc->log, &doc->mem, set->op_count, set->text.len, 0);
-    return err == SYN_OK ? array_reserve(&doc->mem, &doc->desk->plan, set->op_count) : err;
+    struct desk *desk = doc->desk;
+    desk->resolved.n = desk->agents.n = 0;
+    syn_err err = array_reserve(&doc->mem, &desk->resolved, set->container_count);
+    if (err == SYN_OK) err = array_reserve(&doc->mem, &desk->agents, set->peer_count);
+    if (err != SYN_OK) return err;
+    for (uint32_t i = 0; i < set->container_count; i++) *array_push(&desk->resolved) = SYN_NO_OBJ;
+    for (uint32_t i = 0; i < set->peer_count; i++) *array_push(&desk->agents) = AGENT_NONE;
+    if (set->run_count > graph_run_count(doc->graph))
+        err = graph_reserve(doc->graph, set->run_count, set->run_count + set->dep_count);
+    if (err != SYN_OK || set->op_count <= doc->log.runs.n) return err;
+    err = oplog_reserve(&doc->log, &doc->mem, set->op_count, set->text.len, 0);
+    return err == SYN_OK && set->effect_count > 0
+               ? array_reserve(&doc->mem, &desk->plan, set->op_count)
+               : err;
 }
 
 static syn_err apply_once(syn_doc *doc, const syn_changes *set, syn_applied *out)
 {
     struct doc_mark mark = doc_mark(doc);
-    struct reader reader = {.set = set};
+    struct reader reader = {.set = set, .root_entry = UINT32_MAX};
     lv_t unplanned = LV_NONE;
     doc->desk->fault = (syn_fault){0};
     doc->desk->work.done = 0;
     *out = (syn_applied){0};
     syn_err err = check_shape(doc, set, &reader.ascii);
     if (err != SYN_OK) return err;
-    doc->desk->resolved.n = 0;
-    err = array_reserve(&doc->mem, &doc->desk->resolved, set->container_count);
-    if (err == SYN_OK) err = reserve_set(doc, set);
+    err = reserve_set(doc, set);
     if (err != SYN_OK) return err;
-    for (uint32_t i = 0; i < set->container_count; i++)
-        *array_push(&doc->desk->resolved) = SYN_NO_OBJ;
-    if (set->op_count > doc->log.runs.n) /* not doubled again and again, nor too large at last */
-        err = oplog_reserve(&doc->log, &doc->mem, set->op_count, set->text.len, 0);
     for (uint32_t i = 0; err == SYN_OK && i < set->run_count; i++)
         err = apply_run(doc, &reader, &set->runs[i], &unplanned, out);
     if (err == SYN_OK && unplanned != LV_NONE) err = plan_rest(doc, set, unplanned);

@@ -154,6 +154,7 @@ static void desk_clear(syn_doc *doc)
     array_free(mem, &desk->where);
     array_free(mem, &desk->walk);
     array_free(mem, &desk->resolved);
+    array_free(mem, &desk->agents);
     export_free(&desk->out, mem);
     mem_free(mem, desk, sizeof *desk);
     doc->desk = NULL;

@@ -110,6 +110,7 @@ struct desk {
     ARRAY(uint32_t) where;      /* of list sets */
     ARRAY(uint32_t) walk;       /* of containers' parents */
     ARRAY(uint32_t) resolved;   /* containers of the set being applied */
+    ARRAY(uint32_t) agents;     /* its peers' agents */
     syn_obj last_root;          /* a hint: the root that a set named last */
     struct export_buffers out;
     syn_fault fault;

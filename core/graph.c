@@ -122,6 +122,11 @@ lv_t graph_find(const struct graph *g, uint32_t agent, uint32_t seq)
     const struct agent *a = &g->agents.list.at[agent];
     const struct run *runs = g->runs.at;
     if (a->runs.n == 0) return LV_NONE;
+    const struct run *last = &runs[a->runs.at[a->runs.n - 1]];
+    if (seq >= last->seq && seq - last->seq < run_len(last)) { /* so it mostly is */
+        if (g->scratch->run != last - runs) (void)note_run(g->scratch, (uint32_t)(last - runs));
+        return last->lv + (seq - last->seq);
+    }
     uint32_t high = a->runs.n, low = high - 1; /* in the end one of [low, high) is it */
     for (uint32_t step = 1; low > 0 && seq < runs[a->runs.at[low]].seq; step *= 2) {
         high = low;
@@ -182,13 +187,11 @@ struct graph_run graph_run_at(const struct graph *g, uint32_t index)
 }
 
 /* Galloping from the last hit, for questions come close to one another. */
-uint32_t graph_run_of(const struct graph *g, lv_t lv)
+static __attribute__((noinline)) uint32_t search_run(const struct graph *g, lv_t lv)
 {
-    assert(lv < graph_len(g));
     const struct run *runs = g->runs.at;
     struct graph_scratch *s = g->scratch;
     uint32_t low = s->run, high = low + 1; /* in the end one of [low, high) is it */
-    if (lv - runs[low].lv < run_len(&runs[low])) return low;
     if (lv - runs[s->other].lv < run_len(&runs[s->other])) return note_run(s, s->other);
     if (lv >= runs[g->runs.n - 1].lv) return note_run(s, g->runs.n - 1);
     for (uint32_t step = 1; lv < runs[low].lv; step *= 2) {
@@ -207,6 +210,13 @@ uint32_t graph_run_of(const struct graph *g, lv_t lv)
             high = mid;
     }
     return note_run(s, low);
+}
+
+uint32_t graph_run_of(const struct graph *g, lv_t lv)
+{
+    assert(lv < graph_len(g));
+    const struct run *last_hit = &g->runs.at[g->scratch->run];
+    return lv - last_hit->lv < run_len(last_hit) ? g->scratch->run : search_run(g, lv);
 }
 
 uint32_t graph_parents(const struct graph *g, lv_t lv, const lv_t **out, lv_t *scratch)
@@ -248,11 +258,32 @@ static void heads_move(lv_t *heads, uint32_t to, uint32_t from, uint32_t end)
         memmove(heads + to, heads + from, (size_t)(end - from) * sizeof *heads);
 }
 
+#ifdef SYN_STRESS
+enum { FEW_HEADS = 2 };
+#else
+enum { FEW_HEADS = 8 };
+#endif
+
+/* Takes a parent out if it is a head, and notes that. */
+static void heads_drop(lv_set *heads, lv_t parent, uint32_t *note)
+{
+    uint32_t at = 0;
+    while (at < heads->n && heads->at[at] < parent) at++;
+    if (at == heads->n || heads->at[at] != parent) return;
+    *note |= WAS_HEAD;
+    heads->n--;
+    for (; at < heads->n; at++) heads->at[at] = heads->at[at + 1];
+}
+
 /* Takes those parents out that are heads and notes which they were.  Whatever lies between two of
  * them moves once, so that a merge of all heads costs no more than one pass. */
 static void heads_remove(lv_set *heads, const lv_t *parents, uint32_t count, uint32_t *note)
 {
     uint32_t kept = 0, next = 0; /* [0, kept) is done; [next, n) is still to be looked at */
+    if (heads->n <= FEW_HEADS && count <= FEW_HEADS) {
+        for (uint32_t i = 0; i < count; i++) heads_drop(heads, parents[i], &note[i]);
+        return;
+    }
     for (uint32_t i = 0; i < count; i++) {
         uint32_t at = next + lv_lower_bound(heads->at + next, heads->n - next, parents[i]);
         if (at == heads->n || heads->at[at] != parents[i]) continue;
@@ -418,6 +449,13 @@ static syn_err reserve_run(struct graph *g, uint32_t agent, uint32_t parents, ui
     return err;
 }
 
+syn_err graph_reserve(struct graph *g, uint32_t runs, uint32_t parents)
+{
+    syn_err err = array_reserve(g->mem, &g->runs, (uint64_t)runs + 1);
+    if (err == SYN_OK) err = array_reserve(g->mem, &g->parents, parents);
+    return err == SYN_OK ? array_reserve(g->mem, &g->parent_run, parents) : err;
+}
+
 /* Writes the parents into the pool, behind those that count already. */
 static void pool_parents(struct graph *g, const lv_t *parents, uint32_t count)
 {
@@ -446,10 +484,11 @@ static void set_tip(struct graph *g)
         g->scratch->run = g->scratch->other = 0;
 }
 
-/* Appends a run of `len` events, whose `count` parents stand behind the pool's end. */
-static void append_run(struct graph *g, const struct run *run, uint32_t len, uint32_t count,
-                       bool all_heads)
+/* Appends the run of `len` events that the closing entry has become, whose `count` parents stand
+ * behind the pool's end. */
+static void append_run(struct graph *g, uint32_t len, uint32_t count, bool all_heads)
 {
+    struct run *run = &g->runs.at[g->runs.n];
     /* A graph of roots alone has no pool to point into. */
     const lv_t *parents = count == 0 ? NULL : g->parents.at + run->parents;
     uint32_t *note = count == 0 ? NULL : g->parent_run.at + run->parents;
@@ -465,8 +504,7 @@ static void append_run(struct graph *g, const struct run *run, uint32_t len, uin
         critical_append(g, (struct lv_range){run->lv, LV_OPEN});
     else
         critical_drop(g, critical_floor(parents, count), run->lv);
-    g->runs.at[index] = *run;
-    g->runs.at[index + 1] = (struct run){.lv = run->lv + len, .parents = g->parents.n};
+    run[1] = (struct run){.lv = run->lv + len, .parents = g->parents.n};
     *array_push(&g->agents.list.at[run->agent].runs) = index;
     set_tip(g);
 }
@@ -542,12 +580,14 @@ syn_err graph_push(struct graph *g, uint32_t agent, uint32_t seq, uint32_t len, 
     syn_err err = reserve_run(g, agent, parent_count, cuts);
     if (err != SYN_OK) return err;
     pool_parents(g, parents, parent_count);
-    struct run run = {.lv = lv, .agent = agent, .seq = seq & LV_MAX, .parents = g->parents.n};
-    uint64_t lamport = lamport_after(g, &run, parent_count);
+    struct run *run = &g->runs.at[g->runs.n]; /* closes the array, and so begins here already */
+    uint64_t lamport = lamport_after(g, run, parent_count);
     if (lamport + len - 1 > UINT32_MAX) return SYN_ELIMIT;
-    run.lamport = (uint32_t)lamport;
-    run.shadow = shadow_of(g, &run, parent_count);
-    append_run(g, &run, len, parent_count, all_heads);
+    run->lamport = (uint32_t)lamport;
+    run->agent = agent;
+    run->seq = seq & LV_MAX;
+    run->shadow = shadow_of(g, run, parent_count);
+    append_run(g, len, parent_count, all_heads);
     return SYN_OK;
 }
 
@@ -556,9 +596,9 @@ syn_err graph_set_base(struct graph *g, uint32_t agent, uint32_t seq, uint32_t l
     assert(g->runs.n == 0 && agent < g->agents.list.n);
     syn_err err = reserve_run(g, agent, 0, 0);
     if (err != SYN_OK) return err;
-    struct run run = {.lamport = lamport, .agent = agent, .seq = seq & LV_MAX};
+    g->runs.at[0] = (struct run){.lamport = lamport, .agent = agent, .seq = seq & LV_MAX};
     g->has_base = true;
-    append_run(g, &run, 1, 0, true);
+    append_run(g, 1, 0, true);
     return SYN_OK;
 }
 

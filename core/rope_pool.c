@@ -80,7 +80,8 @@ static void drain_pool(const syn_mem *mem, struct node **list, uint32_t *n, size
 }
 
 /* Leaves that the edits can use up at most.  One insert: its leaf and its bytes cut anew.  Many:
- * each may split a leaf that is full now, or else has to fill half of one before. */
+ * each may split a leaf that is full now, but then has to fill half of one before the next: what
+ * it holds beyond LEAF_CAP / 2 + 8 bytes pays for its split, and halves hold less. */
 static size_t leaves_needed(const struct rope *rope, size_t edits, size_t bytes)
 {
     if (bytes == 0) return 0; /* deletes give back only */
@@ -90,18 +91,21 @@ static size_t leaves_needed(const struct rope *rope, size_t edits, size_t bytes)
     (void)rope; /* in leaves this small, rounding to whole scalars defeats the better bound */
     return each;
 #else
-    size_t together = bytes / (LEAF_CAP / 4) + rope->leaves + 2;
+    size_t together = bytes / (LEAF_CAP / 2 - 8) + rope->leaves + 2;
     return each < together ? each : together;
 #endif
 }
 
-/* Inner nodes for so many new leaves: an edit may split one per level and the root, and half a node
- * of new children has to come in before the next. */
+/* Inner nodes for so many new leaves: an edit may split one per level and the root.  Many of them:
+ * a node that is full now, or one that half a node of new children came to; and each split may
+ * be one of the root, which takes a new one above it. */
 static size_t inners_needed(const struct rope *rope, size_t edits, size_t leaves)
 {
     if (leaves == 0) return 0;
     size_t paths = edits < leaves ? edits : leaves;
-    return paths * (rope->height + 1) + leaves / (FANOUT / 2 - 1) + (leaves > 2 ? 4 : 0);
+    size_t each = paths * (rope->height + 1) + leaves / (FANOUT / 2 - 1) + (leaves > 2 ? 4 : 0);
+    size_t splits = rope->inners + (rope->inners + leaves) / (FANOUT / 2 - 1) + 1;
+    return each < 2 * splits + 1 ? each : 2 * splits + 1;
 }
 
 static syn_err fill_pools(struct rope *rope, size_t leaves, size_t inners)

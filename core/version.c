@@ -378,11 +378,17 @@ static syn_err dominators_walk(const struct graph *g, const lv_t *set, uint32_t 
     return SYN_OK;
 }
 
-/* The usual merge of two branches. */
+static bool is_head(const struct graph *g, lv_t lv)
+{
+    uint32_t at = lv_lower_bound(g->heads.at, g->heads.n, lv);
+    return at < g->heads.n && g->heads.at[at] == lv;
+}
+
+/* The usual merge of two branches, the lower of which mostly nothing stands on. */
 static uint32_t dominators_of_two(const struct graph *g, lv_t set[2])
 {
     lv_t low = set[0] < set[1] ? set[0] : set[1], high = set[0] < set[1] ? set[1] : set[0];
-    bool covered = graph_contains(g, &high, 1, low);
+    bool covered = low == high || (!is_head(g, low) && graph_contains(g, &high, 1, low));
     set[0] = covered ? high : low;
     set[1] = high;
     return covered ? 1 : 2;
