@@ -10,8 +10,8 @@
  * own, so that counting costs the times nothing. */
 #include "bench.h"
 
-#include <inttypes.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
