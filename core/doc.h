@@ -251,6 +251,8 @@ void records_push(syn_doc *doc, struct record record);
 
 /* ---- others */
 /* Containers of a value or id, made known.  SYN_ENOMEM, SYN_ELIMIT. */
+/* A value as readers see it; its bytes lie at arg's offset in `bytes`. */
+syn_value arg_value(const struct op_arg *arg, const char *bytes);
 syn_value doc_value(const syn_doc *doc, const struct op_arg *arg);
 syn_str doc_blob(const syn_doc *doc, const struct op_arg *arg);
 syn_id doc_id(const syn_doc *doc, lv_t lv);

@@ -46,28 +46,7 @@ syn_str doc_blob(const syn_doc *doc, const struct op_arg *arg)
 
 syn_value doc_value(const syn_doc *doc, const struct op_arg *arg)
 {
-    syn_value value = {.kind = arg->kind};
-    switch (arg->kind) {
-    case SYN_VALUE_NULL:
-    case SYN_VALUE_FALSE:
-    case SYN_VALUE_TRUE:
-        break;
-    case SYN_VALUE_INT:
-        value.as.i = arg->as.i;
-        break;
-    case SYN_VALUE_REAL:
-        value.as.real = arg->as.real;
-        break;
-    case SYN_VALUE_CHILD:
-    case SYN_VALUE_MERGEABLE:
-        value.child = (syn_kind)arg->as.child.kind;
-        value.as.obj = arg->as.child.obj;
-        break;
-    default:
-        value.as.str = doc_blob(doc, arg);
-        break;
-    }
-    return value;
+    return arg_value(arg, doc->log.text.at);
 }
 
 /* The container if it is of that kind, or NULL. */

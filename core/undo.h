@@ -112,7 +112,5 @@ syn_err undo_add_copy(syn_undo *undo, syn_obj old, syn_obj now);
 syn_obj undo_container(const syn_undo *undo, syn_obj obj, lv_t lv);
 /* The same, one copy further; *next counts copies, from 0.  false: it was the last. */
 bool undo_next_container(const syn_undo *undo, syn_obj *obj, lv_t lv, uint32_t *next);
-/* A value as the API takes it; `bytes`: where its blob lies. */
-syn_value undo_plain(const struct op_arg *arg, const char *bytes);
 
 #endif

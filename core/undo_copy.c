@@ -43,33 +43,6 @@ syn_obj undo_container(const syn_undo *undo, syn_obj obj, lv_t lv)
     return obj;
 }
 
-syn_value undo_plain(const struct op_arg *arg, const char *bytes)
-{
-    syn_value value = {.kind = arg->kind};
-    switch (arg->kind) {
-    case SYN_VALUE_NULL:
-    case SYN_VALUE_FALSE:
-    case SYN_VALUE_TRUE:
-        break;
-    case SYN_VALUE_INT:
-        value.as.i = arg->as.i;
-        break;
-    case SYN_VALUE_REAL:
-        value.as.real = arg->as.real;
-        break;
-    case SYN_VALUE_CHILD:
-    case SYN_VALUE_MERGEABLE:
-        value.child = (syn_kind)arg->as.child.kind;
-        value.as.obj = arg->as.child.obj;
-        break;
-    default:
-        value.as.str =
-            (syn_str){arg->as.blob.len == 0 ? "" : bytes + arg->as.blob.off, arg->as.blob.len};
-        break;
-    }
-    return value;
-}
-
 /* Copies a string of the document to where edits do not move it. */
 static syn_err hold(struct filling *f, syn_str *str)
 {

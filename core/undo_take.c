@@ -455,7 +455,7 @@ static syn_err bring_text(struct taking *t, const struct undo_step *step, uint32
 static syn_err write_again(struct taking *t, const struct undo_value *value, syn_obj obj,
                            syn_str key, uint32_t pos, bool insert, bool *written)
 {
-    syn_value plain = undo_plain(&value->arg, t->item->bytes.at);
+    syn_value plain = arg_value(&value->arg, t->item->bytes.at);
     syn_obj made = SYN_NO_OBJ;
     syn_err err;
     *written = plain.kind <= SYN_VALUE_MERGEABLE;

@@ -116,3 +116,30 @@ bool value_is(const syn_doc *doc, const struct op_arg *arg, const struct change_
         return str_equal(doc_blob(doc, arg), value->blob);
     }
 }
+
+syn_value arg_value(const struct op_arg *arg, const char *bytes)
+{
+    syn_value value = {.kind = arg->kind};
+    switch (arg->kind) {
+    case SYN_VALUE_NULL:
+    case SYN_VALUE_FALSE:
+    case SYN_VALUE_TRUE:
+        break;
+    case SYN_VALUE_INT:
+        value.as.i = arg->as.i;
+        break;
+    case SYN_VALUE_REAL:
+        value.as.real = arg->as.real;
+        break;
+    case SYN_VALUE_CHILD:
+    case SYN_VALUE_MERGEABLE:
+        value.child = (syn_kind)arg->as.child.kind;
+        value.as.obj = arg->as.child.obj;
+        break;
+    default:
+        value.as.str =
+            (syn_str){arg->as.blob.len == 0 ? "" : bytes + arg->as.blob.off, arg->as.blob.len};
+        break;
+    }
+    return value;
+}
