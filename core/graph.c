@@ -124,7 +124,8 @@ lv_t graph_find(const struct graph *g, uint32_t agent, uint32_t seq)
     if (a->runs.n == 0) return LV_NONE;
     const struct run *last = &runs[a->runs.at[a->runs.n - 1]];
     if (seq >= last->seq && seq - last->seq < run_len(last)) { /* so it mostly is */
-        if (g->scratch->run != last - runs) (void)note_run(g->scratch, (uint32_t)(last - runs));
+        uint32_t index = (uint32_t)(last - runs);
+        if (g->scratch->run != index) (void)note_run(g->scratch, index);
         return last->lv + (seq - last->seq);
     }
     uint32_t high = a->runs.n, low = high - 1; /* in the end one of [low, high) is it */
