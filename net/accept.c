@@ -90,6 +90,7 @@ static void refuse(struct offer *offer, const struct refusal *why)
 {
     struct channel *ch = offer->ch;
     offer->room->hub->stats.nacks++;
+    hub_count(offer->room->hub, why->code);
     for (uint32_t i = 0; i < offer->set->peer_count && ch->conn != NULL && !ch->closing; i++)
         if (offer->parts[i].peer != 0) nack_part(offer, &offer->parts[i], why);
     if (ch->conn != NULL && !ch->closing) hold_touch(ch, offer->bytes, NULL, 0);

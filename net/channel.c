@@ -88,6 +88,7 @@ void channel_closed(struct channel *ch, enum code code, bool permanent, uint32_t
     struct frame frame = {.channel = ch->number, .kind = FRAME_CLOSED};
     hub_conn *conn = ch->conn;
     if (conn == NULL) return;
+    hub_count(conn->hub, code);
     frame.as.closed.code = code;
     frame.as.closed.permanent = permanent;
     frame.as.closed.retry_ms = retry_ms;

@@ -236,6 +236,7 @@ static bool open_page(http_api *api, const struct http_request *request, http_re
     struct http_pages pages = {0};
     if (strcmp(request->path, documents_path) == 0 || request->method != HTTP_GET) return false;
     api->port.pages(api->port.user, &pages);
+    pages.feeds = api->feed_count;
     if (!http_page(&pages, request->path, &answer)) return false;
     http_reply_send(reply, &answer);
     return true;

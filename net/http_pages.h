@@ -9,7 +9,10 @@ struct http_pages {
     hub *hub;
     syn_store *store;
     bool draining;
-    uint64_t uptime_ms;
+    uint64_t uptime_ms, loop_busy_us;
+    uint64_t answers[6]; /* of HTTP, by the first digit of their status */
+    uint32_t feeds;
+    struct hub_load load; /* may be some seconds old */
 };
 
 /* /healthz, /metrics, /v1/documents (which not everyone may see).  false: another path, or no

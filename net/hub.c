@@ -228,12 +228,18 @@ static unsigned close_status(enum code code)
     }
 }
 
+void hub_count(hub *h, enum code code)
+{
+    h->stats.refused[(unsigned)code < HUB_CODES ? (unsigned)code : HUB_CODES - 1]++;
+}
+
 static void end_connection(hub_conn *conn, const struct msg_error *error, unsigned status)
 {
     struct frame frame = {.kind = FRAME_ERROR, .as.error = *error};
     if (conn->state == CONN_CLOSED) return;
     if (error->code == CODE_VERSION) frame.as.error.min_version = frame.as.error.max_version = 1;
     conn_frame(conn, &frame);
+    hub_count(conn->hub, error->code);
     hub_log(conn->hub, "refused", "connection %llu: %s: %.*s", (unsigned long long)conn->id,
             proto_code_name(error->code), (int)error->detail.len, error->detail.data);
     close_link(conn, status, proto_code_name(error->code));

@@ -102,16 +102,29 @@ void hub_edit(hub *h, syn_str document, bool create, hub_edit_fn fn, hub_done_fn
               uint64_t now);
 void hub_delete(hub *h, syn_str document, hub_done_fn done, void *user, uint64_t now);
 
-/* ---- Looking, for those who may (hub_look.c) -------------------------------------------------- */
+/* ---- Looking, for those who may (hub_look.c) --------------------------------------------------
+ */
 
 /* Heads of a document that stands in memory and on the disk at exactly this log position of the
  * store; how many, at most cap; 0: it does not. */
 uint32_t hub_heads(hub *h, syn_str document, uint32_t end, syn_id *out, uint32_t cap);
 
+/* What the readers and documents weigh now.  Walks all of them. */
+struct hub_load {
+    uint64_t document_bytes; /* memory of the loaded ones */
+    uint64_t queued_bytes;   /* control frames of connections that do not read */
+    uint64_t lagging;        /* channels whose cursor is behind what is on the disk */
+    uint64_t lag_events, lag_events_max;
+};
+void hub_read_load(const hub *h, struct hub_load *out);
+
+#define HUB_CODES 32 /* refusals of codes that have no number below count as the last */
+
 struct hub_stats {
     uint64_t connections, connections_total, channels, rooms;
     uint64_t frames_in, frames_out, bytes_in, bytes_out;
     uint64_t events_in, duplicates, nacks, turns, failed_turns, held;
+    uint64_t refused[HUB_CODES]; /* connections, channels and changes, by code */
     bool read_only;
 };
 void hub_read_stats(const hub *h, struct hub_stats *out);

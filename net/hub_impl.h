@@ -268,6 +268,7 @@ struct hub {
 };
 
 /* ---- hub.c: connections */
+void hub_count(hub *h, enum code code); /* somebody was refused */
 void conn_send(hub_conn *conn, syn_str head, syn_str body);
 /* Encodes and sends at once: what does not depend on anything being stored. */
 void conn_frame(hub_conn *conn, const struct frame *frame);

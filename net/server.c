@@ -44,6 +44,10 @@ struct syn_server {
     bool own_loop;
     pthread_t thread;
     ev_prepare prepare;
+    ev_check check;
+    uint64_t busy_us, busy_since; /* since: 0 while it waits */
+    struct hub_load load;
+    uint64_t load_at;
     ev_async wake;
     ev_timer timer;
     syn_store *store;
@@ -64,6 +68,13 @@ struct syn_auth_request {
     uint64_t conn; /* of the hub, or a request of the HTTP API */
     bool http;
 };
+
+static uint64_t now_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
+}
 
 static uint64_t now_ms(void)
 {
@@ -285,11 +296,24 @@ static bool http_may_send(void *user, syn_str token)
     return known;
 }
 
+/* Strangers may ask for the metrics, and the load walks everything: once in a while is enough. */
+#define LOAD_MS 2000u
+
 static void http_pages_of(void *user, struct http_pages *out)
 {
-    const syn_server *server = user;
-    *out = (struct http_pages){server->hub, server->store, server->draining,
-                               now_ms() - server->started};
+    syn_server *server = user;
+    uint64_t now = now_ms();
+    if (server->load_at == 0 || now - server->load_at >= LOAD_MS) {
+        hub_read_load(server->hub, &server->load);
+        server->load_at = now;
+    }
+    *out = (struct http_pages){.hub = server->hub,
+                               .store = server->store,
+                               .draining = server->draining,
+                               .uptime_ms = now - server->started,
+                               .loop_busy_us = server->busy_us,
+                               .load = server->load};
+    ws_server_answers(server->ws, out->answers);
 }
 
 static void on_asked(void *user, const struct http_request *request, http_reply *reply)
@@ -443,6 +467,20 @@ static void drain(syn_server *server)
     if (server->own_loop && drained(server)) ev_break(server->loop, EVBREAK_ALL);
 }
 
+static void on_check(struct ev_loop *loop, ev_check *check, int events)
+{
+    syn_server *server = check->data;
+    (void)loop;
+    (void)events;
+    server->busy_since = now_us();
+}
+
+static void count_busy(syn_server *server)
+{
+    if (server->busy_since != 0) server->busy_us += now_us() - server->busy_since;
+    server->busy_since = 0;
+}
+
 static void on_prepare(struct ev_loop *loop, ev_prepare *prepare, int events)
 {
     syn_server *server = prepare->data;
@@ -458,6 +496,7 @@ static void on_prepare(struct ev_loop *loop, ev_prepare *prepare, int events)
     ev_timer_stop(loop, &server->timer);
     ev_timer_set(&server->timer, next > now ? (double)(next - now) / 1000.0 : 0.0, 0.0);
     ev_timer_start(loop, &server->timer);
+    count_busy(server);
 }
 
 static void store_woke(void *user)
@@ -472,6 +511,9 @@ static void start_watchers(syn_server *server)
     ev_async_init(&server->wake, on_wake);
     ev_timer_init(&server->timer, on_timer, 0.0, 0.0);
     server->prepare.data = server->wake.data = server->timer.data = server;
+    ev_check_init(&server->check, on_check);
+    server->check.data = server;
+    ev_check_start(server->loop, &server->check);
     ev_prepare_start(server->loop, &server->prepare);
     ev_async_start(server->loop, &server->wake);
     store_on_wake(server->store, store_woke, server);
@@ -479,6 +521,7 @@ static void start_watchers(syn_server *server)
 
 static void stop_watchers(syn_server *server)
 {
+    ev_check_stop(server->loop, &server->check);
     ev_prepare_stop(server->loop, &server->prepare);
     ev_async_stop(server->loop, &server->wake);
     ev_timer_stop(server->loop, &server->timer);

@@ -59,6 +59,7 @@ void hold_closed(struct channel *ch, enum code code, bool permanent, const char 
     frame.as.closed.code = code;
     frame.as.closed.permanent = permanent;
     frame.as.closed.detail = syn_s(detail);
+    if (code != CODE_OK && ch->conn != NULL) hub_count(ch->conn->hub, code);
     hold_encoded(ch, HELD_CLOSED, &frame);
 }
 

@@ -126,6 +126,7 @@ static int answer_with(struct ws_http *http, const struct http_answer *answer)
     http->body = answer->body;
     http->len = answer->len;
     http->answered = true;
+    http->all->answers[answer->status / 100 % 6]++;
     if (!send_headers(http, answer, answer->len)) return -1;
     lws_set_timeout(http->wsi, PENDING_TIMEOUT_HTTP_CONTENT, READER_S);
     lws_callback_on_writable(http->wsi);
@@ -218,6 +219,7 @@ bool http_reply_stream(http_reply *reply, const struct http_stream *stream)
     struct ws_http *http = reply->http;
     struct http_answer answer = {.status = 200, .type = stream->type};
     if (http != NULL && send_headers(http, &answer, LWS_ILLEGAL_HTTP_CONTENT_LEN)) {
+        http->all->answers[2]++;
         reply->streaming = true;
         reply->stream = *stream;
         drop_kept(http);

@@ -9,7 +9,8 @@ struct lws;
 
 struct ws_requests { /* of one server */
     const struct ws_events *events;
-    size_t body_bytes; /* of all bodies that are being read */
+    size_t body_bytes;   /* of all bodies that are being read */
+    uint64_t answers[6]; /* by the first digit of their status */
 };
 
 struct ws_http { /* of one connection; all zero: no request */

@@ -644,6 +644,11 @@ uint16_t ws_server_port(const ws_server *server)
     return server->port;
 }
 
+void ws_server_answers(const ws_server *server, uint64_t out[6])
+{
+    memcpy(out, server->requests.answers, sizeof server->requests.answers);
+}
+
 void ws_server_stop_listening(ws_server *server)
 {
     if (!server->listening) return;

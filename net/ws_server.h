@@ -82,6 +82,8 @@ uint16_t ws_server_port(const ws_server *server);
 /* Reads certificate and key again: new connections get them, open ones stay as they are.
  * SYN_EMISUSE: they are not good, and the old ones stay in use. */
 syn_err ws_server_reload(ws_server *server, char *detail);
+/* Answers of HTTP by the first digit of their status. */
+void ws_server_answers(const ws_server *server, uint64_t out[6]);
 /* No new connections from now on. */
 void ws_server_stop_listening(ws_server *server);
 void ws_server_free(ws_server *server); /* NULL is fine */

@@ -169,6 +169,18 @@ void store_probe(syn_store *store)
     (void)do_one(store, TURN_PROBE, 0, false); /* no memory: the next probe may have some */
 }
 
+const uint32_t store_bucket_us[STORE_BUCKETS - 1] = {500,   1000,   2000,   5000,   10000,  20000,
+                                                     50000, 100000, 250000, 500000, 1000000};
+
+void store_count_commit(struct store_stats *stats, uint64_t took)
+{
+    uint32_t bucket = 0;
+    while (bucket < STORE_BUCKETS - 1 && took > store_bucket_us[bucket]) bucket++;
+    stats->buckets[bucket]++;
+    stats->commit_us_total += took;
+    if (took > stats->commit_us_max) stats->commit_us_max = took;
+}
+
 void store_read_stats(const syn_store *store, struct store_stats *out)
 {
     syn_store *locked = (syn_store *)(uintptr_t)store; /* reading is const to the caller */

@@ -196,9 +196,14 @@ syn_err store_commit(store_turn *turn);
 bool store_failing(const syn_store *store);
 void store_probe(syn_store *store);
 
+/* Commits by how long they took: up to 0.5, 1, 2, 5, 10, 20, 50, 100, 250, 500, 1000 ms, longer. */
+#define STORE_BUCKETS 12
+extern const uint32_t store_bucket_us[STORE_BUCKETS - 1];
+
 struct store_stats {
     uint64_t commits, rows, bytes, failed, commit_us_total, commit_us_max;
     uint64_t wal_pages;
+    uint64_t buckets[STORE_BUCKETS];
 };
 void store_read_stats(const syn_store *store, struct store_stats *out);
 

@@ -122,6 +122,7 @@ syn_err store_base_init(syn_store *store, const store_options *options,
 void store_base_free(syn_store *store);
 /* Hands an ended turn to store_poll or store_commit.  From any thread, without the lock. */
 void store_ended(syn_store *store, store_turn *turn);
+void store_count_commit(struct store_stats *stats, uint64_t took); /* with the lock */
 syn_err store_refuse(syn_store *store, syn_err err, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

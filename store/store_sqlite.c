@@ -98,8 +98,7 @@ static void count(struct sqlite_store *s, syn_err err, uint64_t rows, uint64_t b
     stats->failed += err != SYN_OK;
     stats->rows += err == SYN_OK ? rows : 0;
     stats->bytes += err == SYN_OK ? bytes : 0;
-    stats->commit_us_total += took;
-    if (took > stats->commit_us_max) stats->commit_us_max = took;
+    store_count_commit(stats, took);
     pthread_mutex_unlock(&s->base.lock);
 }
 
