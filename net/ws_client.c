@@ -333,6 +333,11 @@ void ws_client_close(ws_client *ws, const char *reason)
     set_reason(ws, reason, strlen(reason));
 }
 
+void ws_client_pause(ws_client *ws, bool pause)
+{
+    if (ws->state == WS_OPEN && !ws->closing) (void)lws_rx_flow_control(ws->wsi, pause ? 0 : 1);
+}
+
 void ws_client_flush(ws_client *ws)
 {
     if (ws->wsi == NULL || ws->state == WS_IDLE) return;

@@ -34,6 +34,9 @@ void ws_client_connect(ws_client *ws);
 void ws_client_close(ws_client *ws, const char *reason);
 /* One binary message, copied.  false: taken, but nothing more until writable. */
 bool ws_client_send(ws_client *ws, syn_str message);
+/* Stops and goes on reading: a reader that has something else to do, for tests and load.  Ends with
+ * the connection. */
+void ws_client_pause(ws_client *ws, bool pause);
 /* Sending and closing only take note; this, on the loop's own thread, sets them going. */
 void ws_client_flush(ws_client *ws);
 
