@@ -32,97 +32,10 @@ struct incoming { /* the run being applied */
     const struct change_run *run;
     uint64_t peer;
     uint32_t agent; /* AGENT_NONE: not met yet */
+    uint32_t here;  /* of the peer's events: its next seq */
     uint32_t known; /* events of the run that are here already */
     bool fast;
 };
-
-static bool takes_key(uint32_t kind)
-{
-    return kind == OP_MAP_SET || kind == OP_MAP_DELETE;
-}
-static bool takes_value(uint32_t kind)
-{
-    return kind == OP_MAP_SET || kind == OP_LIST_INSERT || kind == OP_LIST_SET ||
-           kind == OP_COUNTER_ADD;
-}
-
-/* ---- The shape of a set: counts and indexes, so that the rest may rely on them --------------- */
-
-static syn_err check_op(syn_doc *doc, const syn_changes *set, uint32_t index)
-{
-    const struct change_op *op = &set->ops[index];
-    if (op->kind <= OP_DELETE_BACK && op->len > 0 && op->len <= SEQ_MAX && op->pos <= SEQ_MAX &&
-        op->container < set->container_count)
-        return SYN_OK;
-    doc->desk->fault.op_run = index + 1;
-    if (op->kind >= OP_FIRST_UNKNOWN) {
-        if (op->len == 0 || op->len > SEQ_MAX)
-            return doc_refuse(doc, SYN_EMALFORMED, "an operation without events");
-    } else if (op->kind == OP_MARK || op->kind == OP_LIST_MOVE ||
-               (op->kind >= OP_TREE_CREATE && op->kind <= OP_TREE_DELETE)) {
-        return doc_refuse(doc, SYN_EUNSUPPORTED, "operation kind %u is not applied by this version",
-                          op->kind);
-    } else if (op->kind > OP_NOTHING) {
-        return doc_refuse(doc, SYN_EMALFORMED, "operation kind %u is reserved", op->kind);
-    }
-    if (op->len == 0 || op->len > SEQ_MAX || op->pos > SEQ_MAX)
-        return doc_refuse(doc, SYN_EMALFORMED,
-                          "operation %u has no events or an impossible position", index);
-    if (op->kind != OP_NOTHING && op->container >= set->container_count)
-        return doc_refuse(doc, SYN_EMALFORMED, "operation %u names no container", index);
-    doc->desk->fault.op_run = 0;
-    return SYN_OK;
-}
-
-struct totals {
-    uint64_t events, text, keys, values, ext;
-};
-
-static syn_err check_ops(syn_doc *doc, const syn_changes *set, struct totals *sum)
-{
-    for (uint32_t i = 0; i < set->op_count; i++) {
-        syn_err err = check_op(doc, set, i);
-        if (err != SYN_OK) return err;
-        const struct change_op *op = &set->ops[i];
-        sum->events += op->len;
-        if (op->kind == OP_TEXT_INSERT) sum->text += op->len;
-        if (takes_key(op->kind)) sum->keys += op->len;
-        if (takes_value(op->kind)) sum->values += op->len;
-        if (op->kind >= OP_FIRST_UNKNOWN) sum->ext++;
-    }
-    return SYN_OK;
-}
-
-static syn_err check_shape(syn_doc *doc, const syn_changes *set, bool *ascii)
-{
-    struct totals sum = {0};
-    uint64_t run_events = 0, deps = 0;
-    size_t scalars;
-    syn_err err = check_ops(doc, set, &sum);
-    if (err != SYN_OK) return err;
-    for (uint32_t i = 0; i < set->run_count; i++) {
-        const struct change_run *run = &set->runs[i];
-        if (run->len == 0 || run->len > SEQ_MAX || run->seq > SEQ_MAX - run->len ||
-            run->peer >= set->peer_count)
-            return doc_refuse(doc, SYN_EMALFORMED, "run %u has no events or no peer", i);
-        run_events += run->len;
-        deps += run->dep_count;
-    }
-    for (uint32_t i = 0; i < set->dep_count; i++)
-        if (set->deps[i].peer >= set->peer_count)
-            return doc_refuse(doc, SYN_EMALFORMED, "parent %u names no peer", i);
-    for (uint32_t i = 0; i < set->peer_count; i++)
-        if (set->peers[i] == 0) return doc_refuse(doc, SYN_EMALFORMED, "peer 0");
-    if (run_events != sum.events || deps != set->dep_count)
-        return doc_refuse(doc, SYN_EMALFORMED, "runs and operations do not cover the same events");
-    if (!utf8_check(set->text.data, set->text.len, &scalars))
-        return doc_refuse(doc, SYN_EUTF8, "the text is not valid UTF-8");
-    *ascii = scalars == set->text.len;
-    if (scalars != sum.text || sum.keys != set->key_count || sum.values != set->value_count ||
-        sum.ext != set->ext_count || set->node_count != 0)
-        return doc_refuse(doc, SYN_EMALFORMED, "operations take more or less than is there");
-    return SYN_OK;
-}
 
 /* ---- Reading --------------------------------------------------------------------------------- */
 
@@ -154,8 +67,8 @@ static struct taken take(struct reader *reader, uint32_t most)
         taken.text.len = text_bytes(reader, taken.len);
         reader->text += taken.text.len;
     }
-    if (takes_key(op->kind)) reader->key += taken.len;
-    if (takes_value(op->kind)) reader->value += taken.len;
+    if (op_takes_key(op->kind)) reader->key += taken.len;
+    if (op_takes_value(op->kind)) reader->value += taken.len;
     reader->op_done += taken.len;
     if (reader->op_done == op->len) {
         if (op->kind >= OP_FIRST_UNKNOWN) reader->ext++;
@@ -295,12 +208,12 @@ static syn_err push_args(syn_doc *doc, const syn_changes *set, const struct take
     syn_err err = SYN_OK;
     for (uint32_t i = 0; err == SYN_OK && i < taken->len; i++) {
         struct op_arg arg = {.key = NAME_NONE, .kind = SYN_VALUE_NULL};
-        if (takes_key(taken->op->kind)) {
+        if (op_takes_key(taken->op->kind)) {
             syn_str key = set->keys[taken->key + i];
             err = check_key(doc, key);
             if (err == SYN_OK) err = names_add(&doc->names, &doc->mem, key, &arg.key);
         }
-        if (err == SYN_OK && takes_value(taken->op->kind)) {
+        if (err == SYN_OK && op_takes_value(taken->op->kind)) {
             const struct change_value *value = &set->values[taken->value + i];
             err = value_check(doc, value, taken->op->kind == OP_MAP_SET);
             if (err == SYN_OK && taken->op->kind == OP_COUNTER_ADD && value->kind != SYN_VALUE_INT)
@@ -429,10 +342,14 @@ static syn_err append_text(syn_doc *doc, struct reader *reader, struct container
     } else if (op->kind == OP_DELETE_BACK) {
         piece->pos -= skip;
     }
-    doc_append(
-        doc,
-        &(struct op_run){piece->from, piece->pos, piece->at, c->len, piece->container, piece->kind},
-        len, joins);
+    const struct op_run run = {piece->from, piece->pos,       piece->at,
+                               c->len,      piece->container, piece->kind};
+    if (joins) {
+        doc_append(doc, &run, len, true);
+    } else {
+        *array_push(&c->runs) = doc->log.runs.n;
+        oplog_begin_run(&doc->log, &run, len);
+    }
     reader->op_done += len;
     if (reader->op_done == op->len) {
         reader->op++;
@@ -453,13 +370,12 @@ static syn_err add_text(syn_doc *doc, struct reader *reader, const struct incomi
     if (!given && !in->fast && *unplanned == LV_NONE) return SYN_OK; /* here windows begin */
     for (; err == SYN_OK && *left > 0 && reader->op < set->op_count; joins = true) {
         uint32_t index = reader->op;
+        size_t text = reader->text;
         const struct change_op *op = &set->ops[index];
         if (op->kind > OP_DELETE_BACK || op->container != reader->root_entry) break;
         err = append_text(doc, reader, c, *left, joins, &piece);
-        if (err == SYN_OK && given)
-            err = doc_plan_given(doc, &piece, in->fast);
-        else if (err == SYN_OK && *unplanned == LV_NONE)
-            err = doc_plan(doc, &piece);
+        if (err == SYN_OK && (given || *unplanned == LV_NONE))
+            err = doc_plan_text(doc, c, &piece, (uint32_t)(reader->text - text), in->fast);
         if (err == SYN_ERANGE) err = not_there(doc, index, piece.pos);
         if (err != SYN_OK) doc->desk->fault.op_run = index + 1;
         *left -= piece.end - piece.from;
@@ -510,7 +426,7 @@ static syn_err resolve_parents(syn_doc *doc, const struct reader *reader, const 
  */
 static syn_err check_previous(syn_doc *doc, const struct incoming *in)
 {
-    uint32_t here = in->agent == AGENT_NONE ? 0 : graph_agent_next(doc->graph, in->agent);
+    uint32_t here = in->here;
     if (here == 0 && doc->base_events > 0)
         return SYN_OK; /* below the snapshot: told by its history */
     if (in->run->seq != here)
@@ -591,10 +507,10 @@ static bool same_args(const syn_doc *doc, const syn_changes *set, const struct t
 {
     for (uint32_t i = 0; i < taken->len; i++) {
         const struct op_arg *arg = &doc->log.args.at[at + i];
-        if (takes_key(taken->op->kind) &&
+        if (op_takes_key(taken->op->kind) &&
             !str_equal(names_get(&doc->names, arg->key), set->keys[taken->key + i]))
             return false;
-        if (takes_value(taken->op->kind) && !value_is(doc, arg, &set->values[taken->value + i]))
+        if (op_takes_value(taken->op->kind) && !value_is(doc, arg, &set->values[taken->value + i]))
             return false;
     }
     return true;
@@ -697,9 +613,10 @@ static syn_err apply_run(syn_doc *doc, struct reader *reader, const struct chang
     struct incoming in = {.run = run, .peer = reader->set->peers[run->peer]};
     doc->desk->fault.event = (syn_id){in.peer, run->seq};
     in.agent = agent_of(doc, reader->set, run->peer);
-    uint32_t here = in.agent == AGENT_NONE ? 0 : graph_agent_next(doc->graph, in.agent);
-    if (here > run->seq) in.known = here - run->seq < run->len ? here - run->seq : run->len;
-    syn_err err = compare_known(doc, reader, &in);
+    in.here = in.agent == AGENT_NONE ? 0 : graph_agent_next(doc->graph, in.agent);
+    if (in.here > run->seq)
+        in.known = in.here - run->seq < run->len ? in.here - run->seq : run->len;
+    syn_err err = in.known > 0 ? compare_known(doc, reader, &in) : SYN_OK;
     out->duplicate += in.known;
     if (err != SYN_OK || in.known == run->len) {
         reader->dep += run->dep_count;

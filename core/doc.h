@@ -1,10 +1,11 @@
 /* doc.h -- the document from inside.
  *
- *     graph      who made which event after which        (graph.h)     history
- *     log        what the events did                     (oplog.h)     history, and the bytes of
- * all text all        containers and their state              (container.h) state plan effects of
- * the change being applied     (plan.h)      scratch records    what changed, for the caller to
- * read    (record.h) pending    changes that wait for their parents     (pending.c)
+ *     graph    who made which event after which     history  (graph.h)
+ *     log      what the events did                  history, and the bytes of all text  (oplog.h)
+ *     all      containers and their state           state  (container.h)
+ *     plan     effects of the change being applied  scratch, on the desk  (plan.c)
+ *     records  what changed                         for the caller to read  (record.c)
+ *     pending  changes that wait for their parents  (pending.c)
  *
  * A change goes through the same three steps everywhere: append to graph and log; plan, which finds
  * where each operation acts today and refuses what cannot be; then reserve and carry out, which
@@ -14,15 +15,17 @@
 
 #include "container.h"
 
+/* Small, for the plan of a long history is as long. */
 struct effect {
     uint32_t container;
-    uint32_t
-        kind; /* TEXT_INSERT, DELETE, LIST_INSERT, LIST_SET, MAP_SET, MAP_DELETE, COUNTER_ADD */
+    uint16_t kind; /* of an op that acts; deletes forward */
+    bool fast;     /* nothing is concurrent with it */
     uint32_t pos, len;
-    uint32_t at;    /* into log.text or log.args */
-    uint32_t bytes; /* TEXT_INSERT */
-    lv_t lv;
-    bool fast; /* nothing is concurrent with it */
+    uint32_t at; /* into log.text or log.args */
+    union {
+        uint32_t bytes; /* TEXT_INSERT */
+        lv_t lv;        /* all others */
+    };
 };
 
 struct record {
@@ -203,6 +206,9 @@ syn_err doc_plan_set(syn_doc *doc, lv_t from, lv_t *fault);
 /* The same of events that come in the order of the log, with what they did: doc->given.  fast:
  * nothing is concurrent with them.  SYN_EDAMAGED: that cannot be what they did. */
 syn_err doc_plan_given(syn_doc *doc, const struct op_piece *piece, bool fast);
+/* Either of them for an op on the text `c`, whose content has so many bytes: the short way. */
+syn_err doc_plan_text(syn_doc *doc, struct container *c, const struct op_piece *piece,
+                      uint32_t bytes, bool fast);
 /* Takes what some next events, at least one and at most `most`, did: alike, *by.  SYN_EDAMAGED:
  * nothing is left. */
 static inline syn_err effects_take(struct given_effects *given, uint32_t most, uint32_t *len,
@@ -284,7 +290,10 @@ syn_err record_differences(const syn_doc *from, syn_doc *to);
 /* Bytes that syn_changes_copy will take. */
 size_t changes_footprint(const syn_changes *set);
 
-/* ---- live.c, apply.c, pending.c */
+/* ---- live.c, shape.c, apply.c, pending.c */
+/* Do the tables of a set fit one another?  *ascii: all its text is.  SYN_EMALFORMED, SYN_EUTF8,
+ * SYN_EUNSUPPORTED. */
+syn_err check_shape(syn_doc *doc, const syn_changes *set, bool *ascii);
 /* A single operation on a text that goes on where the last event stands.  false: it is not that
  * simple, and nothing was done. */
 bool apply_live(syn_doc *doc, const syn_changes *set);

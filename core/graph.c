@@ -477,10 +477,14 @@ uint32_t room_of_last(const struct graph *g)
     return room < by_lamport ? room : by_lamport;
 }
 
-static void set_tip(struct graph *g)
+static inline void set_tip(struct graph *g)
 {
     g->tip_room = room_of_last(g);
     g->tip_agent = g->tip_room > 0 ? g->runs.at[g->runs.n - 1].agent : AGENT_NONE;
+}
+
+static void forget_hits(struct graph *g)
+{
     if (g->scratch->run >= g->runs.n || g->scratch->other >= g->runs.n)
         g->scratch->run = g->scratch->other = 0;
 }
@@ -623,4 +627,5 @@ void graph_truncate(struct graph *g, lv_t len)
     g->runs.at[g->runs.n].lv = len;
     if (g->runs.n > 0) g->heads.at[g->heads.n - 1] = len - 1;
     set_tip(g);
+    forget_hits(g);
 }

@@ -1,13 +1,16 @@
 /* graph_impl.h -- what graph.c (building), version.c (asking) and graph_check.c share.
  *
- *      runs        lv 0   | lv 4   | lv 7   | lv 9    one entry more than there are runs: a run
- * ends par 0  | par 0  | par 1  | par 3   where the next begins, and so do its parents parents [1]
- * [3 6]                          pool of all runs' parents parent_run  [0] [0 1] the run that each
- * is in, so that no walk searches; and whether it was a head until then heads       ascending LVs
- * the frontier; the last event always is one critical    [from, end) ... ascending, maximal; while
- * there is one head the last range is open (end LV_OPEN) cut         (from, end, by) ... what the
- * run at LV `by` made uncritical, latest last tip         the last run's agent and room      what a
- * keystroke asks
+ *     runs        lv 0  | lv 4  | lv 7  | lv 9    one entry more than there are runs: a run ends
+ *                 par 0 | par 0 | par 1 | par 3   where the next begins, and so do its parents
+ *     parents     [1] [3 6]                       pool of all runs' parents
+ *     parent_run  [0] [0 1]                       the run that each is in, so that no walk
+ *                                                 searches; and whether it was a head until then
+ *     heads       ascending LVs                   the frontier; the last event always is one
+ *     critical    [from, end) ...                 ascending, maximal; while there is one head the
+ *                                                 last range is open (end LV_OPEN)
+ *     cut         (from, end, by) ...             what the run at LV `by` made uncritical, latest
+ *                                                 last
+ *     tip         the last run's agent and room   what a keystroke asks
  *
  * 24 bytes a run, 8 a parent and 4 in its agent's list.  A keystroke changes three numbers: where
  * the last run ends, the head, the tip's room.

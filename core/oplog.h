@@ -31,6 +31,16 @@ static inline bool op_takes_args(uint32_t kind)
         return false;
     }
 }
+/* Does each of its events take a key, a value, of a change set? */
+static inline bool op_takes_key(uint32_t kind)
+{
+    return kind == OP_MAP_SET || kind == OP_MAP_DELETE;
+}
+static inline bool op_takes_value(uint32_t kind)
+{
+    return kind == OP_MAP_SET || kind == OP_LIST_INSERT || kind == OP_LIST_SET ||
+           kind == OP_COUNTER_ADD;
+}
 static inline bool op_is_delete(uint32_t kind)
 {
     return kind == OP_DELETE || kind == OP_DELETE_BACK;
@@ -101,6 +111,13 @@ static inline uint32_t oplog_push_text(struct oplog *log, syn_str bytes)
         memcpy(log->text.at + at, bytes.data, bytes.len);
     log->text.n += (uint32_t)bytes.len;
     return at;
+}
+
+/* Appends `len` events as a run of their own: they do not continue a graph run. */
+static inline void oplog_begin_run(struct oplog *log, const struct op_run *run, uint32_t len)
+{
+    *array_push(&log->runs) = *run;
+    log->end += len;
 }
 
 /* Appends `len` events.  joins: the first event continues the graph run of the event before it.

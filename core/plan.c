@@ -72,7 +72,7 @@ static syn_err plan_push(syn_doc *doc, struct effect effect)
 static struct effect effect_of(const struct op_piece *piece, bool fast)
 {
     return (struct effect){.container = piece->container,
-                           .kind = piece->kind,
+                           .kind = (uint16_t)piece->kind,
                            .pos = piece->pos,
                            .len = piece->end - piece->from,
                            .at = piece->at,
@@ -238,6 +238,47 @@ syn_err doc_plan_given(syn_doc *doc, const struct op_piece *piece, bool fast)
     if (!kind_is_sequence(c->id.kind)) return plan_push(doc, effect_of(piece, fast));
     if (c->merge != NULL && merge_is_stale(c->merge, piece->from)) drop_merge(doc, c);
     return plan_given(doc, c, piece, fast);
+}
+
+/* Where a text op that acts as one goes, `by` places from where it says. */
+static inline syn_err plan_text_at(syn_doc *doc, struct container *c, const struct op_piece *piece,
+                                   uint32_t bytes, int32_t by)
+{
+    int64_t pos = (int64_t)piece->pos + by;
+    uint32_t len = piece->end - piece->from;
+    bool inserts = piece->kind == OP_TEXT_INSERT;
+    if (piece->kind == OP_DELETE_BACK) pos -= len - 1;
+    if (pos < 0 || pos + (inserts ? 0 : len) > c->len) return SYN_ERANGE;
+    if (inserts && c->len > SEQ_MAX - len) return SYN_ELIMIT;
+    syn_err err = array_reserve(&doc->mem, &doc->desk->plan, 1);
+    if (err != SYN_OK) return err;
+    c->len += inserts ? len : 0 - len;
+    *array_push(&doc->desk->plan) = (struct effect){.container = piece->container,
+                                                    .kind = inserts ? OP_TEXT_INSERT : OP_DELETE,
+                                                    .pos = (uint32_t)pos,
+                                                    .len = len,
+                                                    .at = piece->at,
+                                                    .bytes = bytes,
+                                                    .fast = true};
+    return SYN_OK;
+}
+
+syn_err doc_plan_text(syn_doc *doc, struct container *c, const struct op_piece *piece,
+                      uint32_t bytes, bool fast)
+{
+    struct given_effects *given = &doc->desk->given;
+    uint32_t len = piece->end - piece->from;
+    int32_t by;
+    if (c->merge != NULL)
+        return given->at ? doc_plan_given(doc, piece, fast) : doc_plan(doc, piece);
+    if (given->at == NULL) return plan_text_at(doc, c, piece, bytes, 0);
+    if (given->left == 0 || given->at->len - given->used < len)
+        return doc_plan_given(doc, piece, fast); /* it fell apart */
+    syn_err err = effects_take(given, len, &len, &by);
+    if (by == EFFECT_GONE && piece->kind != OP_TEXT_INSERT) return err;
+    if (by == EFFECT_GONE || (fast && by != 0)) return SYN_EDAMAGED;
+    if (err == SYN_OK) err = plan_text_at(doc, c, piece, bytes, by);
+    return err == SYN_ERANGE ? SYN_EDAMAGED : err;
 }
 
 /* ---- Carrying out ---------------------------------------------------------------------------- */
