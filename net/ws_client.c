@@ -344,6 +344,8 @@ void ws_client_flush(ws_client *ws)
     if (ws->closing && !ws->killed) {
         ws->killed = true;
         lws_set_timeout(ws->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
+        /* Timers are looked at only after some event of a socket: make one. */
+        if (ws->state == WS_OPEN) lws_callback_on_writable(ws->wsi);
     } else if (ws->state == WS_OPEN && ws->queue_at < ws->queue.len) {
         lws_callback_on_writable(ws->wsi);
     }
