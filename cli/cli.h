@@ -21,7 +21,7 @@ struct command {
 extern const struct command commands_serve, commands_get, commands_text, commands_set,
     commands_insert, commands_delete, commands_incr, commands_watch, commands_docs, commands_sync,
     commands_log, commands_replay, commands_bench, commands_fsck, commands_backup, commands_restore,
-    commands_compact, commands_token, commands_load;
+    commands_compact, commands_token, commands_load, commands_top;
 
 /* An option of a command: `--name VALUE` (or --name=VALUE) into *value, or a flag into *flag. */
 struct option_spec {

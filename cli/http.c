@@ -86,6 +86,19 @@ static json_t *find_list(const char *body)
     return NULL;
 }
 
+int server_page(const char *url, const char *path, uint32_t timeout_ms, char **out)
+{
+    long status = 0;
+    const char *why;
+    *out = http_get(url, path, timeout_ms, &status, &why);
+    if (*out == NULL)
+        return failed("no answer from %s: %s; is `syncline serve` running there?", url, why);
+    if (status == 200) return EXIT_DONE;
+    free(*out);
+    *out = NULL;
+    return failed("%s did not answer %s (HTTP status %ld)", url, path, status);
+}
+
 int server_documents(const char *url, uint32_t timeout_ms, json_t **out)
 {
     long status = 0;

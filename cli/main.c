@@ -9,7 +9,7 @@ static const struct command *const commands[] = {
     &commands_serve,  &commands_get,   &commands_text,   &commands_set,     &commands_insert,
     &commands_delete, &commands_incr,  &commands_watch,  &commands_docs,    &commands_log,
     &commands_sync,   &commands_fsck,  &commands_backup, &commands_restore, &commands_compact,
-    &commands_replay, &commands_token, &commands_bench,  &commands_load,
+    &commands_replay, &commands_token, &commands_top,    &commands_bench,   &commands_load,
 };
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])
 

@@ -9,7 +9,6 @@
 #include <string.h>
 
 static const char documents_path[] = "/v1/documents";
-static const char feed_path[] = "/v1/feed";
 
 const char *http_query(const char *query, const char *name)
 {
@@ -85,6 +84,27 @@ void http_call_refuse(struct http_call *call, int status, const char *code, cons
     http_call_end(call);
 }
 
+void http_call_json(struct http_call *call, json_t *object)
+{
+    char *text = object != NULL ? json_dumps(object, JSON_COMPACT) : NULL;
+    json_decref(object);
+    if (text == NULL) {
+        http_call_refuse(call, 503, "busy", "out of memory");
+        return;
+    }
+    call->answer = (struct http_answer){
+        .status = 200, .type = "application/json", .body = text, .len = strlen(text)};
+    http_call_end(call);
+}
+
+bool http_is_json(const struct http_call *call)
+{
+    static const char type[] = "application/json";
+    size_t len = sizeof type - 1;
+    if (strncmp(call->type, type, len) != 0) return false;
+    return call->type[len] == '\0' || call->type[len] == ';' || call->type[len] == ' ';
+}
+
 uint32_t http_rights(const struct http_call *call, syn_str document)
 {
     const struct http_port *port = &call->api->port;
@@ -117,6 +137,8 @@ static void run(struct http_call *call)
     case ROUTE_FEED:
         http_feed(call);
         break;
+    default:
+        http_admin(call);
     }
 }
 
@@ -163,26 +185,47 @@ static syn_str bearer(const char *authorization)
 
 /* ---- Requests -------------------------------------------------------------------------------- */
 
-/* SYN_ENOTFOUND: no such path.  SYN_EMISUSE: a name that no document can have. */
-static syn_err find_route(const char *path, enum http_route *route, syn_str *name)
+static const struct {
+    const char *path;
+    bool named; /* a document's name follows, behind a slash */
+    bool get, post, del;
+    enum http_route route;
+} routes[] = {
+    {documents_path, false, true, false, false, ROUTE_LIST},
+    {documents_path, true, true, true, true, ROUTE_DOCUMENT},
+    {"/v1/feed", false, true, false, false, ROUTE_FEED},
+    {"/v1/admin/connections", false, true, false, false, ROUTE_CONNECTIONS},
+    {"/v1/admin/documents", true, true, false, false, ROUTE_INSPECT},
+    {"/v1/admin/kick", false, false, true, false, ROUTE_KICK},
+};
+#define ROUTES (sizeof routes / sizeof routes[0])
+
+/* Its place in the table; ROUTES: no such path. */
+static size_t find_route(const char *path, syn_str *name)
 {
-    size_t len = sizeof documents_path - 1;
     *name = (syn_str){"", 0};
-    *route = ROUTE_FEED;
-    if (strcmp(path, feed_path) == 0) return SYN_OK;
-    *route = ROUTE_LIST;
-    if (strncmp(path, documents_path, len) != 0) return SYN_ENOTFOUND;
-    if (path[len] == '\0') return SYN_OK;
-    if (path[len] != '/') return SYN_ENOTFOUND;
-    *route = ROUTE_DOCUMENT;
-    *name = syn_s(path + len + 1);
-    bool good = name->len != 0 && name->len <= LIMIT_NAME_BYTES;
-    return good && utf8_valid(name->data, name->len, NULL) ? SYN_OK : SYN_EMISUSE;
+    for (size_t i = 0; i < ROUTES; i++) {
+        size_t len = strlen(routes[i].path);
+        if (strncmp(path, routes[i].path, len) != 0) continue;
+        if (!routes[i].named && path[len] == '\0') return i;
+        if (!routes[i].named || path[len] != '/') continue;
+        *name = syn_s(path + len + 1);
+        return i;
+    }
+    return ROUTES;
 }
 
-static bool method_fits(enum http_route route, enum http_method method)
+static bool name_fits(size_t route, syn_str name)
 {
-    return method == HTTP_GET || route == ROUTE_DOCUMENT;
+    if (!routes[route].named) return true;
+    return name.len != 0 && name.len <= LIMIT_NAME_BYTES && utf8_valid(name.data, name.len, NULL);
+}
+
+static bool method_fits(size_t route, enum http_method method)
+{
+    return (method == HTTP_GET && routes[route].get) ||
+           (method == HTTP_POST && routes[route].post) ||
+           (method == HTTP_DELETE && routes[route].del);
 }
 
 static size_t query_size(const char *query)
@@ -262,33 +305,32 @@ static struct http_call *call_new(http_api *api, const struct http_request *requ
 
 void http_api_asked(http_api *api, const struct http_request *request, http_reply *reply)
 {
-    enum http_route route;
     syn_str name;
     if (open_page(api, request, reply)) return;
-    syn_err err = find_route(request->path, &route, &name);
-    if (err == SYN_ENOTFOUND) {
+    size_t route = find_route(request->path, &name);
+    if (route == ROUTES) {
         refuse(reply, 404, "not_found", "there is nothing here");
-    } else if (err) {
+    } else if (!name_fits(route, name)) {
         refuse(reply, 400, "malformed", "a document's name is 1 to 255 bytes of UTF-8");
     } else if (!method_fits(route, request->method)) {
-        refuse(reply, 405, "method", "only GET");
+        refuse(reply, 405, "method", "this path does not take that method");
     } else {
         struct http_call *call = call_new(api, request, name, reply);
         if (call == NULL) {
             refuse(reply, 503, "busy", "out of memory");
             return;
         }
-        call->route = route;
+        call->route = routes[route].route;
         api->port.authenticate(api->port.user, call->id, bearer(request->authorization));
     }
 }
 
 size_t http_api_max_body(http_api *api, const struct http_request *request)
 {
-    enum http_route route;
     syn_str name;
-    if (find_route(request->path, &route, &name) != SYN_OK) return 0;
-    if (!method_fits(route, request->method)) return 0;
+    size_t route = find_route(request->path, &name);
+    if (route == ROUTES || !name_fits(route, name) || !method_fits(route, request->method))
+        return 0;
     bool known = api->port.may_send(api->port.user, bearer(request->authorization));
     return known ? HTTP_BODY_BYTES : 0;
 }

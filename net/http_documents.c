@@ -178,24 +178,20 @@ static void done(void *user, syn_err err)
 static void deleted(void *user, syn_err err)
 {
     struct http_call *call = user;
+    if (err) http_fail_with(&call->answer, err, "");
     if (err)
-        http_fail_with(&call->answer, err, "");
+        http_call_end(call);
     else
-        call->answer = (struct http_answer){.status = 200, .type = "application/json"};
-    if (!err && (call->answer.body = strdup("{\"deleted\":true}\n")) != NULL)
-        call->answer.len = strlen(call->answer.body);
-    http_call_end(call);
+        http_call_json(call, json_pack("{s:b}", "deleted", 1));
 }
 
 static void post(struct http_call *call, uint32_t rights)
 {
     char why[PATH_WHY_BYTES] = "";
-    const char *type = call->type;
     http_api *api = call->api;
     if (!(rights & RIGHT_WRITE)) {
         http_call_refuse(call, 403, "forbidden", "the right to write is needed");
-    } else if (strncmp(type, "application/json", 16) != 0 ||
-               (type[16] != '\0' && type[16] != ';' && type[16] != ' ')) {
+    } else if (!http_is_json(call)) {
         http_call_refuse(call, 415, "type", "the body is application/json");
     } else if (!http_edits_parse(call->body, &call->edits, why)) {
         http_call_refuse(call, 400, "malformed", why);

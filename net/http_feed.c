@@ -190,6 +190,18 @@ void http_api_tick(http_api *api)
     }
 }
 
+uint32_t http_feeds_end(http_api *api, syn_str user)
+{
+    uint32_t ended = 0;
+    for (struct feed *feed = api->feeds; feed != NULL; feed = feed->next) {
+        if (feed->user_len != user.len || memcmp(feed->user, user.data, user.len) != 0) continue;
+        feed->expires = 1; /* long ago */
+        http_reply_wake(feed->reply);
+        ended++;
+    }
+    return ended;
+}
+
 /* ---- Beginning ------------------------------------------------------------------------------- */
 
 static bool read_seq(const char *text, int64_t *out)

@@ -10,7 +10,14 @@
 
 #include <jansson.h>
 
-enum http_route { ROUTE_LIST, ROUTE_DOCUMENT, ROUTE_FEED };
+enum http_route {
+    ROUTE_LIST,
+    ROUTE_DOCUMENT,
+    ROUTE_FEED,
+    ROUTE_CONNECTIONS,
+    ROUTE_INSPECT,
+    ROUTE_KICK
+};
 
 struct http_call {
     http_api *api;
@@ -55,11 +62,19 @@ void http_call_end(struct http_call *call);
 void http_call_free(struct http_call *call);
 void http_call_refuse(struct http_call *call, int status, const char *code, const char *detail);
 
+bool http_is_json(const struct http_call *call); /* its body, as it says */
+/* Answers 200 with the object, which it takes over. */
+void http_call_json(struct http_call *call, json_t *object);
+
+/* ---- http_admin.c */
+void http_admin(struct http_call *call);
+
 /* ---- http_documents.c */
 void http_document(struct http_call *call);
 
 /* ---- http_feed.c */
 void http_feed(struct http_call *call);
+uint32_t http_feeds_end(http_api *api, syn_str user);
 
 /* ---- http_edits.c */
 /* Is it a list of edits, within bounds?  why: PATH_WHY_BYTES. */

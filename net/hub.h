@@ -109,6 +109,26 @@ void hub_delete(hub *h, syn_str document, hub_done_fn done, void *user, uint64_t
  * store; how many, at most cap; 0: it does not. */
 uint32_t hub_heads(hub *h, syn_str document, uint32_t end, syn_id *out, uint32_t cap);
 
+struct hub_conn_info {
+    uint64_t id;
+    syn_str user; /* "" before sign-in */
+    uint64_t since_ms;
+    uint32_t channels;
+    size_t queued_bytes;
+};
+/* The newest first, until the visitor returns false. */
+void hub_each_connection(const hub *h, uint64_t now,
+                         bool (*visit)(void *user, const struct hub_conn_info *info), void *user);
+
+struct hub_room_info {
+    uint64_t heads, channels, memory_bytes, tail_rows, presences;
+};
+/* false: the document is not in memory. */
+bool hub_inspect(hub *h, syn_str document, struct hub_room_info *out);
+
+/* Ends the connection of that number, or all of a user (id 0); how many.  They may come again. */
+uint32_t hub_kick(hub *h, uint64_t id, syn_str user, uint64_t now);
+
 /* What the readers and documents weigh now.  Walks all of them. */
 struct hub_load {
     uint64_t document_bytes; /* memory of the loaded ones */

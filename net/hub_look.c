@@ -1,6 +1,8 @@
 /* hub_look.c -- looking into the hub from beside it: feed and administration. */
 #include "hub_impl.h"
 
+#include <string.h>
+
 uint32_t hub_heads(hub *h, syn_str document, uint32_t end, syn_id *out, uint32_t cap)
 {
     const struct room *room = room_find(h, document);
@@ -27,4 +29,47 @@ void hub_read_load(const hub *h, struct hub_load *out)
             }
         }
     }
+}
+
+/* ---- Administration -------------------------------------------------------------------------- */
+
+void hub_each_connection(const hub *h, uint64_t now,
+                         bool (*visit)(void *user, const struct hub_conn_info *info), void *user)
+{
+    for (const hub_conn *conn = h->conns; conn != NULL; conn = conn->next) {
+        const struct hub_conn_info info = {.id = conn->id,
+                                           .user = {conn->user, conn->user_len},
+                                           .since_ms = now - conn->since,
+                                           .channels = conn->channel_count,
+                                           .queued_bytes = conn->queue.len - conn->queue_at};
+        if (conn->state != CONN_CLOSED && !visit(user, &info)) return;
+    }
+}
+
+bool hub_inspect(hub *h, syn_str document, struct hub_room_info *out)
+{
+    const struct room *room = room_find(h, document);
+    if (room == NULL || !room->exists) return false;
+    *out = (struct hub_room_info){.heads = syn_doc_heads(room->doc, NULL, 0),
+                                  .channels = room->channel_count,
+                                  .memory_bytes = syn_doc_footprint(room->doc),
+                                  .tail_rows = room->tail_rows,
+                                  .presences = room->session_count};
+    return true;
+}
+
+uint32_t hub_kick(hub *h, uint64_t id, syn_str user, uint64_t now)
+{
+    uint32_t kicked = 0;
+    h->now = now;
+    for (hub_conn *conn = h->conns, *next; conn != NULL; conn = next) {
+        next = conn->next;
+        bool same =
+            id != 0 ? conn->id == id
+                    : conn->user_len == user.len && memcmp(conn->user, user.data, user.len) == 0;
+        if (!same || conn->state == CONN_CLOSED) continue;
+        conn_error(conn, CODE_GOING_AWAY, false, RETRY_MS, "ended by an administrator");
+        kicked++;
+    }
+    return kicked;
 }

@@ -459,6 +459,56 @@ START_TEST(rights)
 }
 END_TEST
 
+/* ---- Administration -------------------------------------------------------------------------- */
+
+static int signed_in(const syn_server *server, const char *token, uint64_t peer)
+{
+    int fd = raw_websocket(syn_server_port(server));
+    raw_hello(fd, token);
+    raw_open(fd, 1, "d", peer);
+    ck_assert(raw_until(fd, FRAME_OPENED));
+    return fd;
+}
+
+START_TEST(administration)
+{
+    syn_server_config config = SYN_SERVER_CONFIG_INIT;
+    config.secret = "s3";
+    syn_server *server = http_start(config);
+    char body[100], secret[] = "Authorization: Bearer s3\r\n" JSON;
+    int a = signed_in(server, "s3", 0xa1), b = signed_in(server, "s3", 0xb1);
+    raw_insert(a, 1, 0xa1, 0, 0, "hello");
+    ck_assert(raw_until(a, FRAME_ACK));
+    http_expect(server, "GET /v1/admin/documents/d", secret, NULL, 200,
+                "\"events\":5,\"stored_bytes\":");
+    http_expect(server, "GET /v1/admin/documents/d", secret, NULL, 200, "\"channels\":2");
+    struct http_got got = http_do(server, "GET /v1/admin/connections", secret, NULL);
+    json_t *list = json_loads(got.body, 0, NULL);
+    ck_assert_uint_eq(json_array_size(list), 2);
+    snprintf(body, sizeof body, "{\"connection\":\"%s\"}",
+             json_string_value(json_object_get(json_array_get(list, 0), "id")));
+    json_decref(list);
+    http_drop(&got);
+    http_expect(server, "POST /v1/admin/kick", "Authorization: Bearer s\r\n" JSON, body, 401, "");
+    http_expect(server, "POST /v1/admin/kick", secret, body, 200, "{\"kicked\":1}");
+    ck_assert(!raw_until(b, FRAME_WELCOME)); /* the newest was listed first */
+    http_expect(server, "POST /v1/admin/kick", secret, "{\"connection\":\"-1\"}", 400, "");
+    http_expect(server, "POST /v1/admin/kick", secret, "{\"connection\":\"0\"}", 400, "");
+    http_expect(server, "POST /v1/admin/kick", secret, "{\"user\":\"\"}", 400, "");
+    http_expect(server, "POST /v1/admin/kick", secret, "{\"user\":\"a\",\"b\":1}", 400, "");
+    http_expect(server, "POST /v1/admin/kick", secret, "{\"user\":\"bob\"}", 200, ":0}");
+    http_expect(server, "POST /v1/admin/kick", secret, "{\"user\":\"anonymous\"}", 200, ":1}");
+    ck_assert(!raw_until(a, FRAME_WELCOME));
+    close(a);
+    close(b);
+    syn_server_stop(server, 1000);
+    server = start();
+    http_expect(server, "GET /v1/admin/connections", "", NULL, 403, "forbidden");
+    http_expect(server, "GET /v1/admin/documents/d", "", NULL, 403, "forbidden");
+    syn_server_stop(server, 1000);
+}
+END_TEST
+
 /* ---- A sign-in that answers late ------------------------------------------------------------- */
 
 static struct {
@@ -536,6 +586,7 @@ int main(void)
     tcase_add_test(tests, ended_anywhere);
     tcase_add_test(tests, long_answers);
     tcase_add_test(tests, rights);
+    tcase_add_test(tests, administration);
     tcase_add_test(tests, late_sign_in);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);

@@ -12,6 +12,7 @@
 
 #define JSON   "Content-Type: application/json\r\n"
 #define SECRET "Authorization: Bearer s3\r\n"
+#define EVIL   "Origin: https://evil.example\r\n"
 #define ADD    "[{\"incr\":\"/n\",\"by\":1}]"
 
 static char large[1100000];
@@ -23,19 +24,18 @@ static const struct call {
     const char *target, *extra, *body;
 } calls[] = {
     {"/healthz", "get", 200, "/healthz", "", NULL},
-    {"/healthz", "get", 403, "/healthz", "Origin: https://evil.example\r\n", NULL},
+    {"/healthz", "get", 403, "/healthz", EVIL, NULL},
     {"/metrics", "get", 200, "/metrics", "", NULL},
-    {"/metrics", "get", 403, "/metrics", "Origin: https://evil.example\r\n", NULL},
+    {"/metrics", "get", 403, "/metrics", EVIL, NULL},
     {"/v1/documents", "get", 200, "/v1/documents", SECRET, NULL},
     {"/v1/documents", "get", 401, "/v1/documents", "", NULL},
-    {"/v1/documents", "get", 403, "/v1/documents", "Origin: https://evil.example\r\n", NULL},
+    {"/v1/documents", "get", 403, "/v1/documents", EVIL, NULL},
     {"/v1/documents", "get", 405, NULL, SECRET, "[]"},
     {"/v1/documents/{name}", "post", 201, "/v1/documents/d", SECRET JSON, ADD},
     {"/v1/documents/{name}", "post", 200, "/v1/documents/d", SECRET JSON, ADD},
     {"/v1/documents/{name}", "post", 400, "/v1/documents/d", SECRET JSON, "{}"},
     {"/v1/documents/{name}", "post", 401, "/v1/documents/d", JSON, ADD},
-    {"/v1/documents/{name}", "post", 403, "/v1/documents/d", "Origin: https://evil.example\r\n",
-     ADD},
+    {"/v1/documents/{name}", "post", 403, "/v1/documents/d", EVIL, ADD},
     {"/v1/documents/{name}", "post", 409, "/v1/documents/d", SECRET JSON,
      "[{\"set\":\"/n/x\",\"value\":1}]"},
     {"/v1/documents/{name}", "post", 411, "/v1/documents/d", SECRET JSON, NULL},
@@ -47,18 +47,32 @@ static const struct call {
     {"/v1/documents/{name}", "get", 304, "/v1/documents/d", SECRET "If-None-Match: *\r\n", NULL},
     {"/v1/documents/{name}", "get", 400, "/v1/documents/d?path=x", SECRET, NULL},
     {"/v1/documents/{name}", "get", 401, "/v1/documents/d", "", NULL},
-    {"/v1/documents/{name}", "get", 403, "/v1/documents/d", "Origin: https://evil.example\r\n",
-     NULL},
+    {"/v1/documents/{name}", "get", 403, "/v1/documents/d", EVIL, NULL},
     {"/v1/documents/{name}", "get", 404, "/v1/documents/none", SECRET, NULL},
+    {"/v1/admin/connections", "get", 200, "/v1/admin/connections", SECRET, NULL},
+    {"/v1/admin/connections", "get", 401, "/v1/admin/connections", "", NULL},
+    {"/v1/admin/connections", "get", 403, "/v1/admin/connections", EVIL, NULL},
+    {"/v1/admin/connections", "get", 405, NULL, SECRET, "[]"},
+    {"/v1/admin/documents/{name}", "get", 200, "/v1/admin/documents/d", SECRET, NULL},
+    {"/v1/admin/documents/{name}", "get", 400, "/v1/admin/documents/", SECRET, NULL},
+    {"/v1/admin/documents/{name}", "get", 401, "/v1/admin/documents/d", "", NULL},
+    {"/v1/admin/documents/{name}", "get", 403, "/v1/admin/documents/d", EVIL, NULL},
+    {"/v1/admin/documents/{name}", "get", 404, "/v1/admin/documents/none", SECRET, NULL},
+    {"/v1/admin/documents/{name}", "get", 405, NULL, SECRET, "[]"},
+    {"/v1/admin/kick", "post", 200, "/v1/admin/kick", SECRET JSON, "{\"user\":\"nobody\"}"},
+    {"/v1/admin/kick", "post", 400, "/v1/admin/kick", SECRET JSON, "{\"user\":1}"},
+    {"/v1/admin/kick", "post", 401, "/v1/admin/kick", JSON, "{}"},
+    {"/v1/admin/kick", "post", 403, "/v1/admin/kick", EVIL, "{}"},
+    {"/v1/admin/kick", "post", 405, NULL, SECRET, NULL},
+    {"/v1/admin/kick", "post", 415, "/v1/admin/kick", SECRET, "{}"},
     {"/v1/documents/{name}", "delete", 401, "/v1/documents/d", "", NULL},
-    {"/v1/documents/{name}", "delete", 403, "/v1/documents/d", "Origin: https://evil.example\r\n",
-     NULL},
+    {"/v1/documents/{name}", "delete", 403, "/v1/documents/d", EVIL, NULL},
     {"/v1/documents/{name}", "delete", 200, "/v1/documents/d", SECRET, NULL},
     {"/v1/documents/{name}", "delete", 404, "/v1/documents/d", SECRET, NULL},
     {"/v1/feed", "get", 200, "/v1/feed", SECRET, NULL},
     {"/v1/feed", "get", 400, "/v1/feed?from=x", SECRET, NULL},
     {"/v1/feed", "get", 401, "/v1/feed", "", NULL},
-    {"/v1/feed", "get", 403, "/v1/feed", "Origin: https://evil.example\r\n", NULL},
+    {"/v1/feed", "get", 403, "/v1/feed", EVIL, NULL},
     {"/v1/feed", "get", 405, NULL, SECRET, "[]"},
 };
 #define CALLS (sizeof calls / sizeof calls[0])

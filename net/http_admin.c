@@ -1,0 +1,112 @@
+/* http_admin.c -- who is connected, what a document is, ending connections: for those with the
+ * admin right, and nobody else learns that a name or a number is there. */
+#include "http_impl.h"
+
+#include "syncline_server.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CONNECTIONS 10000u
+
+struct listing {
+    json_t *list;
+    uint32_t count;
+};
+
+static bool add(void *user, const struct hub_conn_info *info)
+{
+    struct listing *listing = user;
+    json_t *item = json_pack(
+        "{s:o, s:s%, s:I, s:I, s:I}", "id", json_sprintf("%" PRIu64, info->id), "user",
+        info->user.data, info->user.len, "seconds", (json_int_t)(info->since_ms / 1000), "channels",
+        (json_int_t)info->channels, "queued_bytes", (json_int_t)info->queued_bytes);
+    if (item != NULL) (void)json_array_append_new(listing->list, item);
+    return ++listing->count < CONNECTIONS;
+}
+
+static void connections(struct http_call *call, uint64_t now)
+{
+    struct listing listing = {.list = json_array()};
+    if (listing.list != NULL) hub_each_connection(call->api->hub, now, add, &listing);
+    http_call_json(call, listing.list);
+}
+
+static void inspect(struct http_call *call)
+{
+    struct store_doc row;
+    struct hub_room_info room;
+    http_api *api = call->api;
+    syn_err err = store_find(api->store, call->name, &row);
+    if (err) {
+        http_fail_with(&call->answer, err, "");
+        http_call_end(call);
+        return;
+    }
+    bool loaded = hub_inspect(api->hub, call->name, &room);
+    json_t *object =
+        json_pack("{s:s%, s:I, s:I, s:b, s:b}", "name", call->name.data, call->name.len, "events",
+                  (json_int_t)row.events, "stored_bytes", (json_int_t)row.bytes, "damaged",
+                  (int)row.damaged, "loaded", (int)loaded);
+    if (loaded && object != NULL) {
+        (void)json_object_set_new(object, "heads", json_integer((json_int_t)room.heads));
+        (void)json_object_set_new(object, "channels", json_integer((json_int_t)room.channels));
+        (void)json_object_set_new(object, "memory_bytes",
+                                  json_integer((json_int_t)room.memory_bytes));
+        (void)json_object_set_new(object, "tail_rows", json_integer((json_int_t)room.tail_rows));
+        (void)json_object_set_new(object, "presences", json_integer((json_int_t)room.presences));
+    }
+    http_call_json(call, object);
+}
+
+/* {"connection": "123"} or {"user": "ada"}. */
+static bool read_kick(const json_t *object, uint64_t *id, syn_str *user)
+{
+    const json_t *by_id = json_object_get(object, "connection");
+    const json_t *by_user = json_object_get(object, "user");
+    const char *digits = json_string_value(by_id);
+    *id = 0;
+    *user = (syn_str){"", 0};
+    if (json_object_size(object) != 1) return false;
+    if (json_is_string(by_user)) {
+        *user = (syn_str){json_string_value(by_user), json_string_length(by_user)};
+        return user->len != 0;
+    }
+    if (digits == NULL || strlen(digits) > 19 || digits[strspn(digits, "0123456789")] != '\0')
+        return false;
+    *id = strtoull(digits, NULL, 10);
+    return *id != 0;
+}
+
+static void kick(struct http_call *call, uint64_t now)
+{
+    http_api *api = call->api;
+    uint64_t id;
+    syn_str user;
+    if (!http_is_json(call)) {
+        http_call_refuse(call, 415, "type", "the body is application/json");
+        return;
+    }
+    call->edits = json_loadb(call->body.data, call->body.len, JSON_REJECT_DUPLICATES, NULL);
+    if (!read_kick(call->edits, &id, &user)) {
+        http_call_refuse(call, 400, "malformed", "give {\"connection\": ID} or {\"user\": NAME}");
+        return;
+    }
+    uint32_t kicked = hub_kick(api->hub, id, user, now);
+    if (id == 0) kicked += http_feeds_end(api, user);
+    http_call_json(call, json_pack("{s:I}", "kicked", (json_int_t)kicked));
+}
+
+void http_admin(struct http_call *call)
+{
+    uint64_t now = call->api->port.now(call->api->port.user);
+    if (!(call->server & SYN_MAY_ADMIN))
+        http_call_refuse(call, 403, "forbidden", "the admin right is needed");
+    else if (call->route == ROUTE_CONNECTIONS)
+        connections(call, now);
+    else if (call->route == ROUTE_INSPECT)
+        inspect(call);
+    else
+        kick(call, now);
+}
