@@ -181,15 +181,14 @@ static void undo_text(syn_doc *doc, struct container *c, const struct undo *undo
 
 static void undo_list(syn_doc *doc, struct container *c, const struct undo *undo)
 {
-    const struct list_slot *saved = doc->txn->slots.at + undo->saved;
-    if (undo->kind == OP_LIST_INSERT) {
+    if (undo->kind == OP_LIST_INSERT) { /* nothing was saved: there may be no slots */
         list_delete(&c->as.list, undo->pos, undo->len);
     } else if (undo->kind == OP_LIST_SET) {
-        *list_slot_at(&c->as.list, undo->pos) = saved[0];
+        *list_slot_at(&c->as.list, undo->pos) = doc->txn->slots.at[undo->saved];
     } else {
         list_open(&c->as.list, undo->pos, undo->len);
         for (uint32_t i = 0; i < undo->len; i++)
-            *list_slot_at(&c->as.list, undo->pos + i) = saved[i];
+            *list_slot_at(&c->as.list, undo->pos + i) = doc->txn->slots.at[undo->saved + i];
     }
 }
 
