@@ -25,6 +25,8 @@
 #define READER_S         20 /* without taking a piece of the answer */
 #define STREAM_READER_S  60
 #define BODIES_BYTES     (64u * 1024u * 1024u) /* of all connections */
+#define ANSWERS_BYTES    (256u * 1024u * 1024u)
+#define SLOWEST_KIB_S    64u /* for an answer, beside BODY_MS */
 #define PIECE            16384u
 #define PATH_BYTES       1024u
 #define QUERY_BYTES      2048u
@@ -85,23 +87,6 @@ static bool send_headers(struct ws_http *http, const struct http_answer *answer,
     return good && lws_finalize_write_http_header(http->wsi, buffer + LWS_PRE, &at, end) == 0;
 }
 
-/* Everything was written: the next request, or the end of a connection whose body still comes. */
-static int finish(struct ws_http *http)
-{
-    struct lws *wsi = http->wsi;
-    bool unread = http->unread;
-    free(http->body);
-    http->body = NULL;
-    http->len = http->at = 0;
-    http->answered = false;
-    if (!unread) return lws_http_transaction_completed(wsi) ? -1 : 0;
-    http->linger = true;
-    http->until = now_ms() + LINGER_MS;
-    shutdown(lws_get_socket_fd(wsi), SHUT_WR);
-    lws_set_timeout(wsi, PENDING_TIMEOUT_USER_OK, (int)(LINGER_MS / 1000));
-    return 0;
-}
-
 static void drop_kept(struct ws_http *http)
 {
     if (http->kept != NULL) explicit_bzero(http->kept, sizeof *http->kept); /* a token */
@@ -112,10 +97,26 @@ static void drop_kept(struct ws_http *http)
 static void drop_body(struct ws_http *http)
 {
     if (http->expected != 0) http->all->body_bytes -= http->expected;
+    if (http->answered) http->all->answer_bytes -= http->len;
     http->expected = 0;
+    http->answered = false;
     free(http->body);
     http->body = NULL;
     http->len = http->at = 0;
+}
+
+/* Everything was written: the next request, or the end of a connection whose body still comes. */
+static int finish(struct ws_http *http)
+{
+    struct lws *wsi = http->wsi;
+    bool unread = http->unread;
+    drop_body(http);
+    if (!unread) return lws_http_transaction_completed(wsi) ? -1 : 0;
+    http->linger = true;
+    http->until = now_ms() + LINGER_MS;
+    shutdown(lws_get_socket_fd(wsi), SHUT_WR);
+    lws_set_timeout(wsi, PENDING_TIMEOUT_USER_OK, (int)(LINGER_MS / 1000));
+    return 0;
 }
 
 /* Takes the answer's body over. */
@@ -126,11 +127,23 @@ static int answer_with(struct ws_http *http, const struct http_answer *answer)
     http->body = answer->body;
     http->len = answer->len;
     http->answered = true;
+    http->all->answer_bytes += answer->len;
+    http->until = now_ms() + BODY_MS + answer->len / SLOWEST_KIB_S;
     http->all->answers[answer->status / 100 % 6]++;
     if (!send_headers(http, answer, answer->len)) return -1;
     lws_set_timeout(http->wsi, PENDING_TIMEOUT_HTTP_CONTENT, READER_S);
     lws_callback_on_writable(http->wsi);
     return 0;
+}
+
+/* Great answers to many who do not read them are more than a server has. */
+static int answer_within(struct ws_http *http, const struct http_answer *answer)
+{
+    struct http_answer busy;
+    if (answer->len <= ANSWERS_BYTES - http->all->answer_bytes) return answer_with(http, answer);
+    free(answer->body);
+    http_error(&busy, 503, "busy", "too many answers are being sent");
+    return answer_with(http, &busy);
 }
 
 static int refuse(struct ws_http *http, int status, const char *code, const char *detail)
@@ -171,6 +184,7 @@ int ws_http_writable(struct ws_http *http)
     if (http->failed) return -1;
     if (http->reply != NULL && http->reply->streaming) return write_stream(http);
     if (!http->answered || http->linger) return 0;
+    if (now_ms() > http->until) return -1;
     if (left == 0) return finish(http);
     memcpy(buffer + LWS_PRE, http->body + http->at, piece);
     http->at += piece;
@@ -209,7 +223,7 @@ void http_reply_send(http_reply *reply, const struct http_answer *answer)
         return;
     }
     http->reply = NULL;
-    if (answer_with(http, answer) == 0) return;
+    if (answer_within(http, answer) == 0) return;
     http->failed = true; /* only from its own callbacks may a connection be ended */
     lws_set_timeout(http->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
 }

@@ -445,6 +445,14 @@ static int filter_plain(ws_server *server, struct lws *wsi)
     return 0;
 }
 
+/* HTTP/2 without TLS, by an upgrade that no option of the library turns off. */
+static bool wants_http2(struct lws *wsi)
+{
+    char text[64];
+    if (lws_hdr_total_length(wsi, WSI_TOKEN_UPGRADE) <= 0) return false;
+    return !header(wsi, WSI_TOKEN_UPGRADE, text, sizeof text) || strstr(text, "h2c") != NULL;
+}
+
 static int on_http(struct lws *wsi, enum lws_callback_reasons reason, void *session, void *in,
                    size_t len)
 {
@@ -464,6 +472,8 @@ static int on_http(struct lws *wsi, enum lws_callback_reasons reason, void *sess
     case LWS_CALLBACK_CLOSED:
         ws_echo_end(&http->echo);
         return 0;
+    case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
+        return wants_http2(wsi) ? refuse_upgrade(wsi, 505, "use HTTP/1.1") : 0;
     case LWS_CALLBACK_HTTP:
         return ws_http_begin(&http->http, wsi, &server->requests, host_allowed(server, wsi));
     case LWS_CALLBACK_HTTP_BODY:

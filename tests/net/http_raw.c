@@ -43,7 +43,7 @@ struct http_got http_read(int fd)
     while (len < 8191 && strstr(got.head, "\r\n\r\n") == NULL &&
            recv(fd, got.head + len, 1, 0) == 1)
         len++;
-    if (strncmp(got.head, "HTTP/1.1 ", 9) == 0) got.status = atoi(got.head + 9);
+    if (strncmp(got.head, "HTTP/1.", 7) == 0) got.status = atoi(got.head + 9);
     size_t size = (size_t)atol(http_header(&got, "content-length"));
     got.body = calloc(1, size + 1);
     for (size_t at = 0; at < size;) {

@@ -244,6 +244,10 @@ static const struct {
     {"GET /v1/documents/d HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n[]", 400},
     {"GET /v1/documents/d HTTP/1.1\r\nHost: evil.example\r\n\r\n", 403},
     {"GET /v1/documents/d HTTP/1.1\r\n\r\n", 403},
+    {"GET /v1/documents HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, HTTP2-Settings\r\n"
+     "Upgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n",
+     505},
+    {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", -1},
     {"POST /v1/documents/d HTTP/1.1\r\nHost: localhost\r\nOrigin: https://evil.example\r\n"
      "Content-Length: 2\r\n\r\n[]",
      403},
@@ -459,6 +463,114 @@ START_TEST(rights)
 }
 END_TEST
 
+/* ---- At random ------------------------------------------------------------------------------- */
+
+static uint64_t draw(uint64_t *state)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return *state;
+}
+
+static const char *const pieces[] = {
+    "GET ",
+    "POST ",
+    "DELETE ",
+    "PUT ",
+    "/v1/documents",
+    "/v1/documents/d",
+    "/v1/feed",
+    "/v1/admin/kick",
+    "/metrics",
+    "?path=/n",
+    "?text=",
+    "?from=0",
+    "&document=d",
+    "/../",
+    "//",
+    "%2f",
+    "%00",
+    "%",
+    "%zz",
+    " HTTP/1.1\r\n",
+    " HTTP/1.0\r\n",
+    " HTTP/2\r\n",
+    "Host: localhost\r\n",
+    "Host: evil\r\n",
+    JSON,
+    "Content-Length: 24\r\n",
+    "Content-Length: 0\r\n",
+    "Content-Length: 1000000\r\n",
+    "Content-Length: -1\r\n",
+    "Transfer-Encoding: chunked\r\n",
+    "Expect: 100-continue\r\n",
+    "Connection: close\r\n",
+    "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n",
+    "Upgrade: websocket\r\n",
+    "If-Match: *\r\n",
+    "If-None-Match: *\r\n",
+    "Last-Event-ID: 1\r\n",
+    "Authorization: Bearer x\r\n",
+    "Accept: text/plain\r\n",
+    "\r\n",
+    "\r\n\r\n",
+    "[{\"incr\":\"/n\",\"by\":1}] \n",
+    "[",
+    "\xff",
+    ":",
+    ";",
+    "&",
+    "a",
+    " ",
+};
+
+static size_t make_request(uint64_t *state, char *out)
+{
+    size_t len = 0, count = 1 + draw(state) % 16;
+    bool sane = draw(state) % 2 == 0; /* then something that may be read to its end */
+    if (sane) {
+        static const char *const begins[] = {two, "GET /v1/feed?from=0 HTTP/1.1\r\n",
+                                             "POST /v1/documents/d HTTP/1.1\r\n"};
+        const char *begin = begins[draw(state) % 3];
+        len = strlen(strcpy(out, begin));
+    }
+    for (size_t i = 0; i < count; i++) {
+        const char *piece = pieces[draw(state) % (sizeof pieces / sizeof pieces[0])];
+        memcpy(out + len, piece, strlen(piece));
+        len += strlen(piece);
+    }
+    if (draw(state) % 4 == 0) out[draw(state) % len] = (char)draw(state);
+    if (draw(state) % 2 == 0) len += strlen(strcpy(out + len, "\r\n\r\n"));
+    return len;
+}
+
+/* Whatever comes, the server lives, and a right request after it is answered. */
+START_TEST(anything)
+{
+    const char *more = getenv("SYN_SEEDS");
+    uint64_t state = 0x9e3779b97f4a7c15u;
+    int rounds = 400 * (more != NULL ? atoi(more) : 1), open[16] = {0};
+    syn_server *server = start();
+    printf("seed %llx\n", (unsigned long long)state);
+    for (int i = 0; i < rounds; i++) {
+        char text[8192];
+        int fd = raw_connect(syn_server_port(server));
+        size_t len = make_request(&state, text), cut = draw(&state) % len;
+        http_write(fd, text, cut);
+        http_write(fd, text + cut, len - cut);
+        int *slot = &open[draw(&state) % 16]; /* some stay open for a while */
+        if (*slot != 0) close(*slot);
+        *slot = fd;
+        if (i % 20 == 0) http_expect(server, "GET /healthz", "", NULL, 200, "ok");
+    }
+    for (int i = 0; i < 16; i++)
+        if (open[i] != 0) close(open[i]);
+    http_expect(server, "GET /healthz", "", NULL, 200, "ok");
+    syn_server_stop(server, 1000);
+}
+END_TEST
+
 /* ---- Administration -------------------------------------------------------------------------- */
 
 static int signed_in(const syn_server *server, const char *token, uint64_t peer)
@@ -586,6 +698,7 @@ int main(void)
     tcase_add_test(tests, ended_anywhere);
     tcase_add_test(tests, long_answers);
     tcase_add_test(tests, rights);
+    tcase_add_test(tests, anything);
     tcase_add_test(tests, administration);
     tcase_add_test(tests, late_sign_in);
     suite_add_tcase(suite, tests);
