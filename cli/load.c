@@ -43,7 +43,7 @@ double load_expected(const struct load_options *options, double t)
 struct load_words { /* as they were typed; NULL: not given */
     const char *documents, *readers, *writers, *idle, *crowd, *arrivals, *stay, *writing, *edits,
         *presence, *slow, *slow_for, *zipf, *connect_rate, *duration, *storm, *ramp, *processes,
-        *seed, *prefix, *report;
+        *seed, *prefix, *document, *away, *report;
     bool json, no_verify;
 };
 
@@ -121,13 +121,19 @@ static bool read_options(const struct command *self, const struct load_words *w,
                 real_option(self, "presence", w->presence, 0.0, 100.0, &o->presence) &&
                 real_option(self, "slow", w->slow, 0.0, 1.0, &o->slow) &&
                 real_option(self, "slow-for", w->slow_for, 0.01, 1e4, &o->slow_for) &&
+                real_option(self, "away", w->away, 0.0, 1e4, &o->away) &&
                 real_option(self, "zipf", w->zipf, 0.0, 5.0, &o->zipf) &&
                 real_option(self, "connect-rate", w->connect_rate, 0.0, 1e6, &o->connect_rate) &&
                 real_option(self, "duration", w->duration, 0.1, 1e6, &o->duration);
     if (!good) return false;
     if (w->prefix != NULL) o->prefix = w->prefix;
-    if (strlen(o->prefix) > 100) {
-        (void)wrong_use(self, "--prefix is too long");
+    o->document = w->document;
+    if (o->document != NULL && o->documents != 1) {
+        (void)wrong_use(self, "--document is one document, --documents are several");
+        return false;
+    }
+    if (strlen(o->prefix) > 200 || (o->document != NULL && strlen(o->document) > 255)) {
+        (void)wrong_use(self, "the document's name is too long");
         return false;
     }
     double most = (double)o->documents * ((double)o->readers + o->writers);
@@ -348,6 +354,9 @@ static void merge_figures(struct load_worker_figures *into, const struct load_wo
     for (uint32_t c = 0; c < LOAD_CODES; c++) into->codes[c] += from->codes[c];
     hist_merge(&into->handshake, &from->handshake);
     hist_merge(&into->join, &from->join);
+    hist_merge(&into->rejoin, &from->rejoin);
+    hist_merge(&into->join_bytes, &from->join_bytes);
+    hist_merge(&into->rejoin_bytes, &from->rejoin_bytes);
     hist_merge(&into->ack, &from->ack);
     hist_merge(&into->seen, &from->seen);
     hist_merge(&into->late, &from->late);
@@ -475,6 +484,7 @@ static int run_load(const struct command *self, int argc, char **argv)
         {"slow-for", &w.slow_for, NULL},   {"connect-rate", &w.connect_rate, NULL},
         {"duration", &w.duration, NULL},   {"processes", &w.processes, NULL},
         {"seed", &w.seed, NULL},           {"prefix", &w.prefix, NULL},
+        {"document", &w.document, NULL},   {"away", &w.away, NULL},
         {"report", &w.report, NULL},       {"json", NULL, &w.json},
         {"no-verify", NULL, &w.no_verify}, {NULL, NULL, NULL}};
     if (!take_options(self, specs, &argc, argv, 1, 1)) return EXIT_USAGE;
@@ -519,9 +529,11 @@ const struct command commands_load = {
         "  --processes N      to generate the load with (1, more if descriptors need it)\n"
         "  --seed N           of everything drawn (random, printed)\n"
         "  --prefix NAME      documents are NAME-0 ... (load-SEED)\n"
+        "  --document NAME    this one document instead\n"
         "  --crowd N          one document, one writer, N readers\n"
         "  --idle N           N connections in N/10 documents, nobody writes\n"
         "  --storm N          N readers all at once; cut off half-way, they come back all at once\n"
+        "  --away SECONDS     ... after so long (0)\n"
         "  --no-verify        do not compare the documents of all clients at the end\n"
         "  --json             one JSON object\n"
         "  --report FILE      also an HTML page with plots\n\n"

@@ -30,10 +30,11 @@
 
 struct load_options {
     const char *url, *token, *ca, *prefix;
+    const char *document;                 /* the one and only; NULL: prefix-0 ... */
     uint32_t documents, readers, writers; /* fixed clients: per document */
-    uint32_t idle;                        /* fixed clients that only stay */
     double arrivals, stay, writing;       /* per second; seconds; share that writes */
     double edits, presence;               /* per second and client */
+    double away;                          /* seconds between the halves of a storm */
     double slow, slow_for;                /* share of readers; seconds without reading */
     double zipf, connect_rate;            /* connect_rate 0: all at once */
     double duration;
@@ -82,7 +83,8 @@ struct load_worker_figures {
     uint64_t codes[LOAD_CODES];
     char reasons[LOAD_REASONS][96];
     uint64_t reason_counts[LOAD_REASONS];
-    struct hist handshake, join, ack, seen, late; /* microseconds */
+    struct hist handshake, join, rejoin, ack, seen, late; /* microseconds */
+    struct hist join_bytes, rejoin_bytes; /* received until synced; rejoin: after a storm */
     struct load_slot slots[LOAD_SLOTS];
     double gaps[LOAD_SAMPLES], planned[LOAD_SAMPLES]; /* of arrivals, in means */
     uint32_t gap_count;

@@ -194,7 +194,12 @@ static void on_status(void *user, session_doc *sd)
     }
     set_live(client, status == SYN_LIVE);
     if (status != SYN_LIVE) return;
-    if (client->connect_due != 0) hist_add(&figures->join, us_since(client->connect_due, now));
+    if (client->connect_due != 0) {
+        uint64_t us = us_since(client->connect_due, now);
+        hist_add(client->was_live ? &figures->rejoin : &figures->join, us);
+        hist_add(client->was_live ? &figures->rejoin_bytes : &figures->join_bytes,
+                 client->bytes_in);
+    }
     client->connect_due = 0;
     if (!client->was_live) on_live_first(client, now);
     count_acks(client, false);
@@ -238,6 +243,7 @@ static void on_opened(void *user)
 {
     struct load_client *client = user;
     client->open = true;
+    client->bytes_in = 0;
     client->worker->figures->opened++;
     atomic_fetch_add(&client->worker->figures->connected, 1);
     session_connected(client->session, ms_of(load_now()));
@@ -248,6 +254,7 @@ static void on_message(void *user, const void *bytes, size_t len)
 {
     struct load_client *client = user;
     client->worker->figures->bytes_in += len;
+    client->bytes_in += len;
     client->worker->figures->frames_in++;
     session_receive(client->session, bytes, len, ms_of(load_now()));
     worker_touched(client->worker, client);
@@ -354,8 +361,11 @@ bool client_begin(struct load_client *client, uint32_t document, uint64_t due)
     const struct session_config config = {.token = syn_s(w->options->token),
                                           .client = syn_s("syncline load")};
     const struct session_options options = {.no_presence = w->options->presence <= 0.0};
-    char name[128];
-    (void)snprintf(name, sizeof name, "%s-%u", w->options->prefix, document);
+    char name[256];
+    if (w->options->document != NULL)
+        (void)snprintf(name, sizeof name, "%s", w->options->document);
+    else
+        (void)snprintf(name, sizeof name, "%s-%u", w->options->prefix, document);
     client->document = document;
     client->number = w->index << 24 | w->numbers++;
     client->was_live = client->leaving = client->storming = client->slow = client->writes = false;
@@ -481,7 +491,7 @@ void client_storm(struct load_client *client, uint64_t due)
 {
     if (!client->open || client->leaving) return;
     client->storming = true;
-    client->connect_due = due;
+    client->connect_due = due + (uint64_t)(client->worker->options->away * (double)NS_PER_S);
     ws_client_close(client->ws, "storm");
     worker_touched(client->worker, client);
 }

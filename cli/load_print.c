@@ -92,6 +92,13 @@ static void print_hist(FILE *out, const char *name, const struct hist *h)
     (void)fprintf(out, "  %" PRIu64 "\n", h->count);
 }
 
+static void print_join_bytes(FILE *out, const char *name, const struct hist *h)
+{
+    if (h->count == 0) return;
+    (void)fprintf(out, "%-13s %.0f bytes each on average, at most %" PRIu64 "\n", name,
+                  hist_mean(h), h->max);
+}
+
 static void print_work(FILE *out, const struct load_result *r)
 {
     const struct load_worker_figures *f = r->sum;
@@ -109,6 +116,8 @@ static void print_work(FILE *out, const struct load_result *r)
     (void)fprintf(out,
                   "deliveries    %" PRIu64 " (%.0f/s), in %" PRIu64 " frames, %" PRIu64 " bytes\n",
                   f->deliveries, (double)f->deliveries / seconds, f->frames_in, f->bytes_in);
+    print_join_bytes(out, "joining", &f->join_bytes);
+    print_join_bytes(out, "... again", &f->rejoin_bytes);
     if (f->presences > 0)
         (void)fprintf(out, "presence      %" PRIu64 " sent, %" PRIu64 " seen\n", f->presences,
                       f->presence_seen);
@@ -164,6 +173,7 @@ void load_print(FILE *out, const struct load_result *r)
                   "p99", "p99.9", "max");
     print_hist(out, "welcome", &r->sum->handshake);
     print_hist(out, "synced", &r->sum->join);
+    print_hist(out, "synced again", &r->sum->rejoin);
     print_hist(out, "durable", &r->sum->ack);
     print_hist(out, "seen by others", &r->sum->seen);
     print_hist(out, "begun (late by)", &r->sum->late);
@@ -239,9 +249,9 @@ static json_t *json_slots(const struct load_result *r)
 
 static json_t *json_latencies(const struct load_worker_figures *f)
 {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "handshake", json_hist(&f->handshake), "join",
-                     json_hist(&f->join), "durable", json_hist(&f->ack), "seen",
-                     json_hist(&f->seen), "late", json_hist(&f->late));
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "handshake", json_hist(&f->handshake),
+                     "join", json_hist(&f->join), "rejoin", json_hist(&f->rejoin), "durable",
+                     json_hist(&f->ack), "seen", json_hist(&f->seen), "late", json_hist(&f->late));
 }
 
 static json_t *json_counts(const struct load_result *r)
@@ -268,13 +278,16 @@ syn_err load_print_json(const struct load_result *r)
                   json_count(f->compared), "documents", (int)r->compared_documents, "differing",
                   (int)r->differing, "missing", json_count(r->missing), "unacknowledged",
                   json_count(f->edits - f->acked - f->rejected));
-    json_t *all = json_pack(
-        "{s:s, s:o, s:f, s:b, s:i, s:i, s:f, s:f, s:o, s:o, s:o, s:o, s:o, s:o}", "url", o->url,
-        "seed", json_count(o->seed), "seconds", r->seconds, "interrupted", (int)r->interrupted,
-        "clients", (int)load_fixed(o), "documents", (int)o->documents, "connect_seconds",
-        f->last_live > f->first_open ? came : 0.0, "slot_seconds", load_slot_seconds(o), "counts",
-        json_counts(r), "latency_us", json_latencies(f), "theory", json_theory(r), "errors",
-        json_errors(f), "verified", verified, "over_time", json_slots(r));
+    json_t *all =
+        json_pack("{s:s, s:o, s:f, s:b, s:i, s:i, s:f, s:f, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+                  "url", o->url, "seed", json_count(o->seed), "seconds", r->seconds, "interrupted",
+                  (int)r->interrupted, "clients", (int)load_fixed(o), "documents",
+                  (int)o->documents, "connect_seconds", f->last_live > f->first_open ? came : 0.0,
+                  "slot_seconds", load_slot_seconds(o), "counts", json_counts(r), "latency_us",
+                  json_latencies(f), "theory", json_theory(r), "join_bytes",
+                  json_pack("{s:f,s:f}", "join", hist_mean(&f->join_bytes), "rejoin",
+                            hist_mean(&f->rejoin_bytes)),
+                  "errors", json_errors(f), "verified", verified, "over_time", json_slots(r));
     char *text = all != NULL ? json_dumps(all, JSON_COMPACT) : NULL;
     if (text != NULL) (void)puts(text);
     json_decref(all);

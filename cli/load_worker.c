@@ -430,6 +430,7 @@ double load_calibrate(const struct load_options *options, char *why)
     }
     (void)pthread_mutex_init(&doc->lock, NULL);
     shared->options = *options;
+    shared->options.document = "syncline-load-calibration"; /* there is none: nothing warms up */
     shared->docs = doc;
     shared->edits = &edit;
     shared->ring = 1;
@@ -441,19 +442,16 @@ double load_calibrate(const struct load_options *options, char *why)
         w.spare_count = 0;
         if (!client_begin(client, 0, load_now())) break;
         client_connect(client);
-        while (w.figures->join.count < n && w.figures->failures == 0 && load_now() < end &&
-               session_doc_status(client->sd) != SYN_REFUSED)
+        while (w.figures->handshake.count < n && w.figures->failures == 0 && load_now() < end)
             (void)ev_run(w.loop, EVRUN_ONCE);
-        if (w.figures->join.count < n) break;
+        if (w.figures->handshake.count < n) break;
         client_leave(client);
         while (client->session != NULL && load_now() < end) (void)ev_run(w.loop, EVRUN_ONCE);
     }
     const char *reason = w.figures->fault[0] != '\0' ? w.figures->fault : w.figures->reasons[0];
-    if (reason[0] == '\0' && client != NULL && client->sd != NULL)
-        reason = session_doc_reason(client->sd);
     (void)snprintf(why, 256, "%s", reason[0] != '\0' ? reason : "no answer");
     double us = (double)hist_quantile(&w.figures->handshake, 0.5);
-    if (w.figures->join.count < HANDSHAKES) us = 0.0;
+    if (w.figures->handshake.count < HANDSHAKES) us = 0.0;
     end_worker(&w);
     free(shared);
     free(doc);

@@ -44,6 +44,7 @@ struct load_client {
     syn_doc *doc;
     syn_obj text;
     ws_client *ws;
+    uint64_t bytes_in;    /* of this connection */
     uint64_t connect_due; /* 0: not the first connection, or a storm's; nothing to time */
     uint64_t *unacked;    /* when the edits were due that are not known to be durable */
     uint32_t unacked_at, unacked_count, unacked_cap; /* a ring */

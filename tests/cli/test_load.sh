@@ -57,9 +57,12 @@ for svg in re.findall(r"<svg.*?</svg>", open(sys.argv[1]).read(), re.S): tree.fr
 PY
 
 # All at once, twice.
-done_ok load "$url" --storm 40 --duration 1 --json
+done_ok load "$url" --storm 40 --writers 1 --duration 1 --away 0.2 --document all-hands --json
 nothing_lost
-holds 'j["counts"]["opened"] == 80 and j["latency_us"]["join"]["count"] == 80'
+holds 'j["counts"]["opened"] == 82 and j["latency_us"]["join"]["count"] == 41'
+holds 'j["latency_us"]["rejoin"]["count"] == 41 and j["join_bytes"]["rejoin"] > 0'
+checks=$((checks + 1))
+syncline docs "$url" | grep -q '^all-hands' || fault "no document of that name"
 holds 'j["theory"]["handshakes"]["model"] == "all at once"'
 
 # Steps; and the end by SIGINT, with the report.
@@ -81,6 +84,7 @@ checks=$((checks + 1))
 grep -q '^equal: 2 clients of 1 documents' "$folder/stdout" || fault "text: $(cat "$folder/stdout")"
 refused 2 "--edits" load "$url" --edits x
 refused 2 "--documents" load "$url" --documents 0
+refused 2 "--document" load "$url" --document x --documents 2
 refused 2 "at most" load "$url" --documents 100000 --writers 2
 refused 1 "ws://" load http://127.0.0.1:1
 refused 1 "127.0.0.1:1" load ws://127.0.0.1:1
