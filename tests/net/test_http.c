@@ -1,6 +1,7 @@
 /* test_http.c -- documents over HTTP: right requests, and wrong ones in every way. */
 #include "http_raw.h"
 #include "jwt.h"
+#include "store/fault_vfs.h"
 
 #include <check.h>
 #include <jansson.h>
@@ -127,6 +128,54 @@ START_TEST(beside_websockets_and_durable)
     snprintf(path, sizeof path, "%s/data.db.lock", file);
     unlink(path);
     rmdir(file);
+}
+END_TEST
+
+/* Nothing is acknowledged, and nothing told, that the disk did not take. */
+START_TEST(failing_disk)
+{
+    char folder[] = "/tmp/test_http_XXXXXX", path[64];
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/data.db", folder);
+    syn_server_config config = SYN_SERVER_CONFIG_INIT;
+    config.data = path;
+    config.vfs = fault_vfs();
+    syn_server *server = http_start(config);
+    const char *edit = "[{\"incr\":\"/n\",\"by\":1}]";
+    http_expect(server, "POST /v1/documents/d", JSON, edit, 201, "");
+    int feed = raw_connect(syn_server_port(server));
+    const char *ask = "GET /v1/feed HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    http_write(feed, ask, strlen(ask));
+    fault_arm(FAULT_WRITE | FAULT_SYNC, FAULT_EIO, 1, true);
+    http_expect(server, "POST /v1/documents/d", JSON, edit, 503, "storage");
+    http_expect(server, "POST /v1/documents/new", JSON, edit, 503, "storage");
+    http_expect(server, "GET /v1/documents/d", "", NULL, 200, "{\"n\":1}");
+    http_expect(server, "GET /v1/documents/new", "", NULL, 404, "");
+    http_expect(server, "GET /healthz", "", NULL, 503, "read-only");
+    fault_disarm();
+    int status = 503; /* until a probe found the disk well */
+    while (status == 503) {
+        struct http_got got = http_do(server, "POST /v1/documents/d", JSON, edit);
+        status = got.status;
+        http_drop(&got);
+        usleep(50000);
+    }
+    ck_assert_int_eq(status, 200);
+    http_expect(server, "GET /v1/documents/d", "", NULL, 200, "{\"n\":2}");
+    char events[4096] = "";
+    for (size_t len = 0; strstr(events, "event: change") == NULL;) {
+        ssize_t n = recv(feed, events + len, sizeof events - 1 - len, 0);
+        ck_assert_int_gt(n, 0);
+        len += (size_t)n;
+    }
+    ck_assert(strstr(events, "\"document\":\"d\",\"from\":2") != NULL);
+    ck_assert(strstr(events, "new") == NULL);
+    close(feed);
+    syn_server_stop(server, 1000);
+    unlink(path);
+    snprintf(path, sizeof path, "%s/data.db.lock", folder);
+    unlink(path);
+    rmdir(folder);
 }
 END_TEST
 
@@ -690,6 +739,7 @@ int main(void)
     tcase_add_test(tests, names);
     tcase_add_test(tests, etags);
     tcase_add_test(tests, beside_websockets_and_durable);
+    tcase_add_test(tests, failing_disk);
     tcase_add_test(tests, bad_edits_change_nothing);
     tcase_add_test(tests, bombs);
     tcase_add_test(tests, bad_requests_are_refused);
