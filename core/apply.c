@@ -443,14 +443,6 @@ static syn_err check_previous(syn_doc *doc, const struct incoming *in)
                       (unsigned long long)in->peer, here);
 }
 
-static bool parents_are_all(const syn_doc *doc)
-{
-    uint32_t count;
-    const lv_t *frontier = graph_frontier(doc->graph, &count);
-    return count == doc->desk->parents.n &&
-           (count == 0 || memcmp(frontier, doc->desk->parents.at, count * sizeof *frontier) == 0);
-}
-
 /* The usual run: its peer goes on, and nobody else has written since. */
 static inline bool extends_last(syn_doc *doc, struct incoming *in)
 {
@@ -482,12 +474,12 @@ static syn_err push_run(syn_doc *doc, const struct reader *reader, struct incomi
     if (err != SYN_OK) return err;
     if (len > doc->max_events - graph_len(doc->graph))
         return doc_refuse(doc, SYN_ELIMIT, "more than %u events in one document", doc->max_events);
-    in->fast = parents_are_all(doc);
     uint32_t runs = graph_run_count(doc->graph);
     err = graph_push(doc->graph, in->agent, seq, len, doc->desk->parents.at, doc->desk->parents.n);
     if (err != SYN_OK) return doc_refuse(doc, err, "no room for %u events", len);
     *joins = graph_run_count(doc->graph) == runs;
     graph_frontier(doc->graph, &heads);
+    in->fast = heads == 1; /* no head is left that was not a parent */
     if (heads > doc->max_heads)
         return doc_refuse(doc, SYN_ELIMIT, "more than %u heads; merge some first", doc->max_heads);
     return SYN_OK;
@@ -679,9 +671,13 @@ static syn_err plan_rest(syn_doc *doc, const syn_changes *set, lv_t from)
 static void mark_touched(syn_doc *doc, lv_t from)
 {
     if (from == graph_len(doc->graph)) return;
-    for (uint32_t i = oplog_find(&doc->log, from); i < doc->log.runs.n; i++)
-        if (doc->log.runs.at[i].container != SYN_NO_OBJ)
-            container_at(&doc->all, doc->log.runs.at[i].container)->touched = true;
+    syn_obj last = SYN_NO_OBJ;
+    for (uint32_t i = oplog_find(&doc->log, from); i < doc->log.runs.n; i++) {
+        syn_obj obj = doc->log.runs.at[i].container;
+        if (obj == last || obj == SYN_NO_OBJ) continue;
+        container_at(&doc->all, obj)->touched = true;
+        last = obj;
+    }
 }
 
 /* A set greater than all that is here finds its room at once; growing step by step would copy it
@@ -697,11 +693,10 @@ static syn_err reserve_set(syn_doc *doc, const syn_changes *set)
     for (uint32_t i = 0; i < set->peer_count; i++) *array_push(&desk->agents) = AGENT_NONE;
     if (set->run_count > graph_run_count(doc->graph))
         err = graph_reserve(doc->graph, set->run_count, set->run_count + set->dep_count);
+    if (err == SYN_OK && set->effect_count > 0)
+        err = array_reserve(&doc->mem, &desk->plan, set->op_count);
     if (err != SYN_OK || set->op_count <= doc->log.runs.n) return err;
-    err = oplog_reserve(&doc->log, &doc->mem, set->op_count, set->text.len, 0);
-    return err == SYN_OK && set->effect_count > 0
-               ? array_reserve(&doc->mem, &desk->plan, set->op_count)
-               : err;
+    return oplog_reserve(&doc->log, &doc->mem, set->op_count, set->text.len, 0);
 }
 
 static syn_err apply_once(syn_doc *doc, const syn_changes *set, syn_applied *out)
