@@ -533,6 +533,7 @@ const struct command commands_load = {
         "  --crowd N          one document, one writer, N readers\n"
         "  --idle N           N connections in N/10 documents, nobody writes\n"
         "  --storm N          N readers all at once; cut off half-way, they come back all at once\n"
+        "                     (writers, if there are, stay and go on)\n"
         "  --away SECONDS     ... after so long (0)\n"
         "  --no-verify        do not compare the documents of all clients at the end\n"
         "  --json             one JSON object\n"

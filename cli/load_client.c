@@ -489,7 +489,7 @@ void client_leave(struct load_client *client)
 
 void client_storm(struct load_client *client, uint64_t due)
 {
-    if (!client->open || client->leaving) return;
+    if (!client->open || client->leaving || client->writes) return;
     client->storming = true;
     client->connect_due = due + (uint64_t)(client->worker->options->away * (double)NS_PER_S);
     ws_client_close(client->ws, "storm");
