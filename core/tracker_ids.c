@@ -42,17 +42,17 @@ static const struct page *page_before(const struct tracker *t, uint32_t p)
 const struct page *ids_start_below(const struct tracker *t, uint32_t id, uint32_t *start)
 {
     assert(id < t->end_id);
-    uint32_t known = t->table.at[id / PAGE], s = NONE;
+    uint32_t number = id / PAGE, known = t->table.at[number], s = NONE;
     const struct page *page = NULL;
     if (known != 0) {
         page = &t->pages.at[known - 1];
         s = bit_before(page->start, id % PAGE);
     }
-    if (s == NONE) {
-        page = page_before(t, id / PAGE);
+    while (s == NONE) { /* a page may have lost its only start (ids_no_start) */
+        page = page_before(t, number);
+        number = page->number;
         s = bit_before(page->start, PAGE - 1);
     }
-    assert(s != NONE);
     *start = page->number * PAGE + s;
     return page;
 }

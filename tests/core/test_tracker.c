@@ -563,6 +563,29 @@ START_TEST(a_large_base_costs_only_what_is_touched)
 }
 END_TEST
 
+/* Where a hole began is later filled by what goes on from the record before it: the page of ids
+ * that was made for the hole alone has no start any more, and whoever looks back passes it. */
+START_TEST(a_page_may_lose_its_only_start)
+{
+    struct tracker *t = tracker_new(&heap);
+    struct tracker_effect effect;
+    ck_assert_int_eq(tracker_reset(t, 0), SYN_OK);
+    ck_assert_int_eq(tracker_insert(t, 7, 0, 600, &effect), SYN_OK);
+    ck_assert_int_eq(tracker_go_to(t, 5000), SYN_OK); /* a hole begins at 600, in the second page */
+    ck_assert_int_eq(tracker_insert(t, 9, 600, 10, &effect), SYN_OK);
+    ck_assert_int_eq(tracker_retreat(t, 5000, 10), SYN_OK);
+    ck_assert_int_eq(tracker_go_to(t, 600), SYN_OK);
+    ck_assert_int_eq(tracker_insert(t, 7, 600, 1000, &effect), SYN_OK);
+    ck_assert_int_eq(tracker_retreat(t, 1100, 10), SYN_OK); /* in the third, which there is not */
+    ck_assert_uint_eq(tracker_prepare_len(t), 1590);
+    ck_assert_int_eq(tracker_advance(t, 1100, 10), SYN_OK);
+    ck_assert_int_eq(tracker_advance(t, 5000, 10), SYN_OK);
+    ck_assert_uint_eq(tracker_prepare_len(t), 1610);
+    tracker_check(t);
+    tracker_free(t);
+}
+END_TEST
+
 /* Many peers insert at one place, in the order in which each must pass all before it; between them
  * stands nothing that is known, and the right origin lies behind all. */
 START_TEST(many_concurrent_inserts_at_one_place_stand_by_peer)
@@ -649,6 +672,7 @@ int main(void)
     tcase_add_test(tc, positions_beyond_the_prepare_version_are_refused);
     tcase_add_test(tc, right_siblings_stand_by_right_origin_furthest_first);
     tcase_add_test(tc, a_large_base_costs_only_what_is_touched);
+    tcase_add_test(tc, a_page_may_lose_its_only_start);
     tcase_add_test(tc, many_concurrent_inserts_at_one_place_stand_by_peer);
     tcase_add_test(tc, every_allocation_may_fail);
     suite_add_tcase(s, tc);
