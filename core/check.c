@@ -92,8 +92,7 @@ size_t syn_doc_footprint(const syn_doc *doc)
                    doc->names.bytes.cap + (size_t)doc->names.list.cap * sizeof(struct name) +
                    ((size_t)doc->names.slot_cap + doc->all.slot_cap) * sizeof(uint32_t) +
                    (size_t)doc->all.list.cap * sizeof(struct container) + doc->pending_bytes +
-                   graph_footprint(doc->graph) +
-                   (size_t)doc->records.cap * sizeof(struct record);
+                   graph_footprint(doc->graph) + (size_t)doc->records.cap * sizeof(struct record);
     for (uint32_t i = 0; i < doc->all.list.n; i++)
         bytes += container_footprint(container_at(&doc->all, i));
     return bytes;
