@@ -291,7 +291,7 @@ START_TEST(history_is_put_below_with_its_effects)
         syn_doc_free(doc);
         world_free(&w);
     }
-    ck_assert_uint_gt(done, 50 * seeds(400) / 400);
+    ck_assert_uint_gt(done, 20 * seeds(400) / 400);
 }
 END_TEST
 
