@@ -149,9 +149,9 @@ syn_err ids_reserve(struct tracker *t, uint32_t more)
     uint32_t count = (t->next_id + more) / PAGE + 1;
     if (count <= t->table.n) return SYN_OK;
     syn_err err = SYN_OK;
-    zeroed_to(t, &t->table, count, err);
+    zeroed_to(t, &t->top, count / 64 / 64 + 1, err);
     if (err == SYN_OK) zeroed_to(t, &t->mid, count / 64 + 1, err);
-    if (err == SYN_OK) zeroed_to(t, &t->top, count / 64 / 64 + 1, err);
+    if (err == SYN_OK) zeroed_to(t, &t->table, count, err); /* last: its length stands for all */
     return err;
 }
 
