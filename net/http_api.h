@@ -34,7 +34,7 @@ void http_api_free(http_api *api);
 size_t http_api_max_body(http_api *api, const struct http_request *request);
 void http_api_asked(http_api *api, const struct http_request *request, http_reply *reply);
 
-/* A document got new events, and they are on the disk. */
+/* A document got new events or was deleted, and that is on the disk. */
 void http_api_changed(http_api *api, syn_str document);
 /* About once a second. */
 void http_api_tick(http_api *api);

@@ -2,14 +2,14 @@
  *
  * A reader is a cursor into the store's own row of commits; nothing is queued for him:
  *
- *     commits   ... 41 42 43 44 45 46
- *                        ^cursor   ^newest
+ *     commits   ... 41 42 43 44 45 46        deletions   ... 5 6
+ *                        ^cursor   ^newest                    ^cursor, newest
  *
  * When his connection can take more and something is newer than the cursor, a batch is read.  Who
- * reads slowly is behind, and costs a number.  Folding joins commits: one event, with the highest
- * number, then stands for several, so that whoever comes late still learns of every document that
- * changed.  A cursor belongs to one store: after a backup was put in its place, or with a number
- * that was never given out, the reader is told of a gap and goes on from now. */
+ * reads slowly is behind, and costs two numbers.  Folding joins commits: one event, with the
+ * highest number, then stands for several, so that whoever comes late still learns of every
+ * document that changed.  A cursor belongs to one store: after a backup was put in its place, or
+ * with a number that was never given out, the reader is told of a gap and goes on from now. */
 #include "http_impl.h"
 
 #include <inttypes.h>
@@ -31,7 +31,7 @@ struct feed {
     size_t user_len, document_len;
     void *grant;
     char store[2 * STORE_ID_BYTES + 1];
-    int64_t cursor, newest; /* newest: when it began */
+    struct store_cursor cursor, newest; /* newest: when it began */
     bool greeted, gap, beat;
     uint64_t spoke, expires; /* 0: never */
 };
@@ -43,15 +43,16 @@ static uint64_t now_of(const http_api *api)
 
 /* ---- Events ---------------------------------------------------------------------------------- */
 
-static syn_err put_event(const struct feed *feed, const char *kind, int64_t seq, json_t *data,
-                         syn_buf *out)
+/* With the cursor as its id: who comes back with it goes on behind this event. */
+static syn_err put_event(const struct feed *feed, const char *kind, json_t *data, syn_buf *out)
 {
-    char head[128];
+    char head[160];
     char *text = data != NULL ? json_dumps(data, JSON_COMPACT) : NULL;
     json_decref(data);
     if (text == NULL) return SYN_ENOMEM;
-    int len = snprintf(head, sizeof head, "id: %s-%" PRId64 "\nevent: %s\ndata: ", feed->store, seq,
-                       kind);
+    int len = snprintf(head, sizeof head,
+                       "id: %s-%" PRId64 ".%" PRId64 "\nevent: %s\ndata: ", feed->store,
+                       feed->cursor.commit, feed->cursor.deletion, kind);
     syn_err err = syn_buf_append(out, head, (size_t)len);
     if (!err) err = syn_buf_append(out, text, strlen(text));
     if (!err) err = syn_buf_append(out, "\n\n", 2);
@@ -98,46 +99,60 @@ static syn_err pass(struct batch *batch)
     if (batch->seq == 0) return SYN_OK;
     syn_err err = store_name(feed->api->store, batch->doc, name, &text.len);
     if (err && err != SYN_ENOTFOUND && err != SYN_EDAMAGED) return err;
-    if (!err && wants(feed, text)) {
-        json_t *data =
-            json_pack("{s:I, s:s%, s:I, s:I, s:o*}", "commit_seq", (json_int_t)batch->seq,
-                      "document", text.data, text.len, "from", (json_int_t)batch->from, "events",
-                      (json_int_t)(batch->end - batch->from), "heads", heads_json(batch, text));
-        err = put_event(feed, "change", batch->seq, data, batch->out);
-        if (err) return err;
-    }
-    feed->cursor = batch->seq;
+    feed->cursor.commit = batch->seq;
     batch->seq = 0;
-    return SYN_OK;
+    if (err || !wants(feed, text)) return SYN_OK;
+    json_t *data =
+        json_pack("{s:I, s:s%, s:I, s:I, s:o*}", "commit_seq", (json_int_t)feed->cursor.commit,
+                  "document", text.data, text.len, "from", (json_int_t)batch->from, "events",
+                  (json_int_t)(batch->end - batch->from), "heads", heads_json(batch, text));
+    return put_event(feed, "change", data, batch->out);
 }
 
-static syn_err visit(void *user, int64_t seq, int64_t doc, uint32_t from, uint32_t end)
+static bool is_full(struct batch *batch)
+{
+    batch->full = batch->out->len >= BATCH_BYTES || ++batch->rows > BATCH_ROWS;
+    return batch->full;
+}
+
+static syn_err pass_deletion(struct batch *batch, const struct store_news *news)
+{
+    struct feed *feed = batch->feed;
+    if (is_full(batch)) return SYN_ELIMIT;
+    feed->cursor.deletion = news->at.deletion;
+    if (!wants(feed, news->name)) return SYN_OK;
+    json_t *data = json_pack("{s:I, s:s%}", "deletion", (json_int_t)news->at.deletion, "document",
+                             news->name.data, news->name.len);
+    return put_event(feed, "delete", data, batch->out);
+}
+
+static syn_err visit(void *user, const struct store_news *news)
 {
     struct batch *batch = user;
-    if (batch->seq == seq) { /* the chunks of one folding */
-        if (end > batch->end) batch->end = end;
-        if (from < batch->from) batch->from = from;
+    if (news->doc == 0) return pass_deletion(batch, news);
+    if (batch->seq == news->at.commit) { /* the chunks of one folding */
+        if (news->end > batch->end) batch->end = news->end;
+        if (news->from < batch->from) batch->from = news->from;
         return SYN_OK;
     }
     syn_err err = pass(batch);
     if (err) return err;
-    if (batch->out->len >= BATCH_BYTES || ++batch->rows > BATCH_ROWS) {
-        batch->full = true;
-        return SYN_ELIMIT;
-    }
-    batch->seq = seq;
-    batch->doc = doc;
-    batch->from = from;
-    batch->end = end;
+    if (is_full(batch)) return SYN_ELIMIT;
+    batch->seq = news->at.commit;
+    batch->doc = news->doc;
+    batch->from = news->from;
+    batch->end = news->end;
     return SYN_OK;
 }
 
 static syn_err greet(struct feed *feed, syn_buf *out)
 {
-    json_t *data = json_pack("{s:s, s:I, s:I}", "store", feed->store, "from",
-                             (json_int_t)feed->cursor, "commit_seq", (json_int_t)feed->newest);
+    json_t *data = json_pack(
+        "{s:s, s:I, s:I, s:I, s:I}", "store", feed->store, "from", (json_int_t)feed->cursor.commit,
+        "commit_seq", (json_int_t)feed->newest.commit, "from_deletion",
+        (json_int_t)feed->cursor.deletion, "deletion", (json_int_t)feed->newest.deletion);
     feed->greeted = true;
-    return put_event(feed, feed->gap ? "gap" : "hello", feed->cursor, data, out);
+    return put_event(feed, feed->gap ? "gap" : "hello", data, out);
 }
 
 /* ---- The stream ------------------------------------------------------------------------------ */
@@ -204,15 +219,22 @@ uint32_t http_feeds_end(http_api *api, syn_str user)
 
 /* ---- Beginning ------------------------------------------------------------------------------- */
 
-static bool read_seq(const char *text, int64_t *out)
+static bool read_number(const char *text, size_t len, int64_t *out)
 {
-    size_t len = strlen(text);
-    if (len == 0 || len > 18 || strspn(text, "0123456789") != len) return false;
+    if (len == 0 || len > 18 || strspn(text, "0123456789") < len) return false;
     *out = strtoll(text, NULL, 10);
     return true;
 }
 
-/* "42", or the id of an event.  false: neither. */
+/* "COMMIT", with which deletions before now are not told, or "COMMIT.DELETION". */
+static bool read_cursor(const char *text, struct store_cursor *out)
+{
+    size_t len = strcspn(text, ".");
+    if (!read_number(text, len, &out->commit)) return false;
+    return text[len] == '\0' || read_number(text + len + 1, strlen(text + len + 1), &out->deletion);
+}
+
+/* A cursor, or the id of an event.  false: neither. */
 static bool place(struct feed *feed, const char *from)
 {
     size_t id = sizeof feed->store - 1;
@@ -222,8 +244,9 @@ static bool place(struct feed *feed, const char *from)
         feed->gap = memcmp(from, feed->store, id) != 0;
         from += id + 1;
     }
-    if (!read_seq(from, &feed->cursor)) return false;
-    if (feed->cursor > feed->newest) feed->gap = true;
+    if (!read_cursor(from, &feed->cursor)) return false;
+    if (feed->cursor.commit > feed->newest.commit) feed->gap = true;
+    if (feed->cursor.deletion > feed->newest.deletion) feed->gap = true;
     if (feed->gap) feed->cursor = feed->newest;
     return true;
 }
@@ -287,7 +310,8 @@ void http_feed(struct http_call *call)
         http_call_refuse(call, 503, "busy", "too many feeds");
     } else if (!place(feed, from)) {
         free(feed);
-        http_call_refuse(call, 400, "malformed", "from is a number, or the id of an event");
+        http_call_refuse(call, 400, "malformed",
+                         "from is a cursor like 42 or 42.7, or the id of an event");
     } else {
         begin(call, feed);
     }

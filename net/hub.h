@@ -44,8 +44,9 @@ struct hub_port {
     uint32_t (*authorise)(void *user, const struct hub_identity *who, syn_str document);
     /* A grant that hub_signed_in() was given is not needed any more; NULL: nothing to do. */
     void (*release)(void *user, void *grant);
-    void (*changed)(void *user, syn_str document, const syn_doc *doc); /* NULL: nobody listens */
-    void (*log)(void *user, const char *event, const char *detail);    /* NULL: nobody listens */
+    /* doc NULL: it was deleted.  The hook NULL: nobody listens. */
+    void (*changed)(void *user, syn_str document, const syn_doc *doc);
+    void (*log)(void *user, const char *event, const char *detail); /* NULL: nobody listens */
 };
 
 /* Sizes that only tests have a reason to change, so that rare cases are common. */

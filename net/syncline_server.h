@@ -49,7 +49,8 @@ typedef struct {
      * has none may read, write and create. */
     uint32_t (*authorise)(void *user, syn_str who, syn_str document);
     /* A document got new events, and they are on disk: look at `doc` (read only) during the call.
-     * In a busy document it may hold still newer ones, which are on their way there. */
+     * In a busy document it may hold still newer ones, which are on their way there.  doc NULL: the
+     * document was deleted. */
     void (*changed)(void *user, syn_str document, const syn_doc *doc);
     void (*log)(void *user, const char *line); /* NULL: stderr */
 } syn_server_config;

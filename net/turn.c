@@ -375,13 +375,20 @@ static void make_durable(struct turn *turn)
     }
 }
 
+static void finish_deletion(struct room *room)
+{
+    const struct hub_port *port = &room->hub->port;
+    if (!room->dead && port->changed != NULL)
+        port->changed(port->user, (syn_str){room->name, room->name_len}, NULL);
+    room_drop(room, CODE_DELETED, "the document was deleted");
+}
+
 static void release(hub *h, struct turn *turn)
 {
     h->stats.turns++;
     for (uint32_t i = 0; i < turn->held_count; i++) release_held(&turn->held[i]);
     for (uint32_t i = 0; i < turn->room_count; i++)
-        if (turn->rooms[i].deleted)
-            room_drop(turn->rooms[i].room, CODE_DELETED, "the document was deleted");
+        if (turn->rooms[i].deleted) finish_deletion(turn->rooms[i].room);
     finish_rooms(turn);
     turn_free(turn);
 }

@@ -68,7 +68,8 @@ static const char *const sql_text[SQL_COUNT] = {
         " WHERE doc = ?1 AND lo >= ?2 AND lo < ?3",
     [SQL_FEED] = "SELECT commit_seq, doc, lo, hi FROM chunk WHERE commit_seq > ?1 UNION ALL"
                  " SELECT commit_seq, doc, lo, hi FROM tail WHERE commit_seq > ?1 ORDER BY 1, 3",
-    [SQL_FEED_END] = "SELECT seq FROM sqlite_sequence WHERE name = 'tail'",
+    [SQL_FEED_END] = "SELECT (SELECT seq FROM sqlite_sequence WHERE name = 'tail'),"
+                     " (SELECT seq FROM sqlite_sequence WHERE name = 'tombstone')",
     [SQL_SNAPSHOT_READ] = "SELECT part, packed, sum, bytes FROM snapshot WHERE doc = ?1"
                           " ORDER BY part",
     [SQL_SNAPSHOT_INSERT] = "INSERT INTO snapshot VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -90,7 +91,7 @@ static const char *const sql_text[SQL_COUNT] = {
     [SQL_TOMBSTONE_LAST] = "SELECT lineage, sum FROM tombstone WHERE name = ?1"
                            " ORDER BY id DESC LIMIT 1",
     [SQL_TOMBSTONE_IS] = "SELECT 1 FROM tombstone WHERE name = ?1 AND lineage = ?2",
-    [SQL_TOMBSTONE_ALL] = "SELECT name, lineage, sum FROM tombstone ORDER BY id",
+    [SQL_TOMBSTONE_ALL] = "SELECT name, lineage, sum, id FROM tombstone WHERE id > ?1 ORDER BY id",
     [SQL_ORPHANS] = "SELECT 'tail', doc FROM tail WHERE doc NOT IN (SELECT id FROM doc)"
                     " UNION SELECT 'chunk', doc FROM chunk WHERE doc NOT IN (SELECT id FROM doc)"
                     " UNION SELECT 'snapshot', doc FROM snapshot"
@@ -417,6 +418,13 @@ uint64_t row_sum(const struct row_key *key, syn_str a, syn_str b)
     uint64_t sum = XXH64(plain, sizeof plain, 0);
     sum = XXH64(a.data, a.len, sum);
     return b.len == 0 ? sum : XXH64(b.data, b.len, sum);
+}
+
+bool db_tombstone_holds(sqlite3_stmt *statement)
+{
+    const struct row_key key = {.kind = 't'};
+    uint64_t sum = row_sum(&key, db_bytes(statement, 0), db_bytes(statement, 1));
+    return sum == (uint64_t)sqlite3_column_int64(statement, 2);
 }
 
 uint64_t doc_row_sum(const struct doc_row *row)

@@ -124,6 +124,8 @@ struct doc_row {
 /* From the columns of SQL_DOC_*; SYN_EDAMAGED (row filled as far as it goes) when its sum is
  * wrong. */
 syn_err doc_row_read(struct db *db, sqlite3_stmt *statement, struct doc_row *row);
+/* A row of SQL_TOMBSTONE_ALL: does its sum fit? */
+bool db_tombstone_holds(sqlite3_stmt *statement);
 uint64_t doc_row_sum(const struct doc_row *row);
 syn_err doc_row_by_id(struct db *db, int64_t id, struct doc_row *row); /* SYN_ENOTFOUND */
 

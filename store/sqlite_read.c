@@ -320,39 +320,71 @@ syn_err sqlite_list(syn_store *store, syn_err (*visit)(void *, syn_str, const st
     return walked(s, 0, w);
 }
 
-syn_err sqlite_feed(syn_store *store, int64_t after,
-                    syn_err (*visit)(void *, int64_t, int64_t, uint32_t, uint32_t), void *user)
+static struct walk walk_deletions(struct db *db, int64_t after,
+                                  syn_err (*visit)(void *, const struct store_news *), void *user)
 {
-    struct sqlite_store *s = sqlite_of(store);
     struct walk w = {SYN_OK, SYN_OK};
     sqlite3_stmt *statement;
-    syn_err err = read_begin(s);
-    if (err != SYN_OK) return err;
-    w.err = db_get(&s->reader, SQL_FEED, &statement);
+    w.err = db_get(db, SQL_TOMBSTONE_ALL, &statement);
     if (w.err == SYN_OK) sqlite3_bind_int64(statement, 1, after);
     for (bool more = true; w.err == SYN_OK && w.stopped == SYN_OK;) {
-        w.err = db_step(&s->reader, statement, &more);
+        w.err = db_step(db, statement, &more);
         if (w.err != SYN_OK || !more) break;
-        w.stopped =
-            visit(user, sqlite3_column_int64(statement, 0), sqlite3_column_int64(statement, 1),
-                  (uint32_t)sqlite3_column_int64(statement, 2),
-                  (uint32_t)sqlite3_column_int64(statement, 3));
+        /* A damaged one has no name to tell; fsck says so, and the others go on. */
+        if (!db_tombstone_holds(statement)) continue;
+        const struct store_news news = {.at.deletion = sqlite3_column_int64(statement, 3),
+                                        .name = db_bytes(statement, 0)};
+        w.stopped = visit(user, &news);
     }
-    db_put(&s->reader, SQL_FEED, statement);
+    db_put(db, SQL_TOMBSTONE_ALL, statement);
+    return w;
+}
+
+static struct walk walk_changes(struct db *db, int64_t after,
+                                syn_err (*visit)(void *, const struct store_news *), void *user)
+{
+    struct walk w = {SYN_OK, SYN_OK};
+    sqlite3_stmt *statement;
+    w.err = db_get(db, SQL_FEED, &statement);
+    if (w.err == SYN_OK) sqlite3_bind_int64(statement, 1, after);
+    for (bool more = true; w.err == SYN_OK && w.stopped == SYN_OK;) {
+        w.err = db_step(db, statement, &more);
+        if (w.err != SYN_OK || !more) break;
+        const struct store_news news = {.at.commit = sqlite3_column_int64(statement, 0),
+                                        .doc = sqlite3_column_int64(statement, 1),
+                                        .from = (uint32_t)sqlite3_column_int64(statement, 2),
+                                        .end = (uint32_t)sqlite3_column_int64(statement, 3)};
+        w.stopped = visit(user, &news);
+    }
+    db_put(db, SQL_FEED, statement);
+    return w;
+}
+
+syn_err sqlite_feed(syn_store *store, struct store_cursor after,
+                    syn_err (*visit)(void *, const struct store_news *), void *user)
+{
+    struct sqlite_store *s = sqlite_of(store);
+    syn_err err = read_begin(s);
+    if (err != SYN_OK) return err;
+    struct walk w = walk_deletions(&s->reader, after.deletion, visit, user);
+    if (w.err == SYN_OK && w.stopped == SYN_OK)
+        w = walk_changes(&s->reader, after.commit, visit, user);
     return walked(s, 0, w);
 }
 
-syn_err sqlite_feed_end(syn_store *store, int64_t *out)
+syn_err sqlite_feed_end(syn_store *store, struct store_cursor *out)
 {
     struct sqlite_store *s = sqlite_of(store);
     sqlite3_stmt *statement;
     bool found = false;
-    *out = 0;
+    *out = (struct store_cursor){0};
     syn_err err = read_begin(s);
     if (err != SYN_OK) return err;
     err = db_get(&s->reader, SQL_FEED_END, &statement);
     if (err == SYN_OK) err = db_step(&s->reader, statement, &found);
-    if (err == SYN_OK && found) *out = sqlite3_column_int64(statement, 0);
+    if (err == SYN_OK && found) /* a table without rows yet has no number: NULL, which reads as 0 */
+        *out = (struct store_cursor){sqlite3_column_int64(statement, 0),
+                                     sqlite3_column_int64(statement, 1)};
     db_put(&s->reader, SQL_FEED_END, statement);
     return read_end(s, 0, err);
 }

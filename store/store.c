@@ -298,15 +298,13 @@ syn_err store_list(syn_store *store,
     return store->backend->list(store, visit, user);
 }
 
-syn_err store_feed(syn_store *store, int64_t after,
-                   syn_err (*visit)(void *, int64_t commit_seq, int64_t doc, uint32_t from,
-                                    uint32_t end),
-                   void *user)
+syn_err store_feed(syn_store *store, struct store_cursor after,
+                   syn_err (*visit)(void *, const struct store_news *), void *user)
 {
     return store->backend->feed(store, after, visit, user);
 }
 
-syn_err store_feed_end(syn_store *store, int64_t *out)
+syn_err store_feed_end(syn_store *store, struct store_cursor *out)
 {
     return store->backend->feed_end(store, out);
 }

@@ -120,15 +120,27 @@ syn_err store_read_notes(syn_store *store, int64_t doc, syn_str prefix,
 syn_err store_list(syn_store *store,
                    syn_err (*visit)(void *, syn_str name, const struct store_doc *), void *user);
 
-/* The change feed: visits (commit_seq, document, from, end) above `after`, ascending.  Numbers are
- * never given out twice.  Folding keeps the highest number of what went into a chunk; chunks of one
- * number may therefore follow each other: move a cursor on only when the number changes. */
-syn_err store_feed(syn_store *store, int64_t after,
-                   syn_err (*visit)(void *, int64_t commit_seq, int64_t doc, uint32_t from,
-                                    uint32_t end),
-                   void *user);
-/* The highest number given out so far and committed; 0: none. */
-syn_err store_feed_end(syn_store *store, int64_t *out);
+/* How far a reader of the change feed has come.  Both numbers only grow and are never given out
+ * twice. */
+struct store_cursor {
+    int64_t commit, deletion;
+};
+/* One entry of it: a deletion (doc 0, `name` borrowed), or events [from, end) of a document. */
+struct store_news {
+    struct store_cursor at; /* of the two only the one that this entry is about */
+    int64_t doc;
+    uint32_t from, end;
+    syn_str name;
+};
+/* The change feed: what is above `after`, deletions first, both ascending, as of one moment.  That
+ * order is right although it is not that of time: the changes of a deleted document went with it,
+ * so those that are there are younger than every deletion of that name.  Folding keeps the highest
+ * number of what went into a chunk; chunks of one number may therefore follow each other: move a
+ * cursor on only when the number changes. */
+syn_err store_feed(syn_store *store, struct store_cursor after,
+                   syn_err (*visit)(void *, const struct store_news *), void *user);
+/* The highest numbers given out so far and committed; 0: none. */
+syn_err store_feed_end(syn_store *store, struct store_cursor *out);
 /* What the document of that number is called.  SYN_ENOTFOUND: it is gone. */
 syn_err store_name(syn_store *store, int64_t doc, char name[STORE_MAX_NAME], size_t *len);
 

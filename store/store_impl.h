@@ -92,9 +92,9 @@ struct store_backend {
     syn_err (*read_notes)(syn_store *, int64_t doc, syn_str prefix,
                           syn_err (*)(void *, syn_str, syn_str), void *);
     syn_err (*list)(syn_store *, syn_err (*)(void *, syn_str, const struct store_doc *), void *);
-    syn_err (*feed)(syn_store *, int64_t after,
-                    syn_err (*)(void *, int64_t, int64_t, uint32_t, uint32_t), void *);
-    syn_err (*feed_end)(syn_store *, int64_t *out);
+    syn_err (*feed)(syn_store *, struct store_cursor after,
+                    syn_err (*)(void *, const struct store_news *), void *);
+    syn_err (*feed_end)(syn_store *, struct store_cursor *out);
     syn_err (*name)(syn_store *, int64_t doc, char *name, size_t *len);
     syn_err (*fsck)(syn_store *, void (*)(void *, const char *), store_progress, void *);
 };

@@ -40,6 +40,7 @@ struct doc {
 };
 
 struct tombstone {
+    int64_t number; /* ascending */
     struct blob *name;
     uint8_t lineage[STORE_LINEAGE_BYTES];
 };
@@ -48,7 +49,7 @@ struct memory {
     syn_store base;
     ARRAY(struct doc) docs; /* slot 0: the file's notes; later ones in order of creation */
     ARRAY(struct tombstone) tombstones;
-    int64_t last_seq;
+    int64_t last_seq, last_deletion;
 };
 
 static struct memory *memory_of(syn_store *store)
@@ -295,14 +296,8 @@ static syn_err clear(struct work *w)
 static syn_err delete(struct work *w)
 {
     struct memory *m = w->m;
-    const uint8_t *lineage = w->doc.row.lineage;
     w->deleted = true;
     if (!w->doc.row.has_lineage) return SYN_OK;
-    for (uint32_t i = 0; i < m->tombstones.n; i++) {
-        struct tombstone *old = &m->tombstones.at[i];
-        if (memcmp(old->lineage, lineage, STORE_LINEAGE_BYTES) != 0) continue;
-        if (compare(blob_text(old->name), blob_text(w->doc.name)) == 0) return SYN_OK;
-    }
     if (array_reserve(&m->base.mem, &m->tombstones, 1) != SYN_OK)
         return fail(w, SYN_ENOMEM, "out of memory");
     return SYN_OK; /* the stone itself is set when nothing can fail any more */
@@ -397,15 +392,32 @@ static syn_err apply(struct work *w, struct turn_op *op)
     }
 }
 
+/* Room for it was reserved.  Deleted once more (it was brought back in between): only its last
+ * deletion is kept. */
+static void set_tombstone(struct memory *m, const struct doc *doc)
+{
+    uint32_t kept = 0;
+    struct blob *name = blob_hold(doc->name);
+    for (uint32_t i = 0; i < m->tombstones.n; i++) {
+        struct tombstone stone = m->tombstones.at[i];
+        if (memcmp(stone.lineage, doc->row.lineage, STORE_LINEAGE_BYTES) == 0 &&
+            compare(blob_text(stone.name), blob_text(name)) == 0)
+            blob_let_go(&m->base.mem, stone.name);
+        else
+            m->tombstones.at[kept++] = stone;
+    }
+    m->tombstones.n = kept;
+    struct tombstone *stone = array_push(&m->tombstones);
+    stone->number = ++m->last_deletion;
+    stone->name = name;
+    memcpy(stone->lineage, doc->row.lineage, STORE_LINEAGE_BYTES);
+}
+
 /* The copy takes the document's place.  Cannot fail. */
 static void keep(struct work *w, struct doc *old)
 {
     struct memory *m = w->m;
-    if (w->deleted && w->doc.row.has_lineage && m->tombstones.n < m->tombstones.cap) {
-        struct tombstone *stone = array_push(&m->tombstones);
-        stone->name = blob_hold(w->doc.name);
-        memcpy(stone->lineage, w->doc.row.lineage, STORE_LINEAGE_BYTES);
-    }
+    if (w->deleted && w->doc.row.has_lineage) set_tombstone(m, &w->doc);
     m->last_seq = w->seq;
     if (old == NULL)
         old = array_push(&m->docs);
@@ -592,25 +604,35 @@ static syn_err memory_list(syn_store *store,
     return err;
 }
 
-static syn_err memory_feed(syn_store *store, int64_t after,
-                           syn_err (*visit)(void *, int64_t, int64_t, uint32_t, uint32_t),
-                           void *user)
+static syn_err memory_feed(syn_store *store, struct store_cursor after,
+                           syn_err (*visit)(void *, const struct store_news *), void *user)
 {
     struct memory *m = memory_of(store);
     syn_err err = SYN_OK;
-    for (int64_t seq = after < 0 ? 1 : after + 1; seq <= m->last_seq && err == SYN_OK; seq++)
+    for (uint32_t i = 0; i < m->tombstones.n && err == SYN_OK; i++) {
+        const struct tombstone *stone = &m->tombstones.at[i];
+        if (stone->number <= after.deletion) continue;
+        const struct store_news news = {.at.deletion = stone->number,
+                                        .name = blob_text(stone->name)};
+        err = visit(user, &news);
+    }
+    for (int64_t seq = after.commit < 0 ? 1 : after.commit + 1; seq <= m->last_seq && !err; seq++)
         for (uint32_t i = 1; i < m->docs.n && err == SYN_OK; i++)
             for (uint32_t j = 0; j < m->docs.at[i].log.n && err == SYN_OK; j++) {
                 struct piece piece = m->docs.at[i].log.at[j];
-                if (piece.seq == seq)
-                    err = visit(user, seq, m->docs.at[i].row.id, piece.from, piece.end);
+                const struct store_news news = {.at.commit = seq,
+                                                .doc = m->docs.at[i].row.id,
+                                                .from = piece.from,
+                                                .end = piece.end};
+                if (piece.seq == seq) err = visit(user, &news);
             }
     return err;
 }
 
-static syn_err memory_feed_end(syn_store *store, int64_t *out)
+static syn_err memory_feed_end(syn_store *store, struct store_cursor *out)
 {
-    *out = memory_of(store)->last_seq;
+    const struct memory *m = memory_of(store);
+    *out = (struct store_cursor){m->last_seq, m->last_deletion};
     return SYN_OK;
 }
 

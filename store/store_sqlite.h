@@ -53,10 +53,10 @@ syn_err sqlite_read_notes(syn_store *store, int64_t doc, syn_str prefix,
                           syn_err (*visit)(void *, syn_str, syn_str), void *user);
 syn_err sqlite_list(syn_store *store, syn_err (*visit)(void *, syn_str, const struct store_doc *),
                     void *user);
-syn_err sqlite_feed_end(syn_store *store, int64_t *out);
+syn_err sqlite_feed_end(syn_store *store, struct store_cursor *out);
 syn_err sqlite_name(syn_store *store, int64_t doc, char *name, size_t *len);
-syn_err sqlite_feed(syn_store *store, int64_t after,
-                    syn_err (*visit)(void *, int64_t, int64_t, uint32_t, uint32_t), void *user);
+syn_err sqlite_feed(syn_store *store, struct store_cursor after,
+                    syn_err (*visit)(void *, const struct store_news *), void *user);
 syn_err sqlite_fsck(syn_store *store, void (*problem)(void *, const char *),
                     store_progress progress, void *user);
 

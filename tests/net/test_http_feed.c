@@ -88,7 +88,7 @@ START_TEST(live_and_catching_up)
     edit(server, "before", "");
     int live = feed(server, "", ""), all = feed(server, "?from=0", "");
     int one = feed(server, "?document=b&from=0", "");
-    expect(live, "hello", "\"commit_seq\":1}");
+    expect(live, "hello", "\"commit_seq\":1,");
     expect(all, "hello", "\"from\":0");
     expect(one, "hello", "\"from\":0");
     expect(all, "change", "\"document\":\"before\",\"from\":0,\"events\":2");
@@ -111,9 +111,62 @@ START_TEST(live_and_catching_up)
     http_expect(server, "GET /v1/feed?from=x", "", NULL, 400, "malformed");
     http_expect(server, "GET /v1/feed?from=-1", "", NULL, 400, "malformed");
     http_expect(server, "GET /v1/feed?from=9999999999999999999", "", NULL, 400, "malformed");
+    http_expect(server, "GET /v1/feed?from=1.", "", NULL, 400, "malformed");
+    http_expect(server, "GET /v1/feed?from=1.2.3", "", NULL, 400, "malformed");
     http_expect(server, "POST /v1/feed", JSON, "[]", 405, "");
     syn_server_stop(server, 1000);
     data_drop(&data);
+}
+END_TEST
+
+static void delete_document(const syn_server *server, const char *name)
+{
+    char line[300];
+    snprintf(line, sizeof line, "DELETE /v1/documents/%s", name);
+    struct http_got got = http_do(server, line, "Authorization: Bearer s3cret\r\n", NULL);
+    ck_assert_msg(got.status == 200, "%s", got.body);
+    http_drop(&got);
+}
+
+/* A document deleted and made again: who comes late is told in an order that is right. */
+START_TEST(deletions)
+{
+    static const char *const token = "Authorization: Bearer s3cret\r\n";
+    syn_server_config config = SYN_SERVER_CONFIG_INIT;
+    config.secret = "s3cret";
+    syn_server *server = http_start(config);
+    edit(server, "a", token);
+    edit(server, "b", token);
+    int live = feed(server, "", token), one = feed(server, "?document=b&from=0", token);
+    expect(live, "hello", "\"deletion\":0}");
+    expect(one, "hello", "");
+    expect(one, "change", "\"document\":\"b\"");
+    delete_document(server, "a");
+    expect(live, "delete", "{\"deletion\":1,\"document\":\"a\"}");
+    edit(server, "a", token);
+    expect(live, "change", "\"document\":\"a\",\"from\":0");
+    delete_document(server, "b");
+    expect(live, "delete", "{\"deletion\":2,\"document\":\"b\"}");
+    expect(one, "delete", "{\"deletion\":2,\"document\":\"b\"}");
+    close(live);
+    close(one);
+
+    int all = feed(server, "?from=0.0", token), later = feed(server, "?from=0.1", token);
+    int changes = feed(server, "?from=0", token), gap = feed(server, "?from=0.3", token);
+    expect(all, "hello", "");
+    expect(all, "delete", "\"document\":\"a\"");
+    expect(all, "delete", "\"document\":\"b\"");
+    expect(all, "change", "\"document\":\"a\"");
+    expect(later, "hello", "\"from_deletion\":1");
+    expect(later, "delete", "\"document\":\"b\"");
+    expect(changes, "hello", "");
+    expect(changes, "change", "\"document\":\"a\"");
+    expect(gap, "gap", "");
+    close(all);
+    close(later);
+    close(changes);
+    close(gap);
+    syn_server_stop(server, 1000);
 }
 END_TEST
 
@@ -230,6 +283,7 @@ int main(void)
     TCase *tests = tcase_create("feed");
     tcase_set_timeout(tests, 120);
     tcase_add_test(tests, live_and_catching_up);
+    tcase_add_test(tests, deletions);
     tcase_add_test(tests, gaps);
     tcase_add_test(tests, only_what_may_be_read);
     tcase_add_test(tests, crowds);

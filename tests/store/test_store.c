@@ -448,34 +448,76 @@ START_TEST(a_snapshot_replaces_the_one_before)
 }
 END_TEST
 
-static syn_err add_feed(void *user, int64_t seq, int64_t doc, uint32_t from, uint32_t end)
+static syn_err add_feed(void *user, const struct store_news *news)
 {
     char *text = user;
-    (void)snprintf(text + strlen(text), 256 - strlen(text), "%lld:%lld[%u,%u) ", (long long)seq,
-                   (long long)doc, from, end);
+    size_t len = strlen(text);
+    if (news->doc == 0)
+        (void)snprintf(text + len, 256 - len, "-%lld:%.*s ", (long long)news->at.deletion,
+                       (int)news->name.len, news->name.data);
+    else
+        (void)snprintf(text + len, 256 - len, "%lld:%lld[%u,%u) ", (long long)news->at.commit,
+                       (long long)news->doc, news->from, news->end);
     return SYN_OK;
+}
+
+static const char *feed_after(int64_t commit, int64_t deletion)
+{
+    static char text[256];
+    const struct store_cursor after = {commit, deletion};
+    text[0] = '\0';
+    ck_assert_int_eq(store_feed(store, after, add_feed, text), SYN_OK);
+    return text;
 }
 
 START_TEST(the_feed_goes_on_from_a_number_and_survives_folding)
 {
     open_backend(_i);
     int64_t a = make_doc(store, "a", NULL), b = make_doc(store, "b", NULL);
-    char text[256] = "";
+    struct store_cursor end;
     ck_assert(a == 1 && b == 2);
     fill_abc(a, 2);
     fill_abc(b, 1);
     ck_assert_int_eq(append(a, 2, 4, "cd"), SYN_OK);
-    ck_assert_int_eq(store_feed(store, 0, add_feed, text), SYN_OK);
-    ck_assert_str_eq(text, "1:1[0,1) 2:1[1,2) 3:2[0,1) 4:1[2,4) ");
+    ck_assert_str_eq(feed_after(0, 0), "1:1[0,1) 2:1[1,2) 3:2[0,1) 4:1[2,4) ");
     struct store_piece chunks[2] = {{0, 1, false, s("A"), s("")}, {1, 4, false, s("BCD"), s("")}};
     ck_assert_int_eq(fold(a, chunks, 2), SYN_OK);
-    text[0] = '\0';
-    ck_assert_int_eq(store_feed(store, 1, add_feed, text), SYN_OK);
-    ck_assert_str_eq(text, "3:2[0,1) 4:1[1,4) ");
+    ck_assert_str_eq(feed_after(1, 0), "3:2[0,1) 4:1[1,4) ");
     ck_assert_int_eq(append(a, 4, 5, "e"), SYN_OK);
-    text[0] = '\0';
-    ck_assert_int_eq(store_feed(store, 4, add_feed, text), SYN_OK);
-    ck_assert_str_eq(text, "5:1[4,5) ");
+    ck_assert_str_eq(feed_after(4, 0), "5:1[4,5) ");
+    ck_assert_int_eq(store_feed_end(store, &end), SYN_OK);
+    ck_assert(end.commit == 5 && end.deletion == 0);
+    close_backend();
+}
+END_TEST
+
+static void delete_doc(int64_t doc)
+{
+    store_turn *turn = turn_of(store);
+    ck_assert_int_eq(store_turn_delete(turn, doc), SYN_OK);
+    ck_assert_int_eq(store_commit(turn), SYN_OK);
+}
+
+/* A document that is there now is younger than what the feed says was deleted under its name. */
+START_TEST(the_feed_tells_of_deletions_first)
+{
+    open_backend(_i);
+    struct store_cursor end;
+    int64_t a = make_doc(store, "a", lineage_a), b = make_doc(store, "b", lineage_b);
+    fill_abc(a, 1);
+    fill_abc(b, 1);
+    delete_doc(a);
+    ck_assert_str_eq(feed_after(0, 0), "-1:a 2:2[0,1) ");
+    a = make_doc(store, "a", lineage_a); /* brought back as it was */
+    fill_abc(a, 1);
+    ck_assert_str_eq(feed_after(2, 0), "-1:a 3:3[0,1) ");
+    ck_assert_str_eq(feed_after(2, 1), "3:3[0,1) ");
+    delete_doc(a); /* the same name and lineage again: told again, under a new number */
+    delete_doc(b);
+    ck_assert_str_eq(feed_after(0, 0), "-2:a -3:b ");
+    ck_assert_str_eq(feed_after(3, 2), "-3:b ");
+    ck_assert_int_eq(store_feed_end(store, &end), SYN_OK);
+    ck_assert(end.commit == 3 && end.deletion == 3);
     close_backend();
 }
 END_TEST
@@ -757,6 +799,7 @@ int main(void)
     tcase_add_loop_test(both, a_fold_off_the_seams_changes_nothing, 0, 2);
     tcase_add_loop_test(both, a_snapshot_replaces_the_one_before, 0, 2);
     tcase_add_loop_test(both, the_feed_goes_on_from_a_number_and_survives_folding, 0, 2);
+    tcase_add_loop_test(both, the_feed_tells_of_deletions_first, 0, 2);
     tcase_add_loop_test(both, documents_are_listed_by_name_and_a_visitor_may_stop, 0, 2);
     tcase_add_loop_test(both, a_visitor_may_read_and_submit, 0, 2);
     tcase_add_loop_test(both, a_damaged_document_is_not_stored_over, 0, 2);
