@@ -65,14 +65,12 @@ struct batch { /* one walk over the commits */
     syn_buf *out;
     uint32_t rows;
     bool full;
-    int64_t seq, doc; /* being joined; seq 0: none */
-    uint32_t from, end;
 };
 
-static json_t *heads_json(const struct batch *batch, syn_str name)
+static json_t *heads_json(const struct feed *feed, const struct store_news *news)
 {
     syn_id heads[EVENT_HEADS];
-    uint32_t count = hub_heads(batch->feed->api->hub, name, batch->end, heads, EVENT_HEADS);
+    uint32_t count = hub_heads(feed->api->hub, news->name, news->end, heads, EVENT_HEADS);
     json_t *list = count != 0 ? json_array() : NULL;
     for (uint32_t i = 0; list != NULL && i < count; i++)
         (void)json_array_append_new(
@@ -90,59 +88,27 @@ static bool wants(const struct feed *feed, syn_str name)
     return (port->authorise(port->user, &who, name) & RIGHT_READ) != 0;
 }
 
-/* What was joined is complete: the cursor moves over it. */
-static syn_err pass(struct batch *batch)
+static json_t *news_json(const struct feed *feed, const struct store_news *news)
 {
-    char name[STORE_MAX_NAME];
-    struct feed *feed = batch->feed;
-    syn_str text = {name, 0};
-    if (batch->seq == 0) return SYN_OK;
-    syn_err err = store_name(feed->api->store, batch->doc, name, &text.len);
-    if (err && err != SYN_ENOTFOUND && err != SYN_EDAMAGED) return err;
-    feed->cursor.commit = batch->seq;
-    batch->seq = 0;
-    if (err || !wants(feed, text)) return SYN_OK;
-    json_t *data =
-        json_pack("{s:I, s:s%, s:I, s:I, s:o*}", "commit_seq", (json_int_t)feed->cursor.commit,
-                  "document", text.data, text.len, "from", (json_int_t)batch->from, "events",
-                  (json_int_t)(batch->end - batch->from), "heads", heads_json(batch, text));
-    return put_event(feed, "change", data, batch->out);
-}
-
-static bool is_full(struct batch *batch)
-{
-    batch->full = batch->out->len >= BATCH_BYTES || ++batch->rows > BATCH_ROWS;
-    return batch->full;
-}
-
-static syn_err pass_deletion(struct batch *batch, const struct store_news *news)
-{
-    struct feed *feed = batch->feed;
-    if (is_full(batch)) return SYN_ELIMIT;
-    feed->cursor.deletion = news->at.deletion;
-    if (!wants(feed, news->name)) return SYN_OK;
-    json_t *data = json_pack("{s:I, s:s%}", "deletion", (json_int_t)news->at.deletion, "document",
-                             news->name.data, news->name.len);
-    return put_event(feed, "delete", data, batch->out);
+    if (news->doc == 0)
+        return json_pack("{s:I, s:s%}", "deletion", (json_int_t)news->at.deletion, "document",
+                         news->name.data, news->name.len);
+    return json_pack("{s:I, s:s%, s:I, s:I, s:o*}", "commit_seq", (json_int_t)news->at.commit,
+                     "document", news->name.data, news->name.len, "from", (json_int_t)news->from,
+                     "events", (json_int_t)(news->end - news->from), "heads",
+                     heads_json(feed, news));
 }
 
 static syn_err visit(void *user, const struct store_news *news)
 {
     struct batch *batch = user;
-    if (news->doc == 0) return pass_deletion(batch, news);
-    if (batch->seq == news->at.commit) { /* the chunks of one folding */
-        if (news->end > batch->end) batch->end = news->end;
-        if (news->from < batch->from) batch->from = news->from;
-        return SYN_OK;
-    }
-    syn_err err = pass(batch);
-    if (err) return err;
-    if (is_full(batch)) return SYN_ELIMIT;
-    batch->seq = news->at.commit;
-    batch->doc = news->doc;
-    batch->from = news->from;
-    batch->end = news->end;
-    return SYN_OK;
+    struct feed *feed = batch->feed;
+    batch->full = batch->out->len >= BATCH_BYTES || ++batch->rows > BATCH_ROWS;
+    if (batch->full) return SYN_ELIMIT;
+    feed->cursor = news->at;
+    if (!wants(feed, news->name)) return SYN_OK;
+    const char *kind = news->doc == 0 ? "delete" : "change";
+    return put_event(feed, kind, news_json(feed, news), batch->out);
 }
 
 static syn_err greet(struct feed *feed, syn_buf *out)
@@ -165,7 +131,6 @@ static bool more(void *user, syn_buf *out)
     if (feed->expires != 0 && now >= feed->expires) return false;
     if (!feed->greeted && greet(feed, out)) return false;
     syn_err err = store_feed(feed->api->store, feed->cursor, visit, &batch);
-    if (!err) err = pass(&batch);
     if (err && !batch.full) return false;
     if (batch.full && out->len == 0) http_reply_wake(feed->reply); /* nothing for him so far */
     if (out->len == 0 && feed->beat && syn_buf_append(out, ":\n\n", 3)) return false;

@@ -298,20 +298,60 @@ syn_err store_list(syn_store *store,
     return store->backend->list(store, visit, user);
 }
 
+/* The chunks of one folding have one number: one entry. */
+struct joining {
+    syn_store *store;
+    syn_err (*visit)(void *, const struct store_news *);
+    void *user;
+    struct store_news news; /* doc 0: none yet */
+    struct store_cursor at;
+};
+
+static syn_err pass_joined(struct joining *joining)
+{
+    char name[STORE_MAX_NAME];
+    struct store_news news = joining->news;
+    if (news.doc == 0) return SYN_OK;
+    joining->news.doc = 0;
+    joining->at.commit = news.at.commit;
+    news.at = joining->at;
+    news.name = (syn_str){name, 0};
+    syn_err err = joining->store->backend->name(joining->store, news.doc, name, &news.name.len);
+    if (err == SYN_ENOTFOUND || err == SYN_EDAMAGED) return SYN_OK; /* nothing that could be told */
+    return err ? err : joining->visit(joining->user, &news);
+}
+
+static syn_err join(void *user, const struct store_news *news)
+{
+    struct joining *joining = user;
+    struct store_news *held = &joining->news;
+    if (news->doc == 0) {
+        struct store_news deletion = *news;
+        joining->at.deletion = news->at.deletion;
+        deletion.at = joining->at;
+        return joining->visit(joining->user, &deletion);
+    }
+    if (held->doc == 0 || held->at.commit != news->at.commit) {
+        syn_err err = pass_joined(joining);
+        *held = *news;
+        return err;
+    }
+    if (news->end > held->end) held->end = news->end;
+    if (news->from < held->from) held->from = news->from;
+    return SYN_OK;
+}
+
 syn_err store_feed(syn_store *store, struct store_cursor after,
                    syn_err (*visit)(void *, const struct store_news *), void *user)
 {
-    return store->backend->feed(store, after, visit, user);
+    struct joining joining = {.store = store, .visit = visit, .user = user, .at = after};
+    syn_err err = store->backend->feed(store, after, join, &joining);
+    return err ? err : pass_joined(&joining);
 }
 
 syn_err store_feed_end(syn_store *store, struct store_cursor *out)
 {
     return store->backend->feed_end(store, out);
-}
-
-syn_err store_name(syn_store *store, int64_t doc, char name[STORE_MAX_NAME], size_t *len)
-{
-    return store->backend->name(store, doc, name, len);
 }
 
 syn_err store_fsck(syn_store *store, void (*problem)(void *, const char *text),

@@ -125,24 +125,22 @@ syn_err store_list(syn_store *store,
 struct store_cursor {
     int64_t commit, deletion;
 };
-/* One entry of it: a deletion (doc 0, `name` borrowed), or events [from, end) of a document. */
+/* One entry of it: a deletion (doc 0), or that a document got events [from, end). */
 struct store_news {
-    struct store_cursor at; /* of the two only the one that this entry is about */
+    struct store_cursor at; /* go on from here */
     int64_t doc;
     uint32_t from, end;
-    syn_str name;
+    syn_str name; /* borrowed for the call */
 };
 /* The change feed: what is above `after`, deletions first, both ascending, as of one moment.  That
  * order is right although it is not that of time: the changes of a deleted document went with it,
- * so those that are there are younger than every deletion of that name.  Folding keeps the highest
- * number of what went into a chunk; chunks of one number may therefore follow each other: move a
- * cursor on only when the number changes. */
+ * so those that are there are younger than every deletion of that name.  Folding joins what it
+ * folds into one entry with the highest number, so that a reader who was behind still meets it. The
+ * visitor's non-zero return stops the walk and is returned. */
 syn_err store_feed(syn_store *store, struct store_cursor after,
                    syn_err (*visit)(void *, const struct store_news *), void *user);
 /* The highest numbers given out so far and committed; 0: none. */
 syn_err store_feed_end(syn_store *store, struct store_cursor *out);
-/* What the document of that number is called.  SYN_ENOTFOUND: it is gone. */
-syn_err store_name(syn_store *store, int64_t doc, char name[STORE_MAX_NAME], size_t *len);
 
 /* ---- Writing --------------------------------------------------------------------------------- */
 

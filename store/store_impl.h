@@ -92,6 +92,7 @@ struct store_backend {
     syn_err (*read_notes)(syn_store *, int64_t doc, syn_str prefix,
                           syn_err (*)(void *, syn_str, syn_str), void *);
     syn_err (*list)(syn_store *, syn_err (*)(void *, syn_str, const struct store_doc *), void *);
+    /* Of `at` only the number that the entry is about; `name` of deletions only. */
     syn_err (*feed)(syn_store *, struct store_cursor after,
                     syn_err (*)(void *, const struct store_news *), void *);
     syn_err (*feed_end)(syn_store *, struct store_cursor *out);

@@ -456,8 +456,8 @@ static syn_err add_feed(void *user, const struct store_news *news)
         (void)snprintf(text + len, 256 - len, "-%lld:%.*s ", (long long)news->at.deletion,
                        (int)news->name.len, news->name.data);
     else
-        (void)snprintf(text + len, 256 - len, "%lld:%lld[%u,%u) ", (long long)news->at.commit,
-                       (long long)news->doc, news->from, news->end);
+        (void)snprintf(text + len, 256 - len, "%lld:%.*s[%u,%u) ", (long long)news->at.commit,
+                       (int)news->name.len, news->name.data, news->from, news->end);
     return SYN_OK;
 }
 
@@ -479,12 +479,16 @@ START_TEST(the_feed_goes_on_from_a_number_and_survives_folding)
     fill_abc(a, 2);
     fill_abc(b, 1);
     ck_assert_int_eq(append(a, 2, 4, "cd"), SYN_OK);
-    ck_assert_str_eq(feed_after(0, 0), "1:1[0,1) 2:1[1,2) 3:2[0,1) 4:1[2,4) ");
+    ck_assert_str_eq(feed_after(0, 0), "1:a[0,1) 2:a[1,2) 3:b[0,1) 4:a[2,4) ");
     struct store_piece chunks[2] = {{0, 1, false, s("A"), s("")}, {1, 4, false, s("BCD"), s("")}};
     ck_assert_int_eq(fold(a, chunks, 2), SYN_OK);
-    ck_assert_str_eq(feed_after(1, 0), "3:2[0,1) 4:1[1,4) ");
+    ck_assert_str_eq(feed_after(1, 0), "3:b[0,1) 4:a[1,4) ");
     ck_assert_int_eq(append(a, 4, 5, "e"), SYN_OK);
-    ck_assert_str_eq(feed_after(4, 0), "5:1[4,5) ");
+    ck_assert_str_eq(feed_after(4, 0), "5:a[4,5) ");
+    struct store_piece three[3] = {
+        {1, 2, false, s("B"), s("")}, {2, 4, false, s("CD"), s("")}, {4, 5, false, s("E"), s("")}};
+    ck_assert_int_eq(fold(a, three, 3), SYN_OK); /* the first two have one number */
+    ck_assert_str_eq(feed_after(0, 0), "1:a[0,1) 3:b[0,1) 4:a[1,4) 5:a[4,5) ");
     ck_assert_int_eq(store_feed_end(store, &end), SYN_OK);
     ck_assert(end.commit == 5 && end.deletion == 0);
     close_backend();
@@ -507,11 +511,11 @@ START_TEST(the_feed_tells_of_deletions_first)
     fill_abc(a, 1);
     fill_abc(b, 1);
     delete_doc(a);
-    ck_assert_str_eq(feed_after(0, 0), "-1:a 2:2[0,1) ");
+    ck_assert_str_eq(feed_after(0, 0), "-1:a 2:b[0,1) ");
     a = make_doc(store, "a", lineage_a); /* brought back as it was */
     fill_abc(a, 1);
-    ck_assert_str_eq(feed_after(2, 0), "-1:a 3:3[0,1) ");
-    ck_assert_str_eq(feed_after(2, 1), "3:3[0,1) ");
+    ck_assert_str_eq(feed_after(2, 0), "-1:a 3:a[0,1) ");
+    ck_assert_str_eq(feed_after(2, 1), "3:a[0,1) ");
     delete_doc(a); /* the same name and lineage again: told again, under a new number */
     delete_doc(b);
     ck_assert_str_eq(feed_after(0, 0), "-2:a -3:b ");
