@@ -1,6 +1,6 @@
 /* serve.c -- `serve`: the server as a process of its own. */
 #include "cli.h"
-#include "syncline_server.h"
+#include "webhook.h"
 
 #include <inttypes.h>
 #include <signal.h>
@@ -32,13 +32,28 @@ static void print_ready(const syn_server *server, const syn_server_config *confi
     (void)fflush(stdout);
 }
 
+static void on_changed(void *user, syn_str document, const syn_doc *doc)
+{
+    (void)document;
+    (void)doc;
+    webhooks_wake(user);
+}
+
+static void wait_for_end(syn_server *server, const sigset_t *signals)
+{
+    int signal_number = SIGHUP;
+    while (signal_number == SIGHUP) {
+        (void)sigwait(signals, &signal_number);
+        if (signal_number == SIGHUP) syn_server_reload(server);
+    }
+}
+
 /* Signals are blocked before the server's thread begins, so that they come here. */
-static int serve(const syn_server_config *config)
+static int serve(const syn_server_config *config, webhooks *hooks)
 {
     syn_server *server = NULL;
     char detail[256] = "";
     sigset_t signals;
-    int signal_number = SIGHUP;
     (void)sigemptyset(&signals);
     (void)sigaddset(&signals, SIGINT);
     (void)sigaddset(&signals, SIGTERM);
@@ -47,30 +62,51 @@ static int serve(const syn_server_config *config)
     syn_err err = syn_server_start(&server, config, detail);
     if (err != SYN_OK)
         return failed("cannot serve: %s", detail[0] != '\0' ? detail : syn_strerror(err));
-    print_ready(server, config);
-    while (signal_number == SIGHUP) {
-        (void)sigwait(&signals, &signal_number);
-        if (signal_number == SIGHUP) syn_server_reload(server);
+    if (hooks != NULL) err = webhooks_start(hooks, server);
+    if (err == SYN_OK) {
+        print_ready(server, config);
+        wait_for_end(server, &signals);
     }
+    webhooks_end(hooks);
     syn_server_stop(server, DRAIN_SECONDS * 1000);
-    return EXIT_DONE;
+    return err == SYN_OK ? EXIT_DONE : failed("cannot serve: no thread for the webhooks");
+}
+
+static int serve_with(syn_server_config *config, const char *hook_file)
+{
+    char detail[256] = "";
+    if (hook_file == NULL) return serve(config, NULL);
+    webhooks *hooks = webhooks_read(hook_file, config->log_json, detail);
+    if (hooks == NULL) return failed("%s", detail);
+    config->user = hooks;
+    config->changed = on_changed;
+    int status = serve(config, hooks);
+    webhooks_free(hooks);
+    return status;
 }
 
 static int run_serve(const struct command *self, int argc, char **argv)
 {
-    const char *secret_file = NULL;
+    const char *secret_file = NULL, *hook_file = NULL;
     char secret[SECRET_BYTES];
     syn_server_config config = SYN_SERVER_CONFIG_INIT;
     config.data = "syncline.db";
     config.secret = getenv("SYNCLINE_SECRET");
-    const struct option_spec specs[] = {
-        {"listen", &config.listen, NULL},     {"data", &config.data, NULL},
-        {"web", &config.web, NULL},           {"secret", &config.secret, NULL},
-        {"secret-file", &secret_file, NULL},  {"insecure", NULL, &config.insecure},
-        {"log-json", NULL, &config.log_json}, {"tls-cert", &config.tls_cert, NULL},
-        {"tls-key", &config.tls_key, NULL},   {"keys", &config.keys, NULL},
-        {"origin", &config.origins, NULL},    {"issuer", &config.issuer, NULL},
-        {"audience", &config.audience, NULL}, {NULL, NULL, NULL}};
+    const struct option_spec specs[] = {{"listen", &config.listen, NULL},
+                                        {"data", &config.data, NULL},
+                                        {"web", &config.web, NULL},
+                                        {"secret", &config.secret, NULL},
+                                        {"secret-file", &secret_file, NULL},
+                                        {"insecure", NULL, &config.insecure},
+                                        {"log-json", NULL, &config.log_json},
+                                        {"tls-cert", &config.tls_cert, NULL},
+                                        {"tls-key", &config.tls_key, NULL},
+                                        {"keys", &config.keys, NULL},
+                                        {"origin", &config.origins, NULL},
+                                        {"issuer", &config.issuer, NULL},
+                                        {"audience", &config.audience, NULL},
+                                        {"webhooks", &hook_file, NULL},
+                                        {NULL, NULL, NULL}};
     if (!take_options(self, specs, &argc, argv, 0, 0)) return EXIT_USAGE;
     if (secret_file != NULL) {
         if (!read_secret(secret_file, secret))
@@ -79,7 +115,7 @@ static int run_serve(const struct command *self, int argc, char **argv)
     }
     if (config.secret != NULL && config.secret[0] == '\0')
         return wrong_use(self, "an empty secret lets nobody in; leave it out, or give one");
-    return serve(&config);
+    return serve_with(&config, hook_file);
 }
 
 const struct command commands_serve = {
@@ -108,6 +144,9 @@ const struct command commands_serve = {
         "                      (pages of the server's own host, and programs, if it is left out)\n"
         "  --tls-cert FILE     certificate chain (PEM): wss:// and https:// only, TLS 1.2 or 1.3\n"
         "  --tls-key FILE      ... its key; SIGHUP reads both again, nobody is dropped\n"
+        "  --webhooks FILE     tell other programs over HTTP which documents changed (JSON file: "
+        "see\n"
+        "                      the README); signed, sent again until it was taken\n"
         "  --insecure          listen beyond this machine without a secret\n"
         "  --log-json          log lines as JSON objects\n\n"
         "On the same port over HTTP: /healthz, /metrics (Prometheus; see syncline top), and\n"

@@ -7,9 +7,9 @@
  * ev_prepare ends each gathering: when the loop has read all there was and would go to sleep, the
  * turn goes to the store.  ev_async wakes the loop for finished commits and for the mailbox, a
  * list of jobs under a mutex.  Everything else happens on the loop's thread. */
-#include "syncline_server.h"
 #include "http_api.h"
 #include "hub.h"
+#include "server_impl.h"
 #include "sign_in.h"
 #include "ws_server.h"
 
@@ -703,6 +703,11 @@ syn_err syn_server_start(syn_server **out, const syn_server_config *config, char
     }
     *out = server;
     return SYN_OK;
+}
+
+syn_store *server_file(const syn_server *server)
+{
+    return server->config.data != NULL ? server->store : NULL;
 }
 
 uint16_t syn_server_port(const syn_server *server)

@@ -88,6 +88,34 @@ SYN_EXPORT syn_err syn_server_edit(syn_server *server, syn_str document, bool cr
 SYN_EXPORT syn_err syn_server_delete(syn_server *server, syn_str document,
                                      void (*done)(void *user, syn_err err), void *user);
 
+/* ---- Following all documents: webhooks, a search index, a copy elsewhere ------------------------
+ * A reader is a cursor.  He learns that something is new from the `changed` hook, reads from his
+ * cursor on a thread of his own, and keeps the cursor when he has done what he does: whatever
+ * happens in between, he meets it again.  All four: any thread; SYN_EMISUSE on a server without a
+ * data file; SYN_EIO, SYN_EFULL, SYN_ENOMEM. */
+
+typedef struct {
+    int64_t commit, deletion; /* both only grow; {0, 0}: from the beginning */
+} syn_feed_cursor;
+typedef struct {
+    syn_feed_cursor at; /* go on from here */
+    syn_str document;   /* borrowed for the call */
+    bool deleted;       /* else it got the events at [from, end) of its log */
+    uint32_t from, end;
+} syn_feed_entry;
+
+/* All that is on the disk and newer than `after`, deletions first: a document that follows under a
+ * name that was deleted is a new one.  Older changes may have been joined into one entry.  The
+ * visitor's non-zero return stops the walk and is returned. */
+SYN_EXPORT syn_err syn_server_feed(syn_server *server, syn_feed_cursor after,
+                                   syn_err (*visit)(void *user, const syn_feed_entry *entry),
+                                   void *user);
+SYN_EXPORT syn_err syn_server_feed_end(syn_server *server, syn_feed_cursor *out);
+/* A reader's cursor, kept in the data file: on the disk when it returns.  name: 1 to 200 bytes,
+ * another for each reader.  SYN_ENOTFOUND: none was kept. */
+SYN_EXPORT syn_err syn_server_keep_cursor(syn_server *server, syn_str name, syn_feed_cursor at);
+SYN_EXPORT syn_err syn_server_kept_cursor(syn_server *server, syn_str name, syn_feed_cursor *out);
+
 #ifdef __cplusplus
 }
 #endif
