@@ -39,6 +39,12 @@ static void on_changed(void *user, syn_str document, const syn_doc *doc)
     webhooks_wake(user);
 }
 
+static void on_deleted(void *user, syn_str document)
+{
+    (void)document;
+    webhooks_wake(user);
+}
+
 static void wait_for_end(syn_server *server, const sigset_t *signals)
 {
     int signal_number = SIGHUP;
@@ -80,6 +86,7 @@ static int serve_with(syn_server_config *config, const char *hook_file)
     if (hooks == NULL) return failed("%s", detail);
     config->user = hooks;
     config->changed = on_changed;
+    config->deleted = on_deleted;
     int status = serve(config, hooks);
     webhooks_free(hooks);
     return status;

@@ -197,7 +197,9 @@ static void port_release(void *user, void *grant)
 static void port_changed(void *user, syn_str document, const syn_doc *doc)
 {
     const syn_server *server = user;
-    if (server->config.changed != NULL) server->config.changed(server->config.user, document, doc);
+    const syn_server_config *config = &server->config;
+    if (doc != NULL && config->changed != NULL) config->changed(config->user, document, doc);
+    if (doc == NULL && config->deleted != NULL) config->deleted(config->user, document);
     http_api_changed(server->api, document);
 }
 

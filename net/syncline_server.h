@@ -49,10 +49,10 @@ typedef struct {
      * has none may read, write and create. */
     uint32_t (*authorise)(void *user, syn_str who, syn_str document);
     /* A document got new events, and they are on disk: look at `doc` (read only) during the call.
-     * In a busy document it may hold still newer ones, which are on their way there.  doc NULL: the
-     * document was deleted. */
+     * In a busy document it may hold still newer ones, which are on their way there. */
     void (*changed)(void *user, syn_str document, const syn_doc *doc);
-    void (*log)(void *user, const char *line); /* NULL: stderr */
+    void (*deleted)(void *user, syn_str document); /* ... was deleted, also on the disk */
+    void (*log)(void *user, const char *line);     /* NULL: stderr */
 } syn_server_config;
 #define SYN_SERVER_CONFIG_INIT                                                                     \
     {                                                                                              \
@@ -89,10 +89,10 @@ SYN_EXPORT syn_err syn_server_delete(syn_server *server, syn_str document,
                                      void (*done)(void *user, syn_err err), void *user);
 
 /* ---- Following all documents: webhooks, a search index, a copy elsewhere ------------------------
- * A reader is a cursor.  He learns that something is new from the `changed` hook, reads from his
- * cursor on a thread of his own, and keeps the cursor when he has done what he does: whatever
- * happens in between, he meets it again.  All four: any thread; SYN_EMISUSE on a server without a
- * data file; SYN_EIO, SYN_EFULL, SYN_ENOMEM. */
+ * A reader is a cursor.  He learns that something is new from the hooks `changed` and `deleted`,
+ * reads from his cursor on a thread of his own, and keeps the cursor when he has done what he does:
+ * whatever happens in between, he meets it again.  All four: any thread; SYN_EMISUSE on a server
+ * without a data file; SYN_EIO, SYN_EFULL, SYN_ENOMEM. */
 
 typedef struct {
     int64_t commit, deletion; /* both only grow; {0, 0}: from the beginning */

@@ -201,6 +201,63 @@ START_TEST(gaps)
 }
 END_TEST
 
+static syn_err note_entry(void *user, const syn_feed_entry *entry)
+{
+    char *text = user;
+    size_t len = strlen(text);
+    snprintf(text + len, 200 - len, "%s%.*s[%u,%u)@%lld.%lld ", entry->deleted ? "-" : "",
+             (int)entry->document.len, entry->document.data, entry->from, entry->end,
+             (long long)entry->at.commit, (long long)entry->at.deletion);
+    return entry->at.commit == 3 ? SYN_ERANGE : SYN_OK; /* stops there */
+}
+
+/* As a program around the library sees it. */
+START_TEST(embedder)
+{
+    struct data data;
+    char text[200] = "", name[202];
+    syn_feed_cursor at;
+    data_new(&data);
+    syn_server_config config = SYN_SERVER_CONFIG_INIT;
+    syn_server *server = http_start(config);
+    ck_assert_int_eq(syn_server_feed_end(server, &at), SYN_EMISUSE); /* in memory */
+    ck_assert_int_eq(syn_server_keep_cursor(server, syn_s("a"), at), SYN_EMISUSE);
+    syn_server_stop(server, 1000);
+
+    config.data = data.file;
+    config.secret = "s3cret";
+    server = http_start(config);
+    edit(server, "a", "Authorization: Bearer s3cret\r\n");
+    edit(server, "b", "Authorization: Bearer s3cret\r\n");
+    delete_document(server, "a");
+    edit(server, "a", "Authorization: Bearer s3cret\r\n");
+    edit(server, "c", "Authorization: Bearer s3cret\r\n");
+    ck_assert_int_eq(syn_server_feed_end(server, &at), SYN_OK);
+    ck_assert(at.commit == 4 && at.deletion == 1);
+    at = (syn_feed_cursor){0, 0};
+    ck_assert_int_eq(syn_server_feed(server, at, note_entry, text), SYN_ERANGE);
+    ck_assert_str_eq(text, "-a[0,0)@0.1 b[0,2)@2.1 a[0,2)@3.1 ");
+    memset(name, 'n', sizeof name);
+    at = (syn_feed_cursor){3, 1};
+    ck_assert_int_eq(syn_server_kept_cursor(server, syn_s("me"), &at), SYN_ENOTFOUND);
+    ck_assert_int_eq(syn_server_keep_cursor(server, syn_s(""), at), SYN_EMISUSE);
+    ck_assert_int_eq(syn_server_keep_cursor(server, (syn_str){name, 201}, at), SYN_EMISUSE);
+    ck_assert_int_eq(syn_server_keep_cursor(server, (syn_str){name, 200}, at), SYN_OK);
+    ck_assert_int_eq(syn_server_keep_cursor(server, syn_s("me"), at), SYN_OK);
+    syn_server_stop(server, 1000);
+
+    server = http_start(config);
+    at = (syn_feed_cursor){0, 0};
+    ck_assert_int_eq(syn_server_kept_cursor(server, syn_s("me"), &at), SYN_OK);
+    ck_assert(at.commit == 3 && at.deletion == 1);
+    text[0] = '\0';
+    ck_assert_int_eq(syn_server_feed(server, at, note_entry, text), SYN_OK);
+    ck_assert_str_eq(text, "c[0,2)@4.1 ");
+    syn_server_stop(server, 1000);
+    data_drop(&data);
+}
+END_TEST
+
 static char *make_token(const char *key, const char *rights, int seconds)
 {
     char claims[512], detail[256], *token = NULL;
@@ -284,6 +341,7 @@ int main(void)
     tcase_set_timeout(tests, 120);
     tcase_add_test(tests, live_and_catching_up);
     tcase_add_test(tests, deletions);
+    tcase_add_test(tests, embedder);
     tcase_add_test(tests, gaps);
     tcase_add_test(tests, only_what_may_be_read);
     tcase_add_test(tests, crowds);

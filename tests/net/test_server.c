@@ -385,7 +385,7 @@ END_TEST
 
 struct waiting {
     atomic_int done, err;
-    atomic_int changes;
+    atomic_int changes, deletions;
     _Atomic(syn_auth_request *) kept; /* a request that is answered when its connection has gone */
 };
 
@@ -418,6 +418,13 @@ static void count_change(void *user, syn_str document, const syn_doc *doc)
     atomic_fetch_add(&waiting->changes, 1);
 }
 
+static void count_deletion(void *user, syn_str document)
+{
+    struct waiting *waiting = user;
+    ck_assert_uint_eq(document.len, 5);
+    atomic_fetch_add(&waiting->deletions, 1);
+}
+
 /* ann comes in, bob does not, eve waits. */
 static void answer(void *user, syn_auth_request *request, syn_str token)
 {
@@ -443,6 +450,7 @@ START_TEST(embedded)
     syn_server_config config = SYN_SERVER_CONFIG_INIT;
     config.user = &waiting;
     config.changed = count_change;
+    config.deleted = count_deletion;
     config.authenticate = answer;
     config.authorise = rights;
     config.log = no_log;
@@ -476,6 +484,7 @@ START_TEST(embedded)
     wait_for(&waiting.done, 3);
     close(fd);
     syn_server_stop(server, 1000);
+    ck_assert_int_eq(atomic_load(&waiting.deletions), 1);
 }
 END_TEST
 
