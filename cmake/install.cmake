@@ -9,3 +9,6 @@ install(FILES ${CMAKE_CURRENT_BINARY_DIR}/syncline.pc DESTINATION ${CMAKE_INSTAL
 configure_file(cmake/synclineConfig.cmake.in synclineConfig.cmake @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/synclineConfig.cmake
         DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/syncline)
+# What other programs read: the protocol, the HTTP API, a dashboard, a unit.
+install(FILES proto/syncline.proto proto/PROTOCOL.md net/openapi.json packaging/grafana.json packaging/syncline.service
+        DESTINATION ${CMAKE_INSTALL_DATADIR}/syncline)
