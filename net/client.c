@@ -561,29 +561,36 @@ syn_err syn_client_edit(syn_client_doc *cd)
     return err;
 }
 
-static size_t new_bytes(syn_client_doc *cd)
+/* What came into the document since: its size; others' events among it (a file that was imported)
+ * are sent, too. */
+static syn_err take_new(syn_client_doc *cd, size_t *bytes)
 {
     uint32_t cut, end = syn_doc_log_end(cd->doc);
     syn_changes set;
     syn_buf buf = {0};
     syn_span span = {cd->seen, end};
-    if (cd->seen >= end) return 0;
-    if (syn_doc_export(cd->doc, span, UINT32_MAX, SIZE_MAX, &set, &cut) == SYN_OK)
-        proto_encode_changes(&buf, &set, NULL); /* no memory: counted as 0 bytes */
-    size_t len = buf.len;
+    *bytes = 0;
+    if (cd->seen >= end) return SYN_OK;
+    syn_err err = syn_doc_export(cd->doc, span, UINT32_MAX, SIZE_MAX, &set, &cut);
+    if (!err) err = session_relay(cd->sd, &set, client_now());
+    if (err) return err;
+    (void)proto_encode_changes(&buf, &set, NULL); /* no memory: counted as 0 bytes */
+    *bytes = buf.len;
     syn_buf_free(&buf);
     cd->seen = end;
-    return len;
+    return SYN_OK;
 }
 
 syn_err syn_client_edited(syn_client_doc *cd)
 {
+    size_t bytes;
     syn_client_lock(cd->client);
-    session_commit(cd->sd, new_bytes(cd), client_now());
+    syn_err err = take_new(cd, &bytes);
+    session_commit(cd->sd, bytes, client_now());
     syn_doc_events_clear(cd->doc);
     client_kick(cd->client);
     syn_client_unlock(cd->client);
-    return SYN_OK;
+    return err;
 }
 
 syn_unsaved syn_client_unsaved(const syn_client_doc *cd)

@@ -339,8 +339,8 @@ void doc_channel_reset(session_doc *sd)
 {
     sd->state = CHANNEL_NONE;
     sd->channel = 0;
-    sd->caught_up = sd->credited = false;
-    sd->help_until = sd->retry_at = 0;
+    sd->caught_up = sd->credited = sd->unsure = sd->helping = false;
+    sd->retry_at = 0;
     sd->rights = 0;
     free(sd->wanted);
     sd->wanted = NULL;
@@ -688,7 +688,6 @@ static void doc_tick(session_doc *sd)
     session *s = sd->s;
     if (sd->state == CHANNEL_WAITING && s->now >= sd->retry_at) doc_open(sd);
     if (sd->state != CHANNEL_OPEN) return;
-    if (sd->help_until != 0 && s->now >= sd->help_until) sd->help_until = 0;
     presence_tick(sd);
     doc_pump(sd);
 }
@@ -715,7 +714,6 @@ uint64_t session_next_tick(const session *s)
     for (const session_doc *sd = s->docs; sd != NULL; sd = sd->next) {
         bool waits = sd->state == CHANNEL_WAITING || sd->state == CHANNEL_OPEN;
         if (waits) earlier(&next, sd->retry_at);
-        earlier(&next, sd->help_until);
         earlier(&next, presence_next(sd));
     }
     return next;

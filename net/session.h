@@ -106,9 +106,9 @@ void session_detach(session *s, session_doc *sd, uint64_t now);
  * one moment in one frame. */
 void session_commit(session_doc *sd, size_t bytes, uint64_t now);
 void session_flush(session *s, uint64_t now);
-/* Another copy of the same user's handed these events over (another tab, say), and they were just
- * applied, all new: they are sent like own ones, for the server may not have them yet and own edits
- * will stand on them. */
+/* These events came from elsewhere (another tab, a file) and were just applied: those of others are
+ * sent like own ones, for the server may not have them yet and own edits will stand on them.  What
+ * it does not take from this user is rejected, with all that stands on it. */
 syn_err session_relay(session_doc *sd, const syn_changes *set, uint64_t now);
 
 void *session_doc_owner(const session_doc *sd);

@@ -44,6 +44,10 @@ void doc_set_aside(session_doc *sd, uint64_t peer, uint32_t from, enum code code
         return;
     }
     err = doc_new_peer(sd);
+    for (uint32_t i = 0; i < sd->peer_count; i++) { /* a late Nack speaks of what is gone */
+        struct own_peer *p = &sd->peers[i];
+        if (p->sent > own_next(sd, p)) p->sent = own_next(sd, p);
+    }
     own_prune(sd);
     marks_settle(sd);
     if (s->port.rejected != NULL)

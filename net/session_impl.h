@@ -7,9 +7,12 @@
  *
  * "Held from the server" is everything in the document but own events from acked on; Open.version
  * names exactly that set.  What goes out next is found by a cursor over the document's log
- * (send_at): events of own peers from `sent` on, in the order of the log, which is causal.  Events
- * of others that a restored server asks back are sent the same way: their peers join the list as
- * `foreign`, acked up to where the server stands.
+ * (send_at): events of own peers from `sent` on, in the order of the log, which is causal.
+ *
+ * Others' events that the server lacks (a restored server asks for them; another tab or a file
+ * brought them) are sent the same way: their peers join the list as `foreign`.  Open does not name
+ * them, for they can be many.  Which of their events the server lacks is seen when all that it had
+ * at Opened is here: those that are not below its heads.  Nothing is sent before that (`unsure`).
  *
  * The whole state of a channel falls with its connection; peers, marks and presence stay. */
 #ifndef SYN_SESSION_IMPL_H
@@ -23,10 +26,8 @@
 /* Spans of own events, with others' between them, that one frame gathers. */
 #define SEND_SPANS 64u
 /* Events that may be gathered from several spans: each is small, so no frame gets too large. */
-#define SEND_GATHER 512u
-#define MARKS       64u
-/* How long own events wait for a restored server to ask for what it lost. */
-#define HELP_WAIT_MS 5000u
+#define SEND_GATHER  512u
+#define MARKS        64u
 #define REASON_BYTES 320u
 
 struct own_peer {
@@ -37,7 +38,7 @@ struct own_peer {
     uint32_t theirs; /* forked: the server has its own events up to here */
     bool listed;     /* named in the channel's Open */
     bool unasked;    /* did not fit into Open: nothing is sent before it was listed */
-    bool foreign;    /* another's events, which the server asked for */
+    bool foreign;    /* another's events, which the server lacks */
     bool forked;     /* the server has other events under these ids */
 };
 
@@ -86,11 +87,13 @@ struct session_doc {
     uint32_t channel;
     uint64_t channel_peer; /* Open.peer */
     uint64_t retry_at;     /* WAITING: open; OPEN: send again */
-    uint64_t help_until;   /* own events wait for the server's Want; 0: they do not */
     uint32_t failures;     /* channels lost in a row, for the wait before the next */
     uint32_t rights, session_number;
     bool exists, caught_up;
-    syn_id *wanted; /* heads of the server at Open */
+    bool unsure;     /* what the server lacks of others' is not known yet */
+    bool helping;    /* it asked for that itself */
+    bool one_by_one; /* a frame was refused: each peer's events in frames of their own */
+    syn_id *wanted;  /* heads of the server at Open */
     uint32_t wanted_count;
 
     struct proto_names in, out; /* of the channel, with FEATURE_NAMES; else not begun */
@@ -176,6 +179,7 @@ struct proto_tables doc_tables(const session_doc *sd);
 struct own_peer *own_find(const session_doc *sd, uint64_t peer);
 syn_err own_add(session_doc *sd, uint64_t peer, struct own_peer **out);
 void own_prune(session_doc *sd);
+bool any_foreign(const session_doc *sd);
 uint32_t own_next(const session_doc *sd, const struct own_peer *p);
 uint32_t doc_unacked(const session_doc *sd);
 /* A new peer for edits from now on. */

@@ -243,7 +243,7 @@ static syn_err held_vector(session_doc *sd, struct id_list *out)
 
 /* ---- Open ------------------------------------------------------------------------------------ */
 
-/* Every peer but the channel's own with events that may not be saved, as many as Open carries. */
+/* Every own peer but the channel's with events that may not be saved, as many as Open carries. */
 static syn_err list_peers(session_doc *sd, uint64_t **out, uint32_t *count)
 {
     *count = 0;
@@ -251,6 +251,8 @@ static syn_err list_peers(session_doc *sd, uint64_t **out, uint32_t *count)
     if (*out == NULL) return SYN_ENOMEM;
     for (uint32_t i = 0; i < sd->peer_count; i++) {
         struct own_peer *p = &sd->peers[i];
+        p->listed = p->unasked = false;
+        if (p->foreign) continue;
         p->listed = *count < LIMIT_OLD_PEERS || p->peer == sd->peer;
         p->unasked = !p->listed;
         if (p->listed && p->peer != sd->peer) (*out)[(*count)++] = p->peer;
@@ -298,6 +300,65 @@ void doc_open(session_doc *sd)
         doc_resync(sd, s->backoff_max, "out of memory");
     else
         doc_status(sd);
+}
+
+/* ---- Others' events that the server lacks ---------------------------------------------------- */
+
+/* Events of these runs are the server's to get: their peers join the list, acked below them. */
+static syn_err adopt_runs(session_doc *sd, const syn_changes *set)
+{
+    for (uint32_t i = 0; i < set->run_count; i++) {
+        syn_id first = {set->peers[set->runs[i].peer], set->runs[i].seq};
+        struct own_peer *p = own_find(sd, first.peer);
+        if (p != NULL && (!p->foreign || first.seq >= p->acked)) continue;
+        syn_err err = own_add(sd, first.peer, &p);
+        if (err) return err;
+        p->foreign = true;
+        p->acked = p->sent = first.seq;
+        uint32_t at = syn_doc_position(sd->doc, first);
+        if (at < sd->send_at) sd->send_at = at;
+    }
+    return SYN_OK;
+}
+
+syn_err session_relay(session_doc *sd, const syn_changes *set, uint64_t now)
+{
+    if (sd->s->now < now) sd->s->now = now;
+    return adopt_runs(sd, set);
+}
+
+static syn_err adopt_spans(session_doc *sd, const syn_span *spans, size_t count)
+{
+    syn_changes set;
+    if (count == 0) return SYN_OK;
+    syn_err err = syn_doc_export_spans(sd->doc, spans, count, &set);
+    return err ? err : adopt_runs(sd, &set);
+}
+
+/* All that the server had at Opened is here: what is not below its heads it lacks.  A document
+ * without the history to tell leaves the list as it is, and own events may have to wait until
+ * another brings what they stand on. */
+static void settle_foreign(session_doc *sd)
+{
+    const syn_span *spans;
+    size_t count;
+    session *s = sd->s;
+    uint32_t before = doc_unacked(sd);
+    if (!sd->unsure) return;
+    sd->unsure = false;
+    syn_err err = syn_doc_spans_since(sd->doc, sd->wanted, sd->wanted_count, &spans, &count);
+    for (uint32_t i = 0; !err && i < sd->peer_count; i++) {
+        struct own_peer *p = &sd->peers[i];
+        if (p->foreign) p->acked = p->sent = own_next(sd, p);
+    }
+    if (!err) err = adopt_spans(sd, spans, count);
+    if (err == SYN_ENOMEM) {
+        doc_resync(sd, s->backoff_max, "out of memory");
+        return;
+    }
+    own_prune(sd);
+    marks_settle(sd);
+    if (doc_unacked(sd) < before && s->port.acked != NULL) s->port.acked(s->port.user, sd);
 }
 
 /* ---- Opened ---------------------------------------------------------------------------------- */
@@ -373,8 +434,7 @@ static syn_err keep_wanted(session_doc *sd, const struct msg_version *version)
     return SYN_OK;
 }
 
-/* The server does not know our heads: it gets the vector.  What it lost it asks back before our
- * own events can stand on it. */
+/* The server does not know our heads: it gets the vector. */
 static void send_vector(session_doc *sd)
 {
     struct frame frame = {.channel = sd->channel, .kind = FRAME_WANT};
@@ -384,7 +444,6 @@ static void send_vector(session_doc *sd)
     } else {
         frame.as.want.have.vector = vector.at;
         frame.as.want.have.vector_count = vector.count;
-        sd->help_until = sd->s->now + HELP_WAIT_MS;
         session_send(sd->s, &frame);
     }
     free(vector.at);
@@ -420,6 +479,7 @@ void handle_opened(session_doc *sd, const struct msg_opened *opened)
     }
     compare_peers(sd, opened);
     if (sd->state != CHANNEL_OPEN) return;
+    sd->unsure = opened->plan == PLAN_NEED_VECTOR || any_foreign(sd);
     if (opened->plan == PLAN_NEED_VECTOR) send_vector(sd);
     doc_send_restart(sd);
     marks_settle(sd);
@@ -454,6 +514,8 @@ void doc_check_caught_up(session_doc *sd)
         if (sd->peers[i].forked && sd->peers[i].acked < sd->peers[i].theirs) return;
     settle_forks(sd);
     if (sd->state != CHANNEL_OPEN) return;
+    settle_foreign(sd);
+    if (sd->state != CHANNEL_OPEN) return;
     sd->caught_up = true;
     free(sd->wanted);
     sd->wanted = NULL;
@@ -472,49 +534,18 @@ static syn_err spans_beyond(session_doc *sd, const struct msg_version *have, con
     return syn_doc_spans_since(sd->doc, have->heads, have->head_count, spans, count);
 }
 
-/* Events of these runs are the server's to get: their peers join the list, acked below them. */
-static syn_err adopt_runs(session_doc *sd, const syn_changes *set)
-{
-    for (uint32_t i = 0; i < set->run_count; i++) {
-        uint64_t peer = set->peers[set->runs[i].peer];
-        uint32_t seq = set->runs[i].seq;
-        struct own_peer *p = own_find(sd, peer);
-        if (p != NULL) {
-            if (p->foreign && seq < p->acked) p->acked = p->sent = seq;
-            continue;
-        }
-        syn_err err = own_add(sd, peer, &p);
-        if (err) return err;
-        p->foreign = true;
-        p->acked = p->sent = seq;
-    }
-    return SYN_OK;
-}
-
-syn_err session_relay(session_doc *sd, const syn_changes *set, uint64_t now)
-{
-    if (sd->s->now < now) sd->s->now = now;
-    syn_err err = adopt_runs(sd, set);
-    if (!err) doc_send_restart(sd);
-    return err;
-}
-
 /* A server that was restored asks for what it lost. */
 void handle_want(session_doc *sd, const struct msg_want *want)
 {
     const syn_span *spans;
     size_t count;
-    syn_changes set;
-    sd->help_until = 0;
+    sd->unsure = false;
+    sd->helping = true;
     syn_err err = spans_beyond(sd, &want->have, &spans, &count);
-    if (!err && count != 0) {
-        err = syn_doc_export_spans(sd->doc, spans, count, &set);
-        if (!err) err = adopt_runs(sd, &set);
-    }
+    if (!err) err = adopt_spans(sd, spans, count);
     if (err == SYN_ENOMEM) {
         doc_resync(sd, sd->s->backoff_max, "out of memory");
         return;
     }
-    doc_send_restart(sd);
     doc_pump(sd);
 }

@@ -50,6 +50,13 @@ uint32_t doc_unacked(const session_doc *sd)
     return sum;
 }
 
+bool any_foreign(const session_doc *sd)
+{
+    for (uint32_t i = 0; i < sd->peer_count; i++)
+        if (sd->peers[i].foreign) return true;
+    return false;
+}
+
 /* Peers that are saved to the end and will not write again. */
 void own_prune(session_doc *sd)
 {
@@ -59,6 +66,7 @@ void own_prune(session_doc *sd)
         if (p->peer == sd->peer || p->forked || unacked_of(sd, p) != 0) sd->peers[kept++] = *p;
     }
     sd->peer_count = kept;
+    if (!any_foreign(sd)) sd->one_by_one = false;
 }
 
 syn_err doc_new_peer(session_doc *sd)
@@ -165,14 +173,20 @@ static uint32_t skip_others(const session_doc *sd, uint32_t at, uint32_t end)
     return at;
 }
 
+static bool goes_along(const session_doc *sd, uint64_t first, uint32_t at)
+{
+    return !sd->one_by_one || syn_doc_event_id(sd->doc, at).peer == first;
+}
+
 /* The next spans of own events, together few enough for one frame. */
 static uint32_t gather(session_doc *sd, syn_span spans[SEND_SPANS])
 {
     uint32_t end = syn_doc_log_end(sd->doc), count = 0, total = 0;
     uint32_t at = sd->send_at = skip_others(sd, sd->send_at, end);
-    while (at < end && count < SEND_SPANS && total < sd->max_events) {
+    uint64_t first = at < end ? syn_doc_event_id(sd->doc, at).peer : 0;
+    while (at < end && count < SEND_SPANS && total < sd->max_events && goes_along(sd, first, at)) {
         uint32_t from = at;
-        while (at < end && total < sd->max_events && to_send(sd, at)) {
+        while (at < end && total < sd->max_events && to_send(sd, at) && goes_along(sd, first, at)) {
             at++;
             total++;
         }
@@ -272,7 +286,7 @@ static bool may_send(const session_doc *sd)
 {
     const session *s = sd->s;
     if (!session_live(s) || s->blocked || sd->state != CHANNEL_OPEN) return false;
-    if (sd->help_until != 0 || sd->retry_at > s->now || any_forked(sd)) return false;
+    if (sd->unsure || sd->retry_at > s->now || any_forked(sd)) return false;
     return !sd->credited || sd->credit > 0;
 }
 
@@ -393,7 +407,14 @@ static enum nack_act nack_act(const struct msg_nack *nack)
     }
 }
 
-/* Another's events that the server does not take after all are not ours to save. */
+static bool foreign_on_the_way(const session_doc *sd)
+{
+    for (uint32_t i = 0; i < sd->peer_count; i++)
+        if (sd->peers[i].foreign && sd->peers[i].sent > sd->peers[i].acked) return true;
+    return false;
+}
+
+/* Others' events that a restored server asked for and does not take are not ours to save. */
 static void give_up_foreign(session_doc *sd, struct own_peer *p)
 {
     p->acked = p->sent = own_next(sd, p);
@@ -434,10 +455,19 @@ void handle_nack(session_doc *sd, const struct msg_nack *nack)
     uint32_t from = nack->first_seq > p->acked ? nack->first_seq : p->acked;
     enum nack_act act = nack_act(nack);
     uint64_t wait = nack->retry_ms != 0 ? nack->retry_ms : s->backoff_min;
-    if (p->foreign && (act == NACK_ASIDE || act == NACK_REKEY || act == NACK_SPLIT)) {
+    bool refused = act == NACK_ASIDE || act == NACK_REKEY || act == NACK_SPLIT;
+    if (refused && !sd->one_by_one && foreign_on_the_way(sd)) {
+        /* Every peer of the frame is nacked for one, and that one's may be there already. */
+        sd->one_by_one = true;
+        doc_resync(sd, 0, proto_code_name(nack->code));
+        return;
+    }
+    if (refused && p->foreign && sd->helping) {
         give_up_foreign(sd, p);
         return;
     }
+    if (p->foreign && act == NACK_REKEY) act = NACK_ASIDE; /* not ours to sign */
+    if (act == NACK_RESEND && nack->first_seq < p->acked) act = NACK_REOPEN;
     switch (act) {
     case NACK_ASIDE:
         doc_set_aside(sd, p->peer, from, nack->code, nack->detail);

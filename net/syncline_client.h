@@ -88,7 +88,10 @@ SYN_EXPORT syn_doc *syn_client_doc_state(syn_client_doc *doc);
  * can be made all the same, but go nowhere. */
 SYN_EXPORT syn_err syn_client_edit(syn_client_doc *doc);
 /* After edits: stores and sends what was committed since, at the end of this round of the loop, all
- * of it in one frame.  The event records of local edits are cleared here. */
+ * of it in one frame.  Events of others that were applied from elsewhere (syn_import of a file) are
+ * sent as well, before what stands on them; where the server does not take them from this user,
+ * they and what stands on them are rejected (FOREIGN_PEER).  The event records are cleared here.
+ * SYN_ENOMEM: to be called again. */
 SYN_EXPORT syn_err syn_client_edited(syn_client_doc *doc);
 SYN_EXPORT syn_str syn_client_doc_name(const syn_client_doc *doc);
 

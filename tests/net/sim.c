@@ -1,7 +1,8 @@
 /* sim.c -- sessions, a hub and a memory store in one thread, with everything that can go wrong.
  *
  * One step does one thing, drawn at random: an edit, one message one way, a flush, a lost
- * connection, a crash of the server or of a client.  Messages of one connection keep their order,
+ * connection, a copy's events handed to another past the server, a crash of the server or of a
+ * client.  Messages of one connection keep their order,
  * connections overtake each other.  The memory store is what survives the server; a client with a
  * "file" survives as what syn_save() gave at its last edit, others lose what was not sent.
  *
@@ -110,7 +111,7 @@ struct world {
     struct token tokens[DOCS][TOKENS];
     struct copy *typed_by[DOCS][TOKENS];
     uint32_t token_count[DOCS];
-    uint32_t edits, cuts, server_crashes, client_crashes, rejected;
+    uint32_t edits, handed, cuts, server_crashes, client_crashes, rejected;
     bool big; /* texts long enough for joins by snapshot and folded logs */
 };
 
@@ -364,6 +365,27 @@ static void edit(struct world *w, struct copy *copy)
     if (below(w, 4) != 0) copy_save(copy);
 }
 
+/* As between tabs, or by a file: what the other copy lacks of this one. */
+static void hand_over(struct world *w, const struct copy *from, struct copy *to)
+{
+    syn_id next[512];
+    syn_buf bytes = {0};
+    syn_changes set;
+    uint32_t cut, before = syn_doc_log_end(to->doc);
+    size_t count = syn_doc_vector(to->doc, next, 512);
+    bool fits = count <= 512 && syn_doc_has_history(from->doc) && syn_doc_has_history(to->doc);
+    if (!fits || from == to) return;
+    ck_assert_int_eq(syn_export_vector(from->doc, next, count, &bytes), SYN_OK);
+    if (bytes.len != 0) ck_assert_int_eq(syn_import(to->doc, bytes.data, bytes.len), SYN_OK);
+    syn_buf_free(&bytes);
+    syn_span span = {before, syn_doc_log_end(to->doc)};
+    if (span.from == span.end) return;
+    ck_assert_int_eq(syn_doc_export(to->doc, span, UINT32_MAX, SIZE_MAX, &set, &cut), SYN_OK);
+    ck_assert_int_eq(session_relay(to->sd, &set, w->now), SYN_OK);
+    session_commit(to->sd, 10, w->now);
+    w->handed++;
+}
+
 /* ---- Steps ----------------------------------------------------------------------------------- */
 
 static bool deliver_up(struct world *w, struct client *c)
@@ -453,7 +475,10 @@ static void step(struct world *w)
         w->now += below(w, 30);
         break;
     case 17:
-        copy_save(&c->docs[below(w, DOCS)]);
+        if (below(w, 3) != 0)
+            copy_save(&c->docs[below(w, DOCS)]);
+        else
+            hand_over(w, &w->clients[below(w, CLIENTS)].docs[0], &c->docs[0]);
         break;
     case 18:
         housekeeping(w);
@@ -626,8 +651,11 @@ static void run(uint64_t seed)
         check_tokens(w, &w->clients[0].docs[d]);
     }
     if (getenv("SYN_VERBOSE") != NULL)
-        fprintf(stderr, "seed %llu: %u edits, %u cuts, %u server crashes, %u client crashes\n",
-                (unsigned long long)seed, w->edits, w->cuts, w->server_crashes, w->client_crashes);
+        fprintf(
+            stderr,
+            "seed %llu: %u edits, %u handed over, %u cuts, %u server crashes, %u client crashes\n",
+            (unsigned long long)seed, w->edits, w->handed, w->cuts, w->server_crashes,
+            w->client_crashes);
     world_free(w);
     free(w);
 }

@@ -290,6 +290,192 @@ START_TEST(a_restored_server_is_helped)
 }
 END_TEST
 
+/* ---- Others' events, that the server does not have ------------------------------------------- */
+
+/* What a friend, who has the document, wrote into a file: only that. */
+static void friend_writes(syn_client *client, syn_client_doc *cd, uint64_t peer, const char *what,
+                          syn_buf *out)
+{
+    syn_buf base = {0};
+    syn_doc *friend;
+    syn_id next[64];
+    syn_client_lock(client);
+    syn_doc *doc = syn_client_doc_state(cd);
+    ck_assert_int_eq(syn_export_vector(doc, NULL, 0, &base), SYN_OK);
+    size_t count = syn_doc_vector(doc, next, 64);
+    syn_client_unlock(client);
+    ck_assert_int_eq(syn_doc_new(&friend, NULL), SYN_OK);
+    ck_assert_int_eq(syn_doc_set_peer(friend, peer, false), SYN_OK);
+    if (base.len != 0) ck_assert_int_eq(syn_import(friend, base.data, base.len), SYN_OK);
+    ck_assert_int_eq(syn_text_insert(friend, text_of(friend), 0, syn_s(what)), SYN_OK);
+    ck_assert_int_eq(syn_export_vector(friend, next, count, out), SYN_OK);
+    syn_doc_free(friend);
+    syn_buf_free(&base);
+}
+
+static void take_file(syn_client *client, syn_client_doc *cd, const syn_buf *file)
+{
+    syn_client_lock(client);
+    ck_assert_int_eq(syn_import(syn_client_doc_state(cd), file->data, file->len), SYN_OK);
+    ck_assert_int_eq(syn_client_edited(cd), SYN_OK);
+    syn_client_unlock(client);
+}
+
+static void server_has(const struct world *w, const char *name, const char *want)
+{
+    syn_client *c = client_of(w, NULL);
+    syn_client_doc *dc = open_doc(c, name);
+    ck_assert_int_eq(syn_client_wait_live(dc, WAIT_MS), SYN_OK);
+    wait_json(c, dc, want);
+    syn_client_free(c);
+}
+
+/* Imported while connected, while offline, and before a restart of the program. */
+START_TEST(others_events_go_before_own_ones)
+{
+    struct world w;
+    syn_buf file[3] = {{0}};
+    world_open(&w);
+    syn_client *a = client_of(&w, "a.db");
+    syn_client_doc *da = open_doc(a, "doc");
+    type_at(a, da, 0, ".");
+    wait_saved(da);
+    friend_writes(a, da, 0x71, "online ", &file[0]);
+    take_file(a, da, &file[0]);
+    type_at(a, da, 0, "1 ");
+    wait_saved(da);
+    server_has(&w, "doc", "{\"\":\"1 online .\"}");
+    syn_client_offline(a);
+    friend_writes(a, da, 0x72, "offline ", &file[1]);
+    take_file(a, da, &file[1]);
+    type_at(a, da, 0, "2 ");
+    ck_assert_uint_eq(syn_client_unsaved(da).events, 10);
+    syn_client_online(a);
+    wait_saved(da);
+    server_has(&w, "doc", "{\"\":\"2 offline 1 online .\"}");
+    syn_client_offline(a);
+    friend_writes(a, da, 0x73, "restart ", &file[2]);
+    take_file(a, da, &file[2]);
+    type_at(a, da, 0, "3 ");
+    syn_client_free(a);
+    a = client_of(&w, "a.db");
+    da = open_doc(a, "doc");
+    wait_saved(da);
+    server_has(&w, "doc", "{\"\":\"3 restart 2 offline 1 online .\"}");
+    for (int i = 0; i < 3; i++) syn_buf_free(&file[i]);
+    syn_client_free(a);
+    world_close(&w);
+}
+END_TEST
+
+static void who_says(void *user, syn_auth_request *request, syn_str token)
+{
+    (void)user;
+    syn_auth_accept(request, token, 0);
+}
+
+static uint32_t nobody_relays(void *user, syn_str who, syn_str document)
+{
+    (void)user;
+    (void)document;
+    bool relays = who.len == 5 && memcmp(who.data, "relay", 5) == 0;
+    return SYN_MAY_READ | SYN_MAY_WRITE | SYN_MAY_CREATE | (relays ? SYN_MAY_RELAY : 0u);
+}
+
+struct told {
+    atomic_int rejections;
+    char code[64], branch[64];
+};
+
+static void see_rejected(void *user, syn_client_doc *doc, const char *code, const char *detail,
+                         const char *branch)
+{
+    struct told *told = user;
+    (void)doc;
+    (void)detail;
+    snprintf(told->code, sizeof told->code, "%s", code);
+    snprintf(told->branch, sizeof told->branch, "%s", branch);
+    atomic_fetch_add(&told->rejections, 1);
+}
+
+static syn_client *signed_in(const struct world *w, const char *who, struct told *told)
+{
+    syn_client_config config = SYN_CLIENT_CONFIG_INIT;
+    syn_client *client;
+    config.url = w->url;
+    config.token = who;
+    config.backoff_min_ms = 20;
+    config.backoff_max_ms = 200;
+    config.user = told;
+    if (told != NULL) config.rejected = see_rejected;
+    ck_assert_int_eq(syn_client_new(&client, &config, NULL), SYN_OK);
+    return client;
+}
+
+/* Bob's later events come to Ann in a file.  She may not send them for him, nor what she wrote upon
+ * them; Bob and a relay may. */
+START_TEST(others_events_that_may_not_be_sent)
+{
+    struct world w;
+    struct told told = {0};
+    syn_buf file = {0}, branch = {0};
+    syn_id next[8];
+    world_open(&w);
+    server_stop(&w);
+    syn_server_config config = SYN_SERVER_CONFIG_INIT;
+    config.listen = w.listen;
+    config.data = w.data;
+    config.log = no_log;
+    config.authenticate = who_says;
+    config.authorise = nobody_relays;
+    ck_assert_int_eq(syn_server_start(&w.server, &config, w.detail), SYN_OK);
+    syn_client *bob = signed_in(&w, "bob", NULL), *ann = signed_in(&w, "ann", &told);
+    syn_client_doc *db = open_doc(bob, "doc"), *da = open_doc(ann, "doc");
+    type_at(bob, db, 0, "bob");
+    wait_saved(db);
+    wait_json(ann, da, "{\"\":\"bob\"}");
+    syn_client_offline(bob);
+    syn_client_lock(bob);
+    size_t count = syn_doc_vector(syn_client_doc_state(db), next, 8);
+    syn_client_unlock(bob);
+    type_at(bob, db, 3, " later");
+    syn_client_lock(bob);
+    ck_assert_int_eq(syn_export_vector(syn_client_doc_state(db), next, count, &file), SYN_OK);
+    syn_client_unlock(bob);
+    type_at(ann, da, 0, "ann, ");
+    friend_writes(ann, da, 0x7e, "[anyone's] ", &branch);
+    take_file(ann, da, &file);
+    take_file(ann, da, &branch);
+    type_at(ann, da, 25, "!");
+    for (int i = 0; i < WAIT_MS && told.rejections == 0; i++) usleep(1000);
+    ck_assert_int_eq(told.rejections, 1);
+    ck_assert_str_eq(told.code, "FOREIGN_PEER");
+    ck_assert_int_eq(syn_client_wait(da, WAIT_MS), SYN_EDENIED);
+    wait_json(ann, da, "{\"\":\"[anyone's] ann, bob\"}");
+    type_at(ann, da, 0, "on: ");
+    wait_saved(da);
+    ck_assert_uint_eq(syn_client_unsaved(da).events, 0);
+    branch.len = 0;
+    ck_assert_int_eq(syn_client_branch_read(da, syn_s(told.branch), collect, &branch), SYN_OK);
+    syn_client *relay = signed_in(&w, "relay", NULL);
+    syn_client_doc *dr = open_doc(relay, "doc");
+    wait_json(relay, dr, "{\"\":\"on: [anyone's] ann, bob\"}");
+    take_file(relay, dr, &branch); /* Bob's and Ann's, kept whole */
+    wait_saved(dr);
+    syn_client_online(bob);
+    wait_saved(db);
+    wait_json(bob, db, "{\"\":\"on: [anyone's] ann, bob later!\"}");
+    wait_json(ann, da, "{\"\":\"on: [anyone's] ann, bob later!\"}");
+    ck_assert_int_eq(told.rejections, 1);
+    syn_client_free(ann);
+    syn_client_free(bob);
+    syn_client_free(relay);
+    syn_buf_free(&file);
+    syn_buf_free(&branch);
+    world_close(&w);
+}
+END_TEST
+
 START_TEST(many_documents_one_connection)
 {
     struct world w;
@@ -490,6 +676,8 @@ int main(void)
     tcase_add_test(tc, offline_edits_survive_restart);
     tcase_add_test(tc, server_restart_in_between);
     tcase_add_test(tc, a_restored_server_is_helped);
+    tcase_add_test(tc, others_events_go_before_own_ones);
+    tcase_add_test(tc, others_events_that_may_not_be_sent);
     tcase_add_test(tc, many_documents_one_connection);
     tcase_add_test(tc, a_large_document_goes_both_ways);
     tcase_add_test(tc, a_file_belongs_to_one_server);

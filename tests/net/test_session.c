@@ -772,14 +772,17 @@ START_TEST(a_restored_server_gets_back_what_it_lost)
     struct frame frame = {.channel = 1, .kind = FRAME_OPENED};
     frame.as.opened.lineage = syn_s("lineage.lineage.");
     frame.as.opened.plan = PLAN_NEED_VECTOR;
+    frame.as.opened.version.heads = &(syn_id){0xb1, 1};
+    frame.as.opened.version.head_count = 1;
     feed(&b, &frame);
-    sent(&b, "Want 1 vector=b1:6\n");
+    sent(&b, "Want 1 vector=b1:6\n"
+             "Changes 1 b1:2-5 a1:0-5(after b1:5) | insert 2 \"eirs mine!\"\n");
     struct frame want = {.channel = 1, .kind = FRAME_WANT};
     syn_id vector = {0xb1, 2};
     want.as.want.have.vector = &vector;
     want.as.want.have.vector_count = 1;
     feed(&b, &want);
-    sent(&b, "Changes 1 b1:2-5 a1:0-5(after b1:5) | insert 2 \"eirs mine!\"\n");
+    sent(&b, ""); /* it was sent, for the heads say the same */
     struct frame acks = {.channel = 1, .kind = FRAME_ACK};
     syn_id theirs = {0xb1, 6};
     acks.as.ack.next = 6;
@@ -787,6 +790,111 @@ START_TEST(a_restored_server_gets_back_what_it_lost)
     acks.as.ack.peer_count = 1;
     feed(&b, &acks);
     ck_assert_uint_eq(session_doc_unsaved(b.sd, b.now).events, 0);
+    bench_close(&b);
+}
+END_TEST
+
+/* Two events of peer c1 come from a file, upon what the server has. */
+static void take_file(struct bench *b)
+{
+    syn_doc *friend;
+    syn_changes set;
+    uint32_t cut, end = syn_doc_log_end(b->doc);
+    ck_assert_int_eq(syn_doc_new(&friend, NULL), SYN_OK);
+    ck_assert_int_eq(syn_doc_set_peer(friend, 0xc1, false), SYN_OK);
+    ck_assert_int_eq(syn_doc_export(b->server, (syn_span){0, 6}, UINT32_MAX, SIZE_MAX, &set, &cut),
+                     SYN_OK);
+    ck_assert_int_eq(syn_apply(friend, &set, false, NULL), SYN_OK);
+    insert(friend, 6, "c!");
+    ck_assert_int_eq(syn_doc_export(friend, (syn_span){6, 8}, UINT32_MAX, SIZE_MAX, &set, &cut),
+                     SYN_OK);
+    ck_assert_int_eq(syn_apply(b->doc, &set, false, NULL), SYN_OK);
+    ck_assert_uint_eq(syn_doc_log_end(b->doc), end + 2);
+    ck_assert_int_eq(session_relay(b->sd, &set, b->now), SYN_OK);
+    syn_doc_free(friend);
+}
+
+static void reopened(struct bench *b, uint32_t channel, syn_id head)
+{
+    struct frame frame = {.channel = channel, .kind = FRAME_OPENED};
+    b->now += 1000;
+    session_tick(b->s, b->now);
+    forget_sent(b);
+    frame.as.opened.lineage = syn_s("lineage.lineage.");
+    frame.as.opened.rights = RIGHT_READ | RIGHT_WRITE;
+    frame.as.opened.version.heads = &head;
+    frame.as.opened.version.head_count = 1;
+    feed(b, &frame);
+}
+
+static void nack_on(struct bench *b, uint32_t channel, uint64_t peer, enum code code)
+{
+    struct frame frame = {.channel = channel, .kind = FRAME_NACK};
+    frame.as.nack.peer = peer;
+    frame.as.nack.code = code;
+    frame.as.nack.permanent = code != CODE_GAP;
+    feed(b, &frame);
+}
+
+/* A refused frame says nothing yet: the server may have those events already, and it nacks every
+ * peer of the frame.  So it is asked again, and then each peer stands for itself. */
+START_TEST(others_events_are_sent_and_may_be_refused)
+{
+    for (int there = 0; there < 2; there++) {
+        struct bench b;
+        bench_open(&b);
+        attach(&b, NULL);
+        insert(b.server, 0, "theirs");
+        connect_live(&b);
+        server_sends(&b, 1, 0);
+        take_file(&b);
+        type(&b, 8, "m");
+        ck_assert_uint_eq(session_doc_unsaved(b.sd, b.now).events, 3);
+        session_flush(b.s, b.now);
+        sent(&b, "Changes 1 c1:0-1(after b1:5) a1:0(after c1:1) | insert 6 \"c!m\"\n");
+        nack_on(&b, 1, 0, CODE_FOREIGN_PEER);
+        sent(&b, "Close 1\n");
+        nack_on(&b, 1, 0xc1, CODE_FOREIGN_PEER);
+        ck_assert_uint_eq(b.rebuilt, 0);
+        reopened(&b, 2, there ? (syn_id){0xc1, 1} : (syn_id){0xb1, 5});
+        if (there) {
+            sent(&b, "Changes 2 a1:0(after c1:1) | insert 8 \"m\"\n");
+            ck_assert_uint_eq(session_doc_unsaved(b.sd, b.now).events, 1);
+            ack(&b, 2, 1);
+            ck_assert_uint_eq(session_doc_unsaved(b.sd, b.now).events, 0);
+            has_text(b.doc, "theirsc!m");
+        } else {
+            sent(&b, "Changes 2 c1:0-1(after b1:5) | insert 6 \"c!\"\n"
+                     "Changes 2 a1:0(after c1:1) | insert 8 \"m\"\n");
+            nack_on(&b, 2, 0xc1, CODE_FOREIGN_PEER);
+            nack_on(&b, 2, 0, CODE_PARENTS); /* late */
+            sent(&b, "");
+            ck_assert_str_eq(b.rejected, "FOREIGN_PEER: ");
+            ck_assert_uint_eq(b.branch->run_count, 2);
+            ck_assert_uint_eq(session_doc_unsaved(b.sd, b.now).events, 0);
+            has_text(b.doc, "theirs");
+            type_and_send(&b, 6, "+");
+            sent(&b, "Changes 2 a3:0(after b1:5) | insert 6 \"+\"\n");
+        }
+        bench_close(&b);
+    }
+}
+END_TEST
+
+/* The server has less of a peer than was thought: it is asked, not sent the same for ever. */
+START_TEST(a_gap_below_what_was_thought)
+{
+    struct bench b;
+    bench_open(&b);
+    attach(&b, NULL);
+    insert(b.server, 0, "theirs");
+    connect_live(&b);
+    server_sends(&b, 1, 0);
+    type_and_send(&b, 6, "abc");
+    ack(&b, 1, 2);
+    forget_sent(&b);
+    nack_on(&b, 1, 0, CODE_GAP);
+    sent(&b, "Close 1\n");
     bench_close(&b);
 }
 END_TEST
@@ -1030,6 +1138,8 @@ int main(void)
     tcase_add_test(tc, edited_before_the_snapshot_came);
     tcase_add_test(tc, refused_upon_a_snapshot);
     tcase_add_test(tc, a_restored_server_gets_back_what_it_lost);
+    tcase_add_test(tc, others_events_are_sent_and_may_be_refused);
+    tcase_add_test(tc, a_gap_below_what_was_thought);
     tcase_add_test(tc, silence);
     tcase_add_test(tc, waits_before_connecting_again);
     tcase_add_test(tc, closed_documents);

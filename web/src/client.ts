@@ -488,7 +488,8 @@ export class Link implements DocLink {
 
   /* ---- DocLink ---- */
 
-  committed(bytes: number): void {
+  committed(bytes: number, imported = false): void {
+    if (imported) this.keeping.imported();
     this.core.x.doc_committed!(this.doc._at, bytes, now());
     this.keeping.storeSoon();
     this.client.flushSoon();

@@ -71,7 +71,7 @@ export interface TransactOptions {
 
 /** @internal What a document is connected to. */
 export interface DocLink {
-  committed(bytes: number): void;
+  committed(bytes: number, imported?: boolean): void;
   status(): { status: Status; reason: string };
   unsaved(): Unsaved;
   local(): Local;
@@ -479,14 +479,16 @@ export class Doc extends Emitter<DocEvents> {
     return this.core.outBytes(0);
   }
 
-  /** Applies changes, in any order and any number of times. false: they wait for others. */
+  /** Applies changes, in any order and any number of times. false: they wait for others. What the
+   *  server lacks of it is sent like own edits; if it does not take others' events from this user,
+   *  they are `rejected` with all that stands on them. */
   import(changes: Uint8Array, origin?: unknown): boolean {
     const at = this.core.putBytes(changes);
-    const err = this._x.doc_import!(this._at, at, this.core.len);
+    const err = this._x.doc_import!(this._at, at, this.core.len, performance.now() + 1);
     const pending = this.core.out(1) !== 0;
     this.core.done();
     this.core.check(err, this._at);
-    this._link?.committed(0);
+    this._link?.committed(0, true);
     this._drain(origin);
     return !pending;
   }

@@ -71,6 +71,7 @@ export class Keeping {
   private ended = false;
   private stored = 0; // log position
   private shared = 0;
+  private foreign = 0; // below it are others' events that came through this page alone
   private pieces = 0;
   private rewrite = false;
   private dirty: Writing = {};
@@ -125,7 +126,7 @@ export class Keeping {
 
   private importPiece(piece: Uint8Array): void {
     const at = this.core.putBytes(piece);
-    const err = this.core.x.doc_import!(this.at, at, piece.length);
+    const err = this.core.x.doc_import!(this.at, at, piece.length, 0);
     this.core.done();
     if (err !== 0) this.setState({ state: "failed", reason: "a part of the local copy is damaged" });
   }
@@ -278,8 +279,7 @@ export class Keeping {
     if (this.rewrite) writing.rewrite = true;
     if (end > from) {
       const whole = this.keeper || this.rewrite;
-      const call = whole ? this.core.x.doc_export_log! : this.core.x.doc_export_own!;
-      if (call(this.at, from, end) === 0 && this.core.out(1) !== 0) writing.piece = this.core.outBytes(0);
+      if (this.exporter(whole, from)(this.at, from, end) === 0 && this.core.out(1) !== 0) writing.piece = this.core.outBytes(0);
     }
     if (writing.piece !== undefined || this.ownDirty) this.noteOwn(writing);
     this.rewrite = this.ownDirty = false;
@@ -287,6 +287,16 @@ export class Keeping {
     this.stored = end;
     if (Object.keys(writing).length !== 0) void this.write(writing, from);
     else if (this.writing === 0) this.setState({ state: "stored" });
+  }
+
+  private exporter(whole: boolean, from: number): (doc: number, from: number, end: number) => number {
+    const { x } = this.core;
+    return whole || from < this.foreign ? x.doc_export_log! : x.doc_export_own!;
+  }
+
+  /** Own edits may stand on it, and no other page has it. */
+  imported(): void {
+    this.foreign = this.end_;
   }
 
   /** Peers are noted with their first event. */
@@ -422,7 +432,7 @@ export class Keeping {
     const at = this.core.putBytes(changes);
     const before = this.end_;
     const all = before === this.shared;
-    const err = this.core.x.doc_import_relay!(this.at, at, changes.length, performance.now() + 1);
+    const err = this.core.x.doc_import!(this.at, at, changes.length, performance.now() + 1);
     const pending = this.core.out(1) !== 0;
     this.core.done();
     this.client.flushSoon();
@@ -438,7 +448,7 @@ export class Keeping {
     if (this.channel === undefined || this.ended) return;
     const end = this.end_;
     if (end <= this.shared) return;
-    if (this.core.x.doc_export_own!(this.at, this.shared, end) === 0 && this.core.out(1) !== 0)
+    if (this.exporter(false, this.shared)(this.at, this.shared, end) === 0 && this.core.out(1) !== 0)
       this.post(CHANGES, this.core.outBytes(0));
     this.shared = end;
   }

@@ -198,13 +198,22 @@ test("a damaged piece is said, the rest opens", async () => {
   assert.equal(a.reason, "no server");
 });
 
-test("who may only read: what was typed is taken out and kept as a branch", async () => {
+/** A server that knows its users; `token` signs for them. */
+async function withUsers(fn) {
   const dir = mkdtempSync(join(tmpdir(), "syncline-keys-"));
   const run = (...args) => execFileSync(binary, ["token", ...args], { encoding: "utf8" });
   writeFileSync(join(dir, "key.json"), run("key"), { mode: 0o600 });
   writeFileSync(join(dir, "keys.json"), run("public", join(dir, "key.json")));
   const token = (user, ...rights) => run("make", join(dir, "key.json"), "--user", user, ...rights).trim();
-  await withServer(async (_server, client) => {
+  try {
+    await withServer((server, client) => fn(client, token, server), "--keys", join(dir, "keys.json"));
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
+}
+
+test("who may only read: what was typed is taken out and kept as a branch", () =>
+  withUsers(async (client, token) => {
     const storage = new MemoryStorage();
     const writer = await client({ token: token("ann", "--create", "notes") }).open("notes");
     writer.text().push("hers");
@@ -232,9 +241,74 @@ test("who may only read: what was typed is taken out and kept as a branch", asyn
     await until("goes on reading", () => /^still/.test(reader.text().toString()));
     reader.dropRejected(branches[0].name);
     await until("dropped", () => storage.documents.get("notes").branches.length === 0);
-  }, "--keys", join(dir, "keys.json"));
-  rmSync(dir, { recursive: true });
-});
+  }));
+
+test("changes of others are imported: they are sent before what is typed upon them, also by the next page", () =>
+  withServer(async (_server, client) => {
+    const friend = await Doc.create();
+    const a = await client().open("i");
+    a.text().push(".");
+    await a.saved();
+    friend.import(a.export());
+    friend.text().insert(0, "from a file");
+    a.import(friend.export());
+    assert.equal(a.unsaved.count, 11);
+    a.text().insert(0, "typed upon it, ");
+    await a.saved();
+    const b = await client().open("i");
+    await b.synced();
+    assert.equal(b.text().toString(), "typed upon it, from a file.");
+    // Offline, in a tab that is not the keeper; both tabs end, the next page has it all and sends it.
+    const storage = new MemoryStorage();
+    const kept = { storage, store: "i", tabs: false };
+    const c = client(kept);
+    const d = await c.open("i");
+    await d.synced();
+    await until("stored", () => d.local.state === "stored");
+    d._link.keeping.keeper = false;
+    c.goOffline();
+    friend.import(b.export());
+    friend.text().insert(0, "another, ");
+    d.import(friend.export());
+    d.text().insert(0, "more: ");
+    await until("stored", () => d.local.state === "stored");
+    const next = await client(kept).open("i");
+    assert.equal(next.text().toString(), "more: another, typed upon it, from a file.");
+    await next.saved();
+    await until("all", () => b.digest() === next.digest());
+  }));
+
+test("changes of others that this user may not send: rejected with what stands on them, the rest goes on", () =>
+  withUsers(async (client, token) => {
+    const bobs = client({ token: token("bob", "--create", "d") });
+    const bob = await bobs.open("d");
+    bob.text().push("bob");
+    await bob.saved();
+    const ann = await client({ token: token("ann", "--create", "d") }).open("d");
+    await until("read", () => ann.text().toString() === "bob");
+    bobs.goOffline();
+    await until("offline", () => bob.status === "offline");
+    bob.text().push(" later");
+    const branches = [];
+    ann.on("rejected", (branch) => branches.push(branch));
+    ann.text().insert(0, "ann, ");
+    ann.import(bob.export());
+    ann.text().push("!");
+    await until("rejected", () => branches.length === 1);
+    assert.equal(branches[0].code, "FOREIGN_PEER");
+    assert.equal(ann.text().toString(), "ann, bob");
+    ann.text().push(".");
+    await ann.saved();
+    assert.equal(ann.status, "live");
+    bobs.goOnline();
+    await bob.saved();
+    ann.import(branches[0].changes); // now they are there, and what stood on them can go
+    await ann.saved();
+    await until("equal", () => ann.digest() === bob.digest());
+    assert.match(bob.text().toString(), /^ann, bob/);
+    assert.match(bob.text().toString(), /!/);
+    assert.equal(branches.length, 1);
+  }));
 
 test("an engine that fails is a state, and nothing else falls", async () => {
   const client = connect(null, { ...fast });

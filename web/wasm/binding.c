@@ -539,21 +539,3 @@ syn_err js_doc_export_own(struct web_doc *d, uint32_t from, uint32_t end)
     if (!err) err = proto_encode_changes(&d->bytes, &set, NULL);
     return bytes_out(d, err);
 }
-
-/* out[0]: events that were new; out[1]: it waits for what it stands on. */
-EXPORT(doc_import) syn_err js_doc_import(struct web_doc *d, const void *bytes, uint32_t len)
-{
-    syn_changes set;
-    syn_applied applied = {0};
-    proto_arena *arena;
-    web_out[0] = web_out[1] = 0;
-    if (len == 0) return SYN_OK;
-    syn_err err = proto_arena_new(&arena, NULL);
-    if (err) return err;
-    err = proto_decode_changes(arena, bytes, len, NULL, NULL, &set, NULL);
-    if (!err) err = syn_apply(d->doc, &set, true, &applied);
-    proto_arena_free(arena);
-    web_out[0] = applied.applied;
-    web_out[1] = applied.pending;
-    return err;
-}

@@ -290,23 +290,24 @@ EXPORT(doc_committed) void js_doc_committed(struct web_doc *d, uint32_t bytes, d
     if (d->sd != NULL) session_commit(d->sd, bytes, (uint64_t)now);
 }
 
-/* Changes of another tab: applied, and sent as well.  out[0]: events that were new; out[1]: they
- * wait for what they stand on. */
-EXPORT(doc_import_relay)
-syn_err js_doc_import_relay(struct web_doc *d, const void *bytes, uint32_t len, double now)
+/* Changes from elsewhere; with a time they are sent as well.  out[0]: events that were new; out[1]:
+ * they wait for what they stand on. */
+EXPORT(doc_import)
+syn_err js_doc_import(struct web_doc *d, const void *bytes, uint32_t len, double now)
 {
     syn_changes set, fresh;
     syn_applied applied = {0};
     proto_arena *arena;
     uint32_t cut, from = syn_doc_log_end(d->doc);
     web_out[0] = web_out[1] = 0;
+    if (len == 0) return SYN_OK;
     syn_err err = proto_arena_new(&arena, NULL);
     if (err) return err;
     err = proto_decode_changes(arena, bytes, len, NULL, NULL, &set, NULL);
     if (!err) err = syn_apply(d->doc, &set, true, &applied);
     proto_arena_free(arena);
     uint32_t end = syn_doc_log_end(d->doc);
-    if (!err && d->sd != NULL && end > from) { /* what was pending came in, too */
+    if (!err && d->sd != NULL && now > 0 && end > from) { /* what was pending came in, too */
         err = syn_doc_export(d->doc, (syn_span){from, end}, UINT32_MAX, SIZE_MAX, &fresh, &cut);
         if (!err) err = session_relay(d->sd, &fresh, (uint64_t)now);
     }
