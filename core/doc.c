@@ -46,7 +46,7 @@ const char *syn_errname(syn_err err)
     return "UNKNOWN";
 }
 
-syn_err doc_refuse(syn_doc *doc, syn_err err, const char *format, ...)
+syn_err(doc_refuse)(syn_doc *doc, syn_err err, const char *format, ...)
 {
     va_list args;
     va_start(args, format);

@@ -163,6 +163,9 @@ syn_err desk_open(syn_doc *doc);
 /* Notes why and returns err. */
 syn_err doc_refuse(syn_doc *doc, syn_err err, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+#ifdef SYN_SMALL /* the texts would be a twentieth of the program: the error alone tells */
+#define doc_refuse(doc, err, ...) (0 ? doc_refuse(doc, err, __VA_ARGS__) : (err))
+#endif
 
 /* ---- plan.c: what appended operations do to the state, and doing it */
 

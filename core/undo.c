@@ -4,8 +4,6 @@
  * file turns those notes into an item; edits outside cost nothing. */
 #include "undo.h"
 
-#include <stdio.h>
-
 /* ---- Items ----------------------------------------------------------------------------------- */
 
 static size_t item_bytes(const struct undo_item *item)
@@ -299,10 +297,8 @@ static syn_err take_nothing(syn_undo *u, syn_err err, uint32_t seq, uint32_t cop
     heirs_forget(&u->writers, u->doc->peer, seq);
     u->copies.n = u->filled = copies;
     u->brought.n = brought;
-    char why[200];
-    snprintf(why, sizeof why, "%s", syn_doc_error(u->doc));
-    if (syn_rollback(u->doc) != SYN_OK) return SYN_ENOMEM;
-    return doc_refuse(u->doc, err, "%s", why);
+    return syn_rollback(u->doc) != SYN_OK ? SYN_ENOMEM
+                                          : err; /* what doc_refuse said still stands */
 }
 
 /* What came back is the selection now, until another is told. */

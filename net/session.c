@@ -7,7 +7,6 @@
 #include "session_impl.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -128,11 +127,20 @@ void session_send(session *s, const struct frame *frame)
     session_send_bytes(s, (syn_str){s->out.data, s->out.len});
 }
 
+/* As much of it as there is room for. */
+static void note_reason(char reason[REASON_BYTES], const char *why)
+{
+    size_t len = strlen(why);
+    if (len >= REASON_BYTES) len = REASON_BYTES - 1;
+    memmove(reason, why, len);
+    reason[len] = '\0';
+}
+
 void session_hang_up(session *s, const char *reason)
 {
     if (s->link == LINK_DOWN || s->closing) return;
     s->closing = true;
-    snprintf(s->reason, sizeof s->reason, "%s", reason);
+    note_reason(s->reason, reason);
     if (s->port.close != NULL) s->port.close(s->port.user, reason);
 }
 
@@ -221,7 +229,7 @@ static void refuse_connection(session *s, const char *reason)
 {
     s->refused = true;
     session_hang_up(s, reason);
-    snprintf(s->reason, sizeof s->reason, "%s", reason);
+    note_reason(s->reason, reason);
     for (session_doc *sd = s->docs; sd != NULL; sd = sd->next) doc_status(sd);
 }
 
@@ -247,9 +255,12 @@ static void handle_welcome(session *s, const struct msg_welcome *welcome)
 /* "CODE: detail" */
 static void explain(char reason[REASON_BYTES], uint32_t code, syn_str detail)
 {
-    int len = detail.len < 200 ? (int)detail.len : 200;
-    snprintf(reason, REASON_BYTES, "%s%s%.*s", proto_code_name(code), len != 0 ? ": " : "", len,
-             len != 0 ? detail.data : "");
+    note_reason(reason, proto_code_name(code));
+    if (detail.len == 0) return;
+    size_t at = strlen(reason), most = detail.len < 200 ? detail.len : 200;
+    memcpy(reason + at, ": ", 2);
+    memcpy(reason + at + 2, detail.data, most);
+    reason[at + 2 + most] = '\0';
 }
 
 static void handle_error(session *s, const struct msg_error *error)
@@ -363,7 +374,7 @@ void doc_resync(session_doc *sd, uint64_t wait, const char *why)
     sd->failures++;
     sd->state = CHANNEL_WAITING;
     sd->retry_at = s->now + wait + session_jitter(s, bound);
-    snprintf(sd->reason, sizeof sd->reason, "%s", why);
+    note_reason(sd->reason, why);
     doc_status(sd);
 }
 
@@ -652,7 +663,7 @@ static void dispatch(session *s, const struct frame *frame, const void *bytes, s
 void session_receive(session *s, const void *bytes, size_t len, uint64_t now)
 {
     struct frame frame = {0};
-    struct proto_fault fault = {.text = "out of memory"};
+    struct proto_fault fault = {0};
     if (s->link == LINK_DOWN || s->closing) return;
     s->now = s->heard = now;
     s->pinged = 0;
@@ -663,9 +674,9 @@ void session_receive(session *s, const void *bytes, size_t len, uint64_t now)
     }
     session_doc *sd = doc_of_channel(s, frame.channel);
     if (sd != NULL)
-        doc_resync(sd, 0, fault.text);
+        doc_resync(sd, 0, fault_text(&fault, err));
     else if (frame.channel == 0)
-        session_hang_up(s, fault.text);
+        session_hang_up(s, fault_text(&fault, err));
 }
 
 /* ---- Time ------------------------------------------------------------------------------------ */

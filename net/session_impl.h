@@ -30,6 +30,12 @@
 #define MARKS        64u
 #define REASON_BYTES 320u
 
+/* Why bytes were refused; a build without sentences (SYN_SMALL) has the error's. */
+static inline const char *fault_text(const struct proto_fault *fault, syn_err err)
+{
+    return fault->text[0] != '\0' ? fault->text : syn_strerror(err);
+}
+
 struct own_peer {
     uint64_t peer;
     uint32_t acked, sent;

@@ -159,7 +159,7 @@ static void snapshot_complete(session_doc *sd)
 {
     session *s = sd->s;
     syn_snapshot snapshot;
-    struct proto_fault fault = {.text = "out of memory"};
+    struct proto_fault fault = {0};
     uint64_t digest;
     if (!is_empty(sd->doc)) { /* edited meanwhile: concurrent to the snapshot */
         doc_resync(sd, 0, "the document was edited before its snapshot came");
@@ -169,7 +169,7 @@ static void snapshot_complete(session_doc *sd)
                                       &digest, &fault);
     if (!err) err = syn_doc_load(sd->doc, &snapshot);
     if (err) {
-        doc_resync(sd, s->backoff_max, fault.text);
+        doc_resync(sd, s->backoff_max, fault_text(&fault, err));
         return;
     }
     parts_free(&sd->base);
@@ -187,10 +187,10 @@ static void take_part(session_doc *sd, syn_str bytes)
 {
     session *s = sd->s;
     struct msg_snapshot part;
-    struct proto_fault fault = {.text = "out of memory"};
+    struct proto_fault fault = {0};
     syn_err err = proto_decode_snapshot(s->inner, bytes.data, bytes.len, &part, &fault);
     if (err) {
-        doc_resync(sd, s->backoff_max, fault.text);
+        doc_resync(sd, s->backoff_max, fault_text(&fault, err));
         return;
     }
     if (part.part == 0) {
@@ -248,7 +248,7 @@ void handle_packed(session_doc *sd, const struct msg_packed *packed)
     struct proto_tables tables = doc_tables(sd);
     struct proto_limits limits = {.frame_bytes = LIMIT_RAW_BYTES,
                                   .frame_events = LIMIT_CHUNK_EVENTS};
-    struct proto_fault fault = {.text = "out of memory"};
+    struct proto_fault fault = {0};
     struct msg_packed copy = *packed;
     syn_changes set;
     syn_str raw;
@@ -260,7 +260,7 @@ void handle_packed(session_doc *sd, const struct msg_packed *packed)
     if (!err)
         err = proto_decode_changes(s->inner, raw.data, raw.len, &limits, &tables, &set, &fault);
     if (err)
-        doc_resync(sd, 0, fault.text);
+        doc_resync(sd, 0, fault_text(&fault, err));
     else
         handle_changes(sd, &set);
 }

@@ -12,7 +12,7 @@ enum wire_type { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32
 
 /* ---- Faults ---------------------------------------------------------------------------------- */
 
-syn_err refuse(struct proto_fault *fault, enum code code, const char *format, ...)
+syn_err(refuse)(struct proto_fault *fault, enum code code, const char *format, ...)
 {
     if (fault != NULL) {
         fault->code = code;
@@ -21,8 +21,7 @@ syn_err refuse(struct proto_fault *fault, enum code code, const char *format, ..
         (void)vsnprintf(fault->text, sizeof fault->text, format, args);
         va_end(args);
     }
-    if (code == CODE_LIMIT) return SYN_ELIMIT;
-    return code == CODE_VERSION ? SYN_EVERSION : SYN_EMALFORMED;
+    return error_of(code);
 }
 
 syn_err refuse_utf8(struct proto_fault *fault, const char *what)

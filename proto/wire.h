@@ -64,6 +64,14 @@ struct decoding {
 /* Fills the fault and returns the error that goes with `code`. */
 syn_err refuse(struct proto_fault *fault, enum code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+static inline syn_err error_of(enum code code)
+{
+    if (code == CODE_LIMIT) return SYN_ELIMIT;
+    return code == CODE_VERSION ? SYN_EVERSION : SYN_EMALFORMED;
+}
+#ifdef SYN_SMALL /* the error alone tells: see core/doc.h */
+#define refuse(fault, code, ...) (0 ? refuse(fault, code, __VA_ARGS__) : error_of(code))
+#endif
 syn_err refuse_utf8(struct proto_fault *fault, const char *what);
 syn_err refuse_memory(const proto_arena *arena, struct proto_fault *fault);
 

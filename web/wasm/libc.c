@@ -1,11 +1,9 @@
 /* libc.c -- what of the C library is better small than whole in a browser.
  *
- * snprintf knows the conversions that core, proto and net use (%s %.*s %c %d %u %x %zu %ld %lld
- * with width and zero); the real one brings floating point and streams, 12 KB.  qsort is a heap
- * sort, as wasi-libc's smooth sort is five times slower than native.  A failed assertion is a trap,
- * without a text: the engine cannot go on, and JavaScript sees an exception. */
+ * qsort is a heap sort, as wasi-libc's smooth sort is five times slower than native.  A failed
+ * assertion is a trap, without a text: the engine cannot go on, and JavaScript sees an exception.
+ * Nothing here prints: what formats texts is compiled without them (SYN_SMALL). */
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -25,102 +23,6 @@ _Noreturn void __assert_fail(const char *text, const char *file, int line, const
     (void)line;
     (void)function;
     __builtin_trap();
-}
-
-/* ---- Text ------------------------------------------------------------------------------------ */
-
-struct sink {
-    char *at;
-    size_t cap, len; /* len may go beyond cap, as snprintf's result does */
-};
-
-struct spec {
-    bool zero;
-    int width, precision; /* precision -1: none */
-    int longs;            /* 1: long, 2: long long */
-};
-
-static void put(struct sink *sink, char c)
-{
-    if (sink->len + 1 < sink->cap) sink->at[sink->len] = c;
-    sink->len++;
-}
-
-static void put_text(struct sink *sink, const char *text, int precision)
-{
-    for (int i = 0; (precision < 0 || i < precision) && text[i] != '\0'; i++) put(sink, text[i]);
-}
-
-static void put_number(struct sink *sink, uint64_t v, unsigned base, bool minus, struct spec spec)
-{
-    char digits[24];
-    int count = 0;
-    do {
-        digits[count++] = "0123456789abcdef"[v % base];
-        v /= base;
-    } while (v != 0);
-    int pad = spec.width - count - (minus ? 1 : 0);
-    for (; pad > 0 && !spec.zero; pad--) put(sink, ' ');
-    if (minus) put(sink, '-');
-    for (; pad > 0; pad--) put(sink, '0');
-    while (count > 0) put(sink, digits[--count]);
-}
-
-static const char *read_spec(const char *at, struct spec *spec, int star)
-{
-    *spec = (struct spec){.precision = -1};
-    if (*at == '0') spec->zero = true;
-    while (*at >= '0' && *at <= '9') spec->width = spec->width * 10 + (*at++ - '0');
-    if (*at == '.' && at[1] == '*') {
-        spec->precision = star;
-        at += 2;
-    }
-    for (; *at == 'l' || *at == 'z'; at++)
-        if (*at == 'l') spec->longs++;
-    return at;
-}
-
-static bool takes_star(const char *at)
-{
-    while (*at >= '0' && *at <= '9') at++;
-    return at[0] == '.' && at[1] == '*';
-}
-
-int vsnprintf(char *restrict to, size_t cap, const char *restrict format, va_list args)
-{
-    struct sink sink = {to, cap, 0};
-    for (const char *at = format; *at != '\0'; at++) {
-        struct spec spec;
-        if (*at != '%') {
-            put(&sink, *at);
-            continue;
-        }
-        at = read_spec(at + 1, &spec, takes_star(at + 1) ? va_arg(args, int) : 0);
-        if (*at == 's') {
-            put_text(&sink, va_arg(args, const char *), spec.precision);
-        } else if (*at == 'c') {
-            put(&sink, (char)va_arg(args, int));
-        } else if (*at == 'd' || *at == 'i') {
-            int64_t v = spec.longs > 1 ? va_arg(args, long long) : va_arg(args, int);
-            put_number(&sink, v < 0 ? 0 - (uint64_t)v : (uint64_t)v, 10, v < 0, spec);
-        } else if (*at == 'u' || *at == 'x') {
-            uint64_t v = spec.longs > 1 ? va_arg(args, unsigned long long) : va_arg(args, unsigned);
-            put_number(&sink, v, *at == 'x' ? 16 : 10, false, spec);
-        } else {
-            put(&sink, *at);
-        }
-    }
-    if (cap != 0) to[sink.len < cap ? sink.len : cap - 1] = '\0';
-    return (int)sink.len;
-}
-
-int snprintf(char *restrict to, size_t cap, const char *restrict format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    int len = vsnprintf(to, cap, format, args);
-    va_end(args);
-    return len;
 }
 
 /* ---- Sorting --------------------------------------------------------------------------------- */
@@ -155,9 +57,28 @@ void qsort(void *at, size_t count, size_t size, int (*compare)(const void *, con
     }
 }
 
+/* ---- Bytes ----------------------------------------------------------------------------------- */
+
+/* One instruction each, where wasi-libc has loops of a kilobyte. */
+void *memcpy(void *restrict to, const void *restrict from, size_t len)
+{
+    return __builtin_memcpy(to, from, len);
+}
+
+void *memmove(void *to, const void *from, size_t len)
+{
+    return __builtin_memmove(to, from, len);
+}
+
+void *memset(void *to, int byte, size_t len)
+{
+    return __builtin_memset(to, byte, len);
+}
+
 /* ---- Streams --------------------------------------------------------------------------------- */
 
-/* A broken invariant says so on stderr before it aborts: here it only traps. */
+/* A broken invariant says so on stderr before it aborts: here it only traps.  What would put texts
+ * together is called from nowhere, but the linker asks for it before it knows. */
 #undef stderr
 FILE *const stderr = NULL;
 
@@ -165,5 +86,14 @@ int fprintf(FILE *restrict to, const char *restrict format, ...)
 {
     (void)to;
     (void)format;
+    return 0;
+}
+
+int vsnprintf(char *restrict to, size_t cap, const char *restrict format, va_list args)
+{
+    (void)to;
+    (void)cap;
+    (void)format;
+    (void)args;
     return 0;
 }
