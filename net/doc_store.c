@@ -68,51 +68,89 @@ static syn_err decode_piece(struct decoder *d, const struct store_piece *piece, 
                                                                                 : SYN_OK;
 }
 
-/* ---- The snapshot ---------------------------------------------------------------------------- */
+/* ---- Pieces ---------------------------------------------------------------------------------- */
 
-struct parts {
-    struct decoder *decoder;
-    syn_str *at;
+/* Pieces are kept first and decoded when the store is done with reading: decoding within would hold
+ * its read transaction open, and with it the WAL. */
+struct pieces {
+    struct store_piece *at; /* bytes and effects in one block each */
     uint32_t count, cap;
 };
 
-static syn_err keep_part(void *user, const struct store_piece *piece)
+static syn_err keep_piece(void *user, const struct store_piece *piece)
 {
-    struct parts *parts = user;
-    syn_str bytes;
-    syn_err err = unpack(parts->decoder, piece, &bytes);
-    if (err) return err;
-    if (parts->count == parts->cap) {
-        uint32_t cap = parts->cap != 0 ? parts->cap * 2 : 8;
-        syn_str *grown = realloc(parts->at, cap * sizeof *grown);
+    struct pieces *pieces = user;
+    if (pieces->count == pieces->cap) {
+        uint32_t cap = pieces->cap != 0 ? pieces->cap * 2 : 16;
+        struct store_piece *grown = realloc(pieces->at, cap * sizeof *grown);
         if (grown == NULL) return SYN_ENOMEM;
-        parts->at = grown;
-        parts->cap = cap;
+        pieces->at = grown;
+        pieces->cap = cap;
     }
-    char *copy = malloc(bytes.len != 0 ? bytes.len : 1);
+    char *copy = malloc(piece->bytes.len + piece->effects.len + 1);
     if (copy == NULL) return SYN_ENOMEM;
-    memcpy(copy, bytes.data, bytes.len);
-    parts->at[parts->count++] = (syn_str){copy, bytes.len};
+    struct store_piece *kept = &pieces->at[pieces->count++];
+    *kept = *piece;
+    kept->bytes.data = memcpy(copy, piece->bytes.data, piece->bytes.len);
+    if (piece->effects.len != 0)
+        memcpy(copy + piece->bytes.len, piece->effects.data, piece->effects.len);
+    kept->effects.data = copy + piece->bytes.len;
     return SYN_OK;
 }
 
-static void parts_free(struct parts *parts)
+static void piece_free(struct store_piece *piece)
 {
-    for (uint32_t i = 0; i < parts->count; i++) free((char *)(uintptr_t)parts->at[i].data);
-    free(parts->at);
+    free((char *)(uintptr_t)piece->bytes.data);
+    piece->bytes.data = NULL;
+}
+
+static void pieces_free(struct pieces *pieces)
+{
+    for (uint32_t i = 0; i < pieces->count; i++) piece_free(&pieces->at[i]);
+    free(pieces->at);
+}
+
+/* ---- The snapshot ---------------------------------------------------------------------------- */
+
+/* Each part becomes the plain message that it packs. */
+static syn_err unpack_parts(struct decoder *d, struct pieces *parts)
+{
+    for (uint32_t i = 0; i < parts->count; i++) {
+        struct store_piece *part = &parts->at[i];
+        syn_str plain;
+        if (!part->packed) continue;
+        syn_err err = unpack(d, part, &plain);
+        char *copy = err ? NULL : malloc(plain.len + 1);
+        if (copy == NULL) return err ? err : SYN_ENOMEM;
+        memcpy(copy, plain.data, plain.len);
+        piece_free(part);
+        part->bytes = (syn_str){copy, plain.len};
+        part->packed = false;
+    }
+    return SYN_OK;
+}
+
+static syn_err load_parts(const struct pieces *parts, struct decoder *d, syn_doc *doc)
+{
+    syn_snapshot snapshot;
+    uint64_t digest;
+    syn_str *bytes = calloc(parts->count + 1u, sizeof *bytes);
+    if (bytes == NULL) return SYN_ENOMEM;
+    for (uint32_t i = 0; i < parts->count; i++) bytes[i] = parts->at[i].bytes;
+    syn_err err =
+        proto_join_snapshot(d->messages, bytes, parts->count, &snapshot, &digest, &d->fault);
+    if (!err) err = syn_doc_load(doc, &snapshot);
+    free(bytes);
+    return err;
 }
 
 static syn_err load_snapshot(syn_store *store, int64_t id, struct decoder *d, syn_doc *doc)
 {
-    struct parts parts = {.decoder = d};
-    syn_snapshot snapshot;
-    uint64_t digest;
-    syn_err err = store_read_snapshot(store, id, keep_part, &parts);
-    if (!err)
-        err =
-            proto_join_snapshot(d->messages, parts.at, parts.count, &snapshot, &digest, &d->fault);
-    if (!err) err = syn_doc_load(doc, &snapshot);
-    parts_free(&parts);
+    struct pieces parts = {0};
+    syn_err err = store_read_snapshot(store, id, keep_piece, &parts);
+    if (!err) err = unpack_parts(d, &parts);
+    if (!err) err = load_parts(&parts, d, doc);
+    pieces_free(&parts);
     return err;
 }
 
@@ -124,9 +162,8 @@ struct loading {
     uint32_t next; /* store position that comes next */
 };
 
-static syn_err apply_piece(void *user, const struct store_piece *piece)
+static syn_err apply_piece(struct loading *loading, const struct store_piece *piece)
 {
-    struct loading *loading = user;
     syn_changes set;
     syn_applied applied;
     char *text = loading->decoder->fault.text;
@@ -153,10 +190,16 @@ static syn_err apply_from(syn_store *store, const struct store_doc *row, struct 
                           syn_doc *doc, uint32_t from)
 {
     struct loading loading = {.decoder = d, .doc = doc, .next = from};
+    struct pieces pieces = {0};
     syn_err err = SYN_OK;
     uint64_t limit = syn_doc_set_work_limit(doc, UINT64_MAX); /* it was accepted before */
     if (row->events > from)
-        err = store_read_log(store, row->id, from, row->events, apply_piece, &loading);
+        err = store_read_log(store, row->id, from, row->events, keep_piece, &pieces);
+    for (uint32_t i = 0; !err && i < pieces.count; i++) {
+        err = apply_piece(&loading, &pieces.at[i]);
+        piece_free(&pieces.at[i]);
+    }
+    pieces_free(&pieces);
     syn_doc_set_work_limit(doc, limit);
     if (!err && loading.next < row->events) {
         snprintf(d->fault.text, sizeof d->fault.text, "the log ends at %u instead of %u",
@@ -193,7 +236,8 @@ static syn_err load_row(syn_store *store, const struct store_doc *row, const syn
     if (err && err != SYN_ENOMEM) {
         const char *text = decoder.fault.text[0] != '\0' ? decoder.fault.text : store_error(store);
         snprintf(detail, DETAIL_BYTES, "%s", text);
-        if (err != SYN_EIO) err = SYN_EDAMAGED;
+        /* Not found: deleted between two reads. */
+        if (err != SYN_EIO && err != SYN_ENOTFOUND) err = SYN_EDAMAGED;
     }
     decoder_free(&decoder);
     if (err) {
@@ -263,39 +307,20 @@ out:
 
 /* ---- History --------------------------------------------------------------------------------- */
 
-/* syn_doc_backfill pulls sets, the store pushes pieces: so the pieces are kept first. */
+/* syn_doc_backfill pulls sets. */
 struct history {
     struct decoder *decoder;
-    struct store_piece *at; /* bytes and effects in one block each */
-    uint32_t count, cap, next;
+    struct pieces pieces;
+    uint32_t next;
     bool doubted; /* merge, whatever is said about effects */
     syn_changes set;
 };
 
-static syn_err keep_piece(void *user, const struct store_piece *piece)
-{
-    struct history *history = user;
-    if (history->count == history->cap) {
-        uint32_t cap = history->cap != 0 ? history->cap * 2 : 16;
-        struct store_piece *grown = realloc(history->at, cap * sizeof *grown);
-        if (grown == NULL) return SYN_ENOMEM;
-        history->at = grown;
-        history->cap = cap;
-    }
-    char *copy = malloc(piece->bytes.len + piece->effects.len + 1);
-    if (copy == NULL) return SYN_ENOMEM;
-    struct store_piece *kept = &history->at[history->count++];
-    *kept = *piece;
-    kept->bytes.data = memcpy(copy, piece->bytes.data, piece->bytes.len);
-    kept->effects.data = memcpy(copy + piece->bytes.len, piece->effects.data, piece->effects.len);
-    return SYN_OK;
-}
-
 static const syn_changes *next_piece(void *user, syn_err *err)
 {
     struct history *history = user;
-    if (history->next == history->count) return NULL;
-    *err = decode_piece(history->decoder, &history->at[history->next++], &history->set);
+    if (history->next == history->pieces.count) return NULL;
+    *err = decode_piece(history->decoder, &history->pieces.at[history->next++], &history->set);
     if (history->doubted) history->set.effect_count = 0;
     return *err ? NULL : &history->set;
 }
@@ -309,9 +334,10 @@ syn_err doc_store_backfill(syn_store *store, const struct store_doc *row, syn_do
     if (syn_doc_has_history(doc)) return SYN_OK;
     syn_err err = decoder_init(&decoder);
     if (err) return err;
-    err = store_read_log(store, row->id, 0, row->snapshot_at, keep_piece, &history);
-    bool whole = history.count != 0 && history.at[0].from == 0 &&
-                 history.at[history.count - 1].end == row->snapshot_at;
+    err = store_read_log(store, row->id, 0, row->snapshot_at, keep_piece, &history.pieces);
+    const struct pieces *pieces = &history.pieces;
+    bool whole = pieces->count != 0 && pieces->at[0].from == 0 &&
+                 pieces->at[pieces->count - 1].end == row->snapshot_at;
     if (!err && !whole) err = SYN_EHISTORY;
     uint64_t limit = syn_doc_set_work_limit(doc, UINT64_MAX); /* it was accepted before */
     if (!err) err = syn_doc_backfill(doc, next_piece, &history, added);
@@ -321,8 +347,7 @@ syn_err doc_store_backfill(syn_store *store, const struct store_doc *row, syn_do
         err = syn_doc_backfill(doc, next_piece, &history, added);
     }
     syn_doc_set_work_limit(doc, limit);
-    for (uint32_t i = 0; i < history.count; i++) free((char *)(uintptr_t)history.at[i].bytes.data);
-    free(history.at);
+    pieces_free(&history.pieces);
     decoder_free(&decoder);
     return err;
 }

@@ -104,27 +104,43 @@ static bool worth_effects(const syn_doc *doc, uint32_t from, uint32_t end)
     return from - start <= REPLAY_FREE + (uint64_t)REPLAY_FACTOR * (end - from);
 }
 
-syn_err fold_log(store_turn *turn, int64_t id, syn_doc *doc, uint32_t offset,
-                 const struct fold_span *span)
+static syn_err cut_log(struct chunks *chunks, syn_doc *doc, uint32_t offset,
+                       const struct fold_span *span)
 {
-    struct chunks chunks = {0};
     syn_effects *effects = NULL;
     syn_err err = SYN_OK;
     uint32_t cut = span->cut > span->from && span->cut < span->end ? span->cut : span->from;
     if (worth_effects(doc, span->from - offset, span->end - offset))
         err = syn_effects_new(doc, &effects);
-    if (!err) err = cut_chunks(&chunks, doc, effects, offset, span->from, cut);
-    if (!err) err = cut_chunks(&chunks, doc, effects, offset, cut, span->end);
+    if (!err) err = cut_chunks(chunks, doc, effects, offset, span->from, cut);
+    if (!err) err = cut_chunks(chunks, doc, effects, offset, cut, span->end);
     syn_effects_free(effects);
+    return err;
+}
+
+syn_err fold_log(store_turn *turn, int64_t id, syn_doc *doc, uint32_t offset,
+                 const struct fold_span *span)
+{
+    struct chunks chunks = {0};
+    syn_err err = cut_log(&chunks, doc, offset, span);
     if (!err && chunks.count != 0) err = store_turn_fold(turn, id, chunks.at, chunks.count);
     chunks_free(&chunks);
     return err;
 }
 
+/* ---- The snapshot ---------------------------------------------------------------------------- */
+
 struct parts {
     syn_str *at;
     uint32_t count;
+    uint64_t events;
 };
+
+static void parts_free(struct parts *parts)
+{
+    for (uint32_t i = 0; i < parts->count; i++) free((char *)(uintptr_t)parts->at[i].data);
+    free(parts->at);
+}
 
 static syn_err keep_part(void *user, uint32_t part, uint32_t parts, syn_str bytes)
 {
@@ -141,21 +157,79 @@ static syn_err keep_part(void *user, uint32_t part, uint32_t parts, syn_str byte
     return SYN_OK;
 }
 
-syn_err fold_snapshot(store_turn *turn, int64_t id, syn_doc *doc, uint32_t at)
+static syn_err make_parts(struct parts *parts, syn_doc *doc)
 {
-    struct parts parts = {0};
     syn_snapshot snapshot;
     uint64_t digest;
     if (syn_doc_heads(doc, NULL, 0) != 1) return SYN_EKIND;
     syn_err err = syn_doc_snapshot(doc, &snapshot);
     if (!err) err = proto_digest(&snapshot, &digest, NULL);
-    if (!err) err = proto_encode_snapshot(&snapshot, digest, digest, PART_BYTES, keep_part, &parts);
-    if (!err)
-        err = store_turn_snapshot(turn, id, at, snapshot.events, parts.at, parts.count, false);
-    for (uint32_t i = 0; i < parts.count; i++) free((char *)(uintptr_t)parts.at[i].data);
-    free(parts.at);
+    if (!err) err = proto_encode_snapshot(&snapshot, digest, digest, PART_BYTES, keep_part, parts);
+    parts->events = snapshot.events;
     return err;
 }
+
+syn_err fold_snapshot(store_turn *turn, int64_t id, syn_doc *doc, uint32_t at)
+{
+    struct parts parts = {0};
+    syn_err err = make_parts(&parts, doc);
+    if (!err) err = store_turn_snapshot(turn, id, at, parts.events, parts.at, parts.count, false);
+    parts_free(&parts);
+    return err;
+}
+
+/* ---- In two steps ---------------------------------------------------------------------------- */
+
+struct fold_result {
+    struct chunks chunks;
+    struct parts parts;
+};
+
+static syn_err fold_loaded(struct fold *fold, syn_doc *doc, uint32_t offset)
+{
+    struct fold_span span = {fold->from, fold->end, 0};
+    if (fold->from >= fold->end) return SYN_OK;
+    syn_err err = cut_log(&fold->result->chunks, doc, offset, &span);
+    fold->at_one_head = syn_doc_heads(doc, NULL, 0) == 1;
+    return err || !fold->at_one_head ? err : make_parts(&fold->result->parts, doc);
+}
+
+syn_err fold_read(struct fold *fold, syn_store *store, syn_str name, const syn_doc_config *config)
+{
+    char detail[DETAIL_BYTES];
+    struct store_doc row;
+    syn_doc *doc = NULL;
+    fold->result = calloc(1, sizeof *fold->result);
+    if (fold->result == NULL) return SYN_ENOMEM;
+    syn_err err = doc_store_load(store, name, config, &doc, &row, detail);
+    if (!err && row.id != fold->id) err = SYN_ENOTFOUND;
+    fold->end = err ? fold->from : row.events;
+    if (!err) err = fold_loaded(fold, doc, doc_store_offset(&row, doc));
+    syn_doc_free(doc);
+    return err;
+}
+
+syn_err fold_write(store_turn *turn, const struct fold *fold)
+{
+    const struct fold_result *made = fold->result;
+    syn_err err = SYN_OK;
+    if (made->chunks.count != 0)
+        err = store_turn_fold(turn, fold->id, made->chunks.at, made->chunks.count);
+    if (err || !fold->at_one_head) return err;
+    return store_turn_snapshot(turn, fold->id, fold->end, made->parts.events, made->parts.at,
+                               made->parts.count, false);
+}
+
+void fold_free(struct fold *fold)
+{
+    if (fold->result == NULL) return;
+    chunks_free(&fold->result->chunks);
+    parts_free(&fold->result->parts);
+    free(fold->result);
+    fold->result = NULL;
+}
+
+/* ---- A whole document ------------------------------------------------------------------------ */
 
 /* The state at a critical version below the heads: a second document is read that far. */
 static syn_err snapshot_below(syn_store *store, const struct store_doc *row, store_turn *turn,

@@ -32,6 +32,14 @@ static void put_connections(struct page *page, const struct hub_stats *stats)
     metric(page, "connections_total", "counter", "WebSockets ever.", stats->connections_total);
     metric(page, "channels", "gauge", "Open documents of all connections.", stats->channels);
     metric(page, "documents_loaded", "gauge", "Documents in memory.", stats->rooms);
+    metric(page, "documents_forgotten_total", "counter", "Documents that nobody used for long.",
+           stats->forgotten);
+    metric(page, "documents_trimmed_total", "counter", "Quiet documents that gave back memory.",
+           stats->trims);
+    metric(page, "jobs", "gauge", "Loading, folding, deflating off the loop: now.", stats->jobs);
+    metric(page, "jobs_total", "counter", "The same, ended.", stats->jobs_total);
+    seconds(page, "job_seconds_total", "counter", "Their time.", stats->job_us_total);
+    seconds(page, "job_seconds_max", "gauge", "The longest.", stats->job_us_max);
     metric(page, "frames_in_total", "counter", "Frames received.", stats->frames_in);
     metric(page, "frames_out_total", "counter", "Frames sent.", stats->frames_out);
     metric(page, "bytes_in_total", "counter", "Bytes of frames received.", stats->bytes_in);

@@ -732,8 +732,6 @@ static void beat(hub *h, hub_conn *conn)
     }
 }
 
-static void idle_rooms(hub *h);
-
 /* Each room lists itself again if it is not its time yet. */
 static void run_due(hub *h)
 {
@@ -771,32 +769,6 @@ uint64_t hub_next_tick(const hub *h)
     if (h->wake != 0 && h->wake < next) next = h->wake;
     if (store_failing(h->store) && h->probe_at < next) next = h->probe_at;
     return next;
-}
-
-/* A tail that is worth it is folded first, so that the next opening is quick. */
-static bool fold_first(struct room *room)
-{
-    bool worth = room->tail_rows > FOLD_IDLE && syn_doc_heads(room->doc, NULL, 0) == 1 &&
-                 room->folded_to < room->durable + room->offset;
-    if (!worth || store_failing(room->hub->store) || turn_room(room) == NULL) return false;
-    room->fold_now = true;
-    return true;
-}
-
-static void idle_rooms(hub *h)
-{
-    for (uint32_t i = 0; i < h->room_slots; i++) {
-        for (struct room *room = h->rooms[i], *next; room != NULL; room = next) {
-            next = room->hash_next;
-            if (room->channel_count != 0 || room->unmade_turns != 0) {
-                room->idle_since = h->now;
-                continue;
-            }
-            bool worth = room->exists; /* a name that means nothing costs nothing to find again */
-            if (worth && (h->now - room->idle_since < ROOM_IDLE_MS || fold_first(room))) continue;
-            room_drop(room, CODE_OK, "");
-        }
-    }
 }
 
 void hub_goodbye(hub *h, uint64_t now)

@@ -13,6 +13,7 @@
 
 #include "proto.h"
 #include "store.h"
+#include "work.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -47,6 +48,9 @@ struct hub_port {
     /* doc NULL: it was deleted.  The hook NULL: nobody listens. */
     void (*changed)(void *user, syn_str document, const syn_doc *doc);
     void (*log)(void *user, const char *event, const char *detail); /* NULL: nobody listens */
+    /* Runs it on another thread, then gives it to hub_worked(); false: too much is queued.  NULL:
+     * the hub runs it at once, on its own thread. */
+    bool (*work)(void *user, struct work *work);
 };
 
 /* Sizes that only tests have a reason to change, so that rare cases are common. */
@@ -86,7 +90,9 @@ void hub_flush(hub *h, uint64_t now);
 /* Timers.  hub_next_tick: when hub_tick is needed next. */
 void hub_tick(hub *h, uint64_t now);
 uint64_t hub_next_tick(const hub *h);
-/* Nothing gathered, nothing being committed, nothing held. */
+/* What port.work ran comes back. */
+void hub_worked(hub *h, struct work *work, uint64_t now);
+/* Nothing gathered, nothing being committed, nothing held, no work under way. */
 bool hub_idle(const hub *h);
 /* Says goodbye (GOING_AWAY) to every connection.  Flush and wait for hub_idle before. */
 void hub_goodbye(hub *h, uint64_t now);
@@ -146,6 +152,8 @@ struct hub_stats {
     uint64_t frames_in, frames_out, bytes_in, bytes_out;
     uint64_t events_in, duplicates, nacks, turns, failed_turns, held;
     uint64_t refused[HUB_CODES]; /* connections, channels and changes, by code */
+    uint64_t jobs, jobs_total, job_us_total, job_us_max; /* off the loop: now, ended, their time */
+    uint64_t trims, forgotten;                           /* documents that nobody used */
     bool read_only;
 };
 void hub_read_stats(const hub *h, struct hub_stats *out);

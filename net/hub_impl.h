@@ -23,6 +23,7 @@
 
 #include "hub.h"
 #include "doc_store.h"
+#include "fold.h"
 
 #define NO_POSITION UINT32_MAX
 #define NOBODY      UINT32_MAX /* sessions count up from 1 */
@@ -44,6 +45,8 @@
 /* Rows that are worth folding before a document is forgotten. */
 #define FOLD_IDLE    32u
 #define ROOM_IDLE_MS 30000u
+/* Nothing changed for so long: the document gives back what it had reserved for more. */
+#define ROOM_TRIM_MS 10000u
 #define PROBE_MS     1000u
 #define RETRY_MS     2000u
 /* A digest walks the whole document for a few bytes that ask for it. */
@@ -183,7 +186,10 @@ struct room {
     uint32_t unmade_turns; /* turns that name it */
     uint32_t turn_index;   /* 1 + its place in the gathering turn */
     bool give_lineage;     /* stored without one: this turn gives it */
-    bool fold_now;         /* idle: fold it before it is forgotten */
+    uint32_t jobs;         /* under way off the loop */
+    bool folding;          /* until the turn with what came of it has landed */
+    struct fold *folded;   /* made, for the next turn; NULL: nothing */
+    uint64_t fold_at;      /* not before */
 
     struct row *rows;
     uint32_t row_count, row_cap;
@@ -210,6 +216,8 @@ struct room {
     size_t presence_bytes; /* of all sessions */
     uint64_t presence_at;
     uint64_t idle_since;
+    uint64_t used_at;   /* last changed or read */
+    bool trimmed;       /* since then */
     uint64_t digest_at; /* none is compared before */
 };
 
@@ -235,7 +243,8 @@ struct turn_room {
     struct room *room;
     uint32_t end;    /* durable after it */
     uint32_t author; /* as room.author, of what this turn brought */
-    bool wrote, created, deleted;
+    bool wrote, deleted;
+    bool news, folded; /* what it wrote: events, what was folded */
 };
 
 struct turn {
@@ -294,7 +303,33 @@ bool channel_ignored(struct channel *ch, const syn_changes *set);
 /* false: it remembers as many refused peers as it may. */
 bool channel_ignore(struct channel *ch, uint64_t peer, uint32_t from);
 
+/* ---- room_job.c: work off the loop */
+struct room_job {
+    struct work work; /* must come first */
+    struct room *room;
+    syn_store *store;
+    syn_str name;
+    char name_bytes[LIMIT_NAME_BYTES];
+    void (*run)(struct room_job *job);  /* on a thread: touches only the job and the store */
+    void (*done)(struct room_job *job); /* on the loop; frees it; the room may be dead by now */
+};
+/* run and done are set; the rest is filled in.  Done within the call if there are no threads.
+ * false: too much is queued, and nothing is called. */
+bool room_job_start(struct room_job *job, struct room *room);
+
+/* ---- room_fold.c */
+void room_fold(struct room *room); /* if its tail is long */
+/* Before it is forgotten.  false: not worth it, or not possible. */
+bool room_fold_first(struct room *room);
+syn_err room_fold_write(struct room *room, store_turn *out);
+void room_fold_drop(struct room *room);
+
+/* ---- room_idle.c */
+void idle_rooms(hub *h);
+void room_used(struct room *room);
+
 /* ---- room.c: open documents */
+syn_doc_config room_config(const hub *h);
 struct room *room_find(hub *h, syn_str name);
 /* Finds or loads; a document that is not there gives a room with exists = false. */
 syn_err room_get(hub *h, syn_str name, struct room **out, char detail[DETAIL_BYTES]);

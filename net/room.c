@@ -31,7 +31,7 @@ struct room *room_find(hub *h, syn_str name)
 
 /* ---- Opening --------------------------------------------------------------------------------- */
 
-static syn_doc_config room_config(const hub *h)
+syn_doc_config room_config(const hub *h)
 {
     syn_doc_config config = SYN_DOC_CONFIG_INIT;
     config.max_heads = LIMIT_PARENTS;
@@ -77,7 +77,7 @@ syn_err room_get(hub *h, syn_str name, struct room **out, char detail[DETAIL_BYT
     room->hub = h;
     memcpy(room->name, name.data, name.len);
     room->name_len = name.len;
-    room->idle_since = h->now;
+    room->idle_since = room->used_at = h->now;
     syn_err err = load(room, detail);
     if (err) {
         hub_log(h, "load", "document %s: %s: %s", room->name, syn_errname(err), detail);
@@ -141,6 +141,7 @@ void room_free(struct room *room)
     assert(room->channel_count == 0);
     syn_doc_free(room->doc);
     free_rows(room);
+    room_fold_drop(room);
     room_bodies_clear(room);
     naming_free(&room->names);
     snapshot_unref(room->snapshot);
@@ -176,6 +177,7 @@ void room_drop(struct room *room, enum code code, const char *detail)
         channel_closed(room->channels, code, permanent, permanent ? 0 : RETRY_MS, detail);
     unhash(room);
     free_rows(room);
+    room_fold_drop(room);
     room->dirty = room->give_lineage = false;
     forget_due(room);
     room_release(room);
@@ -183,7 +185,7 @@ void room_drop(struct room *room, enum code code, const char *detail)
 
 void room_release(struct room *room)
 {
-    if (room->dead && room->unmade_turns == 0) room_free(room);
+    if (room->dead && room->unmade_turns == 0 && room->jobs == 0) room_free(room);
 }
 
 /* ---- Peers ----------------------------------------------------------------------------------- */

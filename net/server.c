@@ -22,6 +22,11 @@
 #include <sys/random.h>
 #include <time.h>
 
+/* Threads for what takes long: one loads while the other folds. */
+#define WORKERS 2u
+/* Documents that may wait for them: more are told to come again. */
+#define MAX_WORK 16384u
+
 enum job_kind { JOB_EDIT, JOB_DELETE, JOB_ACCEPT, JOB_REFUSE, JOB_RELOAD };
 
 struct job {
@@ -51,6 +56,7 @@ struct syn_server {
     ev_async wake;
     ev_timer timer;
     syn_store *store;
+    work_pool *workers; /* NULL: documents in memory alone are loaded at once */
     hub *hub;
     ws_server *ws;
     http_api *api;
@@ -192,6 +198,19 @@ static void port_release(void *user, void *grant)
 {
     (void)user;
     jwt_claims_free(grant);
+}
+
+static bool port_work(void *user, struct work *work)
+{
+    const syn_server *server = user;
+    return work_submit(server->workers, work);
+}
+
+static void worked(syn_server *server)
+{
+    if (server->workers == NULL) return;
+    for (struct work *work; (work = work_poll(server->workers)) != NULL;)
+        hub_worked(server->hub, work, now_ms());
 }
 
 static void port_changed(void *user, syn_str document, const syn_doc *doc)
@@ -439,6 +458,7 @@ static void on_wake(struct ev_loop *loop, ev_async *wake, int events)
     (void)loop;
     (void)events;
     store_poll(server->store);
+    worked(server);
     run_jobs(server);
 }
 
@@ -501,7 +521,7 @@ static void on_prepare(struct ev_loop *loop, ev_prepare *prepare, int events)
     count_busy(server);
 }
 
-static void store_woke(void *user)
+static void loop_wake(void *user)
 {
     syn_server *server = user;
     ev_async_send(server->loop, &server->wake);
@@ -518,7 +538,7 @@ static void start_watchers(syn_server *server)
     ev_check_start(server->loop, &server->check);
     ev_prepare_start(server->loop, &server->prepare);
     ev_async_start(server->loop, &server->wake);
-    store_on_wake(server->store, store_woke, server);
+    store_on_wake(server->store, loop_wake, server);
 }
 
 static void stop_watchers(syn_server *server)
@@ -575,6 +595,9 @@ static syn_err open_store(syn_server *server, char *detail)
 
 static syn_err open_hub(syn_server *server)
 {
+    bool file = server->config.data != NULL; /* the store in memory is for one thread */
+    if (file) server->workers = work_new(WORKERS, MAX_WORK, loop_wake, server);
+    if (file && server->workers == NULL) return SYN_ENOMEM;
     struct hub_port port = {
         .user = server,
         .random = next_random,
@@ -585,6 +608,7 @@ static syn_err open_hub(syn_server *server)
         .release = port_release,
         .changed = port_changed,
         .log = log_event,
+        .work = file ? port_work : NULL,
     };
     return hub_new(&server->hub, server->store, &port);
 }
@@ -621,6 +645,7 @@ static void finish_turns(syn_server *server)
     while (server->hub != NULL && !hub_idle(server->hub)) {
         hub_flush(server->hub, now_ms());
         store_poll(server->store);
+        worked(server);
         if (!hub_idle(server->hub)) nanosleep(&pause, NULL);
     }
 }
@@ -629,6 +654,8 @@ static void free_server(syn_server *server)
 {
     ws_server_free(server->ws); /* its connections tell the hub that they are gone */
     finish_turns(server);
+    if (server->workers != NULL) work_stop(server->workers);
+    work_free(server->workers);
     http_api_free(server->api);
     hub_free(server->hub);
     store_close(server->store);

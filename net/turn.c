@@ -6,7 +6,6 @@
  * what an earlier one wrote.  When a commit fails nobody knows what is on the disk: the rooms it
  * touched are forgotten, in both turns, and read again when someone asks. */
 #include "hub_impl.h"
-#include "fold.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -160,27 +159,6 @@ static syn_err write_peers(store_turn *out, struct room *room)
     return err;
 }
 
-/* Long tails become chunks; and a snapshot when the document stands at one version. */
-static syn_err write_fold(store_turn *out, struct room *room)
-{
-    const struct hub_tuning *tuning = &room->hub->tuning;
-    bool long_tail = room->fold_now || room->tail_rows > tuning->fold_rows ||
-                     room->tail_bytes > tuning->fold_bytes;
-    uint32_t durable = room->durable + room->offset;
-    uint32_t end = syn_doc_log_end(room->doc) + room->offset;
-    room->fold_now = false;
-    if (!long_tail || room->folded_to >= durable) return SYN_OK;
-    struct fold_span span = {room->folded_to, durable, room->snapshot_at};
-    syn_err err = fold_log(out, room->id, room->doc, room->offset, &span);
-    if (err) return err;
-    room->folded_to = durable;
-    room->tail_rows = 0;
-    room->tail_bytes = 0;
-    if (syn_doc_heads(room->doc, NULL, 0) != 1) return SYN_OK;
-    room->snapshot_at = end;
-    return fold_snapshot(out, room->id, room->doc, end);
-}
-
 static syn_err write_room(store_turn *out, struct room *room)
 {
     syn_str name = {room->name, room->name_len};
@@ -199,14 +177,14 @@ static syn_err write_room(store_turn *out, struct room *room)
     }
     room->row_count = 0;
     if (!err) err = write_peers(out, room);
-    if (!err) err = write_fold(out, room);
+    if (!err) err = room_fold_write(room, out);
     room->dirty = false;
     return err;
 }
 
 static bool room_writes(const struct room *room)
 {
-    return !room->dead && (room->dirty || room->give_lineage || room->fold_now);
+    return !room->dead && (room->dirty || room->give_lineage || room->folded != NULL);
 }
 
 static syn_err fill(hub *h, store_turn *out)
@@ -220,6 +198,8 @@ static syn_err fill(hub *h, store_turn *out)
             if (!room->create) err = store_turn_delete(out, room->id);
         } else if (room_writes(room)) {
             err = room_gather(room);
+            at->news = room->dirty;
+            at->folded = room->folded != NULL;
             if (!err) err = write_room(out, room);
             at->wrote = true;
         }
@@ -347,10 +327,12 @@ static void finish_rooms(struct turn *turn)
         struct room *room = turn->rooms[i].room;
         struct turn_room at = turn->rooms[i];
         hub *h = room->hub;
-        bool news = at.wrote && !room->dead;
-        if (news && h->port.changed != NULL)
+        if (at.folded) room->folding = false;
+        if (at.news) room_used(room);
+        if (at.news && !room->dead && h->port.changed != NULL)
             h->port.changed(h->port.user, (syn_str){room->name, room->name_len}, room->doc);
         if (!room->dead) room_fan_out(room);
+        if (at.news && !room->dead) room_fold(room);
         room->unmade_turns--;
         room_release(room);
     }
@@ -481,5 +463,6 @@ void hub_flush(hub *h, uint64_t now)
 
 bool hub_idle(const hub *h)
 {
-    return !h->in_flight && h->gathering.held_count == 0 && h->gathering.room_count == 0;
+    return !h->in_flight && h->gathering.held_count == 0 && h->gathering.room_count == 0 &&
+           h->stats.jobs == 0;
 }

@@ -1,8 +1,9 @@
 /* sqlite_db.h -- one SQLite connection with its statements; the only header of SQLite's side.
  *
- * A store has two: the writer's, which alone writes and checkpoints (SQLite before 3.51.3 can
- * corrupt a WAL that two connections checkpoint), used by the writer thread; and the reader's, used
- * under its own lock by whoever reads.  SQL is named in one table and prepared at first use. */
+ * A store has several: the writer's, which alone writes and checkpoints (SQLite before 3.51.3 can
+ * corrupt a WAL that two connections checkpoint), used by the writer thread; and readers', each
+ * used under its own lock by whoever reads.  SQL is named in one table and prepared at first use.
+ */
 #ifndef SYN_STORE_SQLITE_DB_H
 #define SYN_STORE_SQLITE_DB_H
 

@@ -80,7 +80,7 @@ static syn_err check_doc(struct fsck *f, const struct doc_row *row)
 
 static syn_err check_docs(struct fsck *f, store_progress progress, uint64_t total)
 {
-    struct db *db = &f->store->reader;
+    struct db *db = &f->store->readers[0].db;
     sqlite3_stmt *statement;
     syn_err err = db_get(db, SQL_DOC_LIST, &statement);
     for (uint64_t done = 0; err == SYN_OK; done++) {
@@ -104,7 +104,7 @@ static syn_err check_docs(struct fsck *f, store_progress progress, uint64_t tota
 
 static syn_err check_tombstones(struct fsck *f)
 {
-    struct db *db = &f->store->reader;
+    struct db *db = &f->store->readers[0].db;
     sqlite3_stmt *statement;
     syn_err err = db_get(db, SQL_TOMBSTONE_ALL, &statement);
     if (err == SYN_OK) sqlite3_bind_int64(statement, 1, 0);
@@ -119,7 +119,7 @@ static syn_err check_tombstones(struct fsck *f)
 
 static syn_err check_orphans(struct fsck *f)
 {
-    struct db *db = &f->store->reader;
+    struct db *db = &f->store->readers[0].db;
     sqlite3_stmt *statement;
     syn_err err = db_get(db, SQL_ORPHANS, &statement);
     for (bool more = true; err == SYN_OK;) {
@@ -138,7 +138,7 @@ static syn_err check_orphans(struct fsck *f)
 
 static syn_err check_file(struct fsck *f)
 {
-    struct db *db = &f->store->reader;
+    struct db *db = &f->store->readers[0].db;
     sqlite3_stmt *statement = NULL;
     int rc = sqlite3_prepare_v2(db->handle, "PRAGMA integrity_check(20)", -1, &statement, NULL);
     syn_err err = db_error(db, rc);
@@ -155,7 +155,7 @@ static syn_err check_file(struct fsck *f)
 /* A step that fails because the file is damaged is a finding too. */
 static syn_err step_noted(struct fsck *f, syn_err err)
 {
-    if (err == SYN_EDAMAGED) tell(f, NULL, f->store->reader.error);
+    if (err == SYN_EDAMAGED) tell(f, NULL, f->store->readers[0].db.error);
     return err == SYN_EDAMAGED ? SYN_OK : err;
 }
 
@@ -165,15 +165,15 @@ syn_err sqlite_fsck(syn_store *store, void (*problem)(void *, const char *),
     struct sqlite_store *s = sqlite_of(store);
     struct fsck f = {.store = s, .problem = problem, .user = user};
     int64_t docs = 0;
-    syn_err err = read_begin(s);
+    syn_err err = read_begin_first(s);
     if (err != SYN_OK) return err;
-    err = step_noted(&f, db_number(&s->reader, "SELECT count(*) FROM doc", &docs));
+    err = step_noted(&f, db_number(&s->readers[0].db, "SELECT count(*) FROM doc", &docs));
     if (progress != NULL) progress(user, 0, (uint64_t)docs);
     if (err == SYN_OK) err = step_noted(&f, check_file(&f));
     if (err == SYN_OK) err = step_noted(&f, check_docs(&f, progress, (uint64_t)docs));
     if (err == SYN_OK) err = step_noted(&f, check_tombstones(&f));
     if (err == SYN_OK) err = step_noted(&f, check_orphans(&f));
     if (err == SYN_OK && f.found > 0)
-        err = db_say(&s->reader, SYN_EDAMAGED, "the file has problems");
-    return read_end(s, 0, err);
+        err = db_say(&s->readers[0].db, SYN_EDAMAGED, "the file has problems");
+    return read_end(s, &s->readers[0].db, 0, err);
 }

@@ -191,11 +191,13 @@ static void sqlite_submit(syn_store *store, store_turn *turn)
 
 static void release(struct sqlite_store *s)
 {
-    db_close(&s->reader, false);
+    for (uint32_t i = 0; i < READERS; i++) {
+        db_close(&s->readers[i].db, false);
+        pthread_mutex_destroy(&s->readers[i].lock);
+    }
     db_close(&s->writer, true); /* the last connection: the WAL goes into the file */
     file_unlock(s->lock_fd);
     pthread_cond_destroy(&s->work);
-    pthread_mutex_destroy(&s->reading);
     const syn_mem mem = s->base.mem;
     mem_free(&mem, s->path, s->path_size);
     mem_free(&mem, s->vfs, s->vfs_size);
@@ -235,22 +237,28 @@ static const struct store_backend sqlite_backend = {
     .fsck = sqlite_fsck,
 };
 
+static bool init_readers(struct sqlite_store *s)
+{
+    pthread_mutexattr_t recursive;
+    uint32_t n = 0;
+    if (pthread_mutexattr_init(&recursive) != 0) return false;
+    pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
+    while (n < READERS && pthread_mutex_init(&s->readers[n].lock, &recursive) == 0) n++;
+    pthread_mutexattr_destroy(&recursive);
+    if (n == READERS) return true;
+    while (n != 0) pthread_mutex_destroy(&s->readers[--n].lock);
+    return false;
+}
+
 static syn_err init_waiting(struct sqlite_store *s)
 {
     pthread_condattr_t clock;
-    pthread_mutexattr_t recursive;
     if (pthread_condattr_init(&clock) != 0) return SYN_ENOMEM;
     pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
     int rc = pthread_cond_init(&s->work, &clock);
     pthread_condattr_destroy(&clock);
     if (rc != 0) return SYN_ENOMEM;
-    rc = pthread_mutexattr_init(&recursive);
-    if (rc == 0) {
-        pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
-        rc = pthread_mutex_init(&s->reading, &recursive);
-        pthread_mutexattr_destroy(&recursive);
-    }
-    if (rc == 0) return SYN_OK;
+    if (init_readers(s)) return SYN_OK;
     pthread_cond_destroy(&s->work);
     return SYN_ENOMEM;
 }
@@ -347,25 +355,26 @@ static syn_err prepare_file(struct sqlite_store *s, const store_options *options
 
 static syn_err open_reader(struct sqlite_store *s, char detail[256])
 {
-    syn_err err = db_open(&s->reader, s->path, s->vfs, DB_READ);
-    if (err == SYN_OK) err = db_check_ours(&s->reader, detail);
-    if (err == SYN_OK) err = db_read_id(&s->reader, s->base.id);
-    return err == SYN_OK ? SYN_OK : say_open(&s->reader, err, detail);
+    syn_err err = db_open(&s->readers[0].db, s->path, s->vfs, DB_READ);
+    if (err == SYN_OK) err = db_check_ours(&s->readers[0].db, detail);
+    if (err == SYN_OK) err = db_read_id(&s->readers[0].db, s->base.id);
+    return err == SYN_OK ? SYN_OK : say_open(&s->readers[0].db, err, detail);
 }
 
 /* The numbers to go on from: the highest ever given out, not the highest that is there. */
 static syn_err read_sequences(struct sqlite_store *s, char detail[256])
 {
     int64_t doc = 0;
-    syn_err err = db_number(&s->reader, "SELECT max(seq) FROM sqlite_sequence WHERE name = 'tail'",
-                            &s->last_seq);
+    syn_err err =
+        db_number(&s->readers[0].db, "SELECT max(seq) FROM sqlite_sequence WHERE name = 'tail'",
+                  &s->last_seq);
     if (err == SYN_OK)
-        err =
-            db_number(&s->reader, "SELECT max(seq) FROM sqlite_sequence WHERE name = 'doc'", &doc);
+        err = db_number(&s->readers[0].db,
+                        "SELECT max(seq) FROM sqlite_sequence WHERE name = 'doc'", &doc);
     if (err == SYN_OK && (doc < 0 || doc > INT64_MAX / 2 || s->last_seq < 0))
-        err = db_say(&s->reader, SYN_EDAMAGED, "its sequence numbers are damaged");
+        err = db_say(&s->readers[0].db, SYN_EDAMAGED, "its sequence numbers are damaged");
     atomic_store(&s->base.next_doc, doc + 1);
-    return err == SYN_OK ? SYN_OK : say_open(&s->reader, err, detail);
+    return err == SYN_OK ? SYN_OK : say_open(&s->readers[0].db, err, detail);
 }
 
 static syn_err start(struct sqlite_store *s, const store_options *options, char detail[256])

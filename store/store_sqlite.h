@@ -2,12 +2,21 @@
  *
  *     caller's threads              writer thread
  *     submit -> queue ------------> BEGIN .. turns .. COMMIT -> store_ended    (db: writer)
- *     read (lock: reading) <- db: reader                                       PASSIVE checkpoints
+ *     read (a lock each) <- db: readers                                        PASSIVE checkpoints
  */
 #ifndef SYN_STORE_SQLITE_H
 #define SYN_STORE_SQLITE_H
 
 #include "sqlite_db.h"
+
+/* The server's loop, its workers, and one more thread. */
+#define READERS 4
+
+struct reader {
+    struct db db;         /* but the first: opened when it is needed */
+    pthread_mutex_t lock; /* recursive: a visitor may read */
+    uint32_t depth;
+};
 
 struct sqlite_store {
     syn_store base;
@@ -16,9 +25,7 @@ struct sqlite_store {
     uint32_t min_gap_us;
     int lock_fd;
 
-    pthread_mutex_t reading; /* recursive: a visitor may read */
-    struct db reader;
-    uint32_t read_depth;
+    struct reader readers[READERS];
 
     /* The writer thread's own. */
     struct db writer;
@@ -61,8 +68,10 @@ syn_err sqlite_fsck(syn_store *store, void (*problem)(void *, const char *),
                     store_progress progress, void *user);
 
 /* One consistent look at the file from read_begin to read_end; nests. */
-syn_err read_begin(struct sqlite_store *s);
+syn_err read_begin(struct sqlite_store *s, struct db **out);
+/* The same, on the reader that is always there. */
+syn_err read_begin_first(struct sqlite_store *s);
 /* Notes damage of the document (0: none), keeps the words of the error, returns err. */
-syn_err read_end(struct sqlite_store *s, int64_t doc, syn_err err);
+syn_err read_end(struct sqlite_store *s, struct db *db, int64_t doc, syn_err err);
 
 #endif

@@ -12,6 +12,7 @@
  *   - every number is there once: what was typed and not lost with its client, all that was ever
  *     acknowledged; nothing twice; the counter agrees. */
 #include "hub.h"
+#include "late_work.h"
 #include "session.h"
 #include "syncline_bytes.h"
 
@@ -106,6 +107,7 @@ struct world {
     syn_store *store;
     hub *hub;
     bool hub_dead; /* what it says now nobody hears */
+    struct late_work late;
     uint64_t restart_at;
     struct client clients[CLIENTS + 1]; /* the last one joins at the end */
     struct token tokens[DOCS][TOKENS];
@@ -153,12 +155,22 @@ static void hub_closes(void *user, void *link, unsigned status, const char *reas
     c->server_closed = true;
 }
 
+static bool hub_works(void *user, struct work *work)
+{
+    struct world *w = user;
+    return below(w, 32) != 0 && late_take(&w->late, work);
+}
+
+/* Every third server has no threads. */
 static void server_start(struct world *w)
 {
     struct hub_port port = {
         .user = w, .random = hub_random, .send = hub_sends, .close = hub_closes};
-    w->hub_dead = false;
+    if (below(w, 3) != 0) port.work = hub_works;
+    w->hub_dead = w->late.refuse = false;
     ck_assert_int_eq(hub_new(&w->hub, w->store, &port), SYN_OK);
+    struct hub_tuning small = {.frame_piece = 2000, .fold_rows = 8, .fold_bytes = 4000};
+    if (below(w, 2) != 0) hub_tune(w->hub, &small);
 }
 
 static void cut(struct world *w, struct client *c, bool tell_hub)
@@ -185,8 +197,9 @@ static void server_crash(struct world *w)
             cut(w, c, false);
         }
     }
-    store_poll(w->store);
-    store_poll(w->store);
+    w->late.refuse = true;
+    late_all(&w->late, w->hub, w->now);
+    for (int i = 0; i < 3; i++) store_poll(w->store); /* what lands lets the next one fly */
     hub_free(w->hub);
     w->hub = NULL;
     w->restart_at = w->now + below(w, 500);
@@ -437,6 +450,7 @@ static void housekeeping(struct world *w)
 static void commit(struct world *w)
 {
     if (w->hub == NULL) return;
+    late_step(&w->late, w->hub, rnd(w), w->now);
     hub_flush(w->hub, w->now);
     if (below(w, 3) != 0) store_poll(w->store);
 }
@@ -482,6 +496,7 @@ static void step(struct world *w)
         break;
     case 18:
         housekeeping(w);
+        if (w->hub != NULL) late_step(&w->late, w->hub, rnd(w), w->now);
         break;
     default:
         if (below(w, 6) == 0)
@@ -543,6 +558,7 @@ static void settle(struct world *w)
         }
         if (w->hub != NULL) hub_flush(w->hub, w->now);
         store_poll(w->store);
+        if (w->hub != NULL) late_step(&w->late, w->hub, rnd(w), w->now);
         w->now += 1 + below(w, 5);
         housekeeping(w);
         calm = quiet(w) ? calm + 1 : 0;

@@ -5,6 +5,7 @@
  * and takes what comes.  SYN_SEEDS multiplies the number of histories. */
 #include "describe.h"
 #include "hub.h"
+#include "late_work.h"
 #include "store/fault_vfs.h"
 #include "syncline_bytes.h"
 
@@ -36,6 +37,8 @@ struct world {
     syn_store *store;
     hub *hub;
     struct client clients[CLIENTS];
+    struct late_work late;
+    bool threads;     /* work ends when it ends; else at once */
     uint64_t written; /* events of all clients */
     char folder[64];  /* a file whose disk fails now and then; "": in memory */
 };
@@ -179,6 +182,12 @@ static bool refused_for_now(const struct frame *frame)
            (frame->kind == FRAME_CLOSED && frame->as.closed.code == CODE_STORAGE);
 }
 
+static bool too_much_work(const struct client *client, const struct frame *frame)
+{
+    return client->world->late.refused != 0 && frame->kind == FRAME_CLOSED &&
+           frame->as.closed.code == CODE_BUSY;
+}
+
 static void refuse_others(const struct client *client, const struct frame *frame, syn_str body,
                           size_t len)
 {
@@ -218,7 +227,8 @@ static void take(struct client *client, struct frame *frame, syn_str body, size_
         ck_assert_uint_le(frame->as.ack.next, client->sent);
         client->acked = frame->as.ack.next;
     }
-    if (client->world->folder[0] != '\0' && refused_for_now(frame))
+    if ((client->world->folder[0] != '\0' && refused_for_now(frame)) ||
+        too_much_work(client, frame))
         client->failed_disk = true;
     else
         refuse_others(client, frame, body, len);
@@ -269,6 +279,7 @@ static void settle(struct world *w)
     do {
         hub_flush(w->hub, w->now);
         store_poll(w->store);
+        late_step(&w->late, w->hub, draw(w), w->now);
         if (!hub_idle(w->hub) && w->folder[0] != '\0') usleep(100);
     } while (!hub_idle(w->hub));
 }
@@ -366,10 +377,17 @@ static bool may_edit(const struct client *client)
     return !client->failed && !client->state_only && syn_doc_has_history(client->doc);
 }
 
+static bool work_port(void *user, struct work *work)
+{
+    struct world *w = user;
+    return below(w, 32) != 0 && late_take(&w->late, work);
+}
+
 static void start_hub(struct world *w)
 {
     struct hub_port port = {
         .user = w, .random = random_port, .send = deliver, .close = cut, .log = log_port};
+    if (w->threads) port.work = work_port;
     struct hub_tuning small = {.frame_piece = 64, .fold_rows = 8, .fold_bytes = 400};
     ck_assert_int_eq(hub_new(&w->hub, w->store, &port), SYN_OK);
     hub_tune(w->hub, &small);
@@ -460,7 +478,17 @@ static void step(struct world *w)
         if (may_edit(client)) edit(w, client->doc);
         if (below(w, 3) != 0) send_edits(client);
     }
-    if (below(w, 3) != 0) settle(w);
+    switch (below(w, 4)) {
+    case 0:
+        settle(w);
+        break;
+    case 1:
+        break;
+    default: /* one thing after another, so that others come in between */
+        hub_flush(w->hub, w->now);
+        if (below(w, 2) != 0) store_poll(w->store);
+        late_step(&w->late, w->hub, draw(w), w->now);
+    }
     for (int i = 0; i < CLIENTS; i++) /* nobody is silent for long */
         if (w->clients[i].conn != NULL) {
             struct frame ping = {.kind = FRAME_PING};
@@ -551,6 +579,7 @@ static void run_history(uint64_t seed)
     struct world *w = calloc(1, sizeof *w);
     w->seed = w->random = seed;
     w->now = 1000;
+    w->threads = seed % 3 != 0;
     open_store(w);
     start_hub(w);
     for (int i = 0; i < CLIENTS; i++) {

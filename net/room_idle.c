@@ -1,0 +1,60 @@
+/* room_idle.c -- documents that nobody uses: trimmed, folded, forgotten.
+ *
+ *     last use ------ TRIM_MS: spare room is given back ------ ROOM_IDLE_MS: folded if that is
+ *     worth it, for the next opening, then forgotten
+ *
+ * A document with readers is trimmed too when nothing changed for that long. */
+#include "hub_impl.h"
+
+#include <assert.h>
+
+/* A trim copies the document: few in one tick, so that thousands that fall asleep at once are no
+ * pause for the others. */
+#define TRIMS 32u
+
+static void trim(struct room *room, uint32_t *left)
+{
+    hub *h = room->hub;
+    if (room->trimmed || *left == 0 || h->now - room->used_at < ROOM_TRIM_MS) return;
+    syn_doc_trim(room->doc);
+    room->trimmed = true;
+    h->stats.trims++;
+    --*left;
+}
+
+void room_used(struct room *room)
+{
+    room->used_at = room->hub->now;
+    room->trimmed = false;
+}
+
+static bool in_use(const struct room *room)
+{
+    return room->channel_count != 0 || room->unmade_turns != 0 || room->jobs != 0;
+}
+
+static void look_at(struct room *room, uint32_t *trims)
+{
+    hub *h = room->hub;
+    if (room->jobs == 0) trim(room, trims);
+    if (in_use(room)) {
+        room->idle_since = h->now;
+        return;
+    }
+    bool worth = room->exists; /* a name that means nothing costs nothing to find again */
+    if (worth && (h->now - room->idle_since < ROOM_IDLE_MS || room_fold_first(room))) return;
+    if (room->jobs != 0 || room->unmade_turns != 0) return;
+    if (worth) h->stats.forgotten++;
+    room_drop(room, CODE_OK, "");
+}
+
+void idle_rooms(hub *h)
+{
+    uint32_t trims = TRIMS;
+    for (uint32_t i = 0; i < h->room_slots; i++) {
+        for (struct room *room = h->rooms[i], *next; room != NULL; room = next) {
+            next = room->hash_next;
+            look_at(room, &trims);
+        }
+    }
+}
