@@ -276,8 +276,16 @@ struct hub {
     struct hub_stats stats;
 };
 
-/* ---- hub.c: connections */
+/* ---- hub.c */
+void hub_log(hub *h, const char *event, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* This room has something to do at that time. */
+void hub_wake(struct room *room, uint64_t at);
+
+/* ---- conn.c: connections */
 void hub_count(hub *h, enum code code); /* somebody was refused */
+void conn_hello(hub_conn *conn, const struct msg_hello *hello);
+void conn_auth(hub_conn *conn, const struct msg_auth *auth);
 void conn_send(hub_conn *conn, syn_str head, syn_str body);
 /* Encodes and sends at once: what does not depend on anything being stored. */
 void conn_frame(hub_conn *conn, const struct frame *frame);
@@ -285,10 +293,6 @@ void conn_error(hub_conn *conn, enum code code, bool permanent, uint32_t retry_m
                 const char *detail);
 struct channel *conn_channel(const hub_conn *conn, uint32_t number);
 uint32_t conn_rights(const hub_conn *conn, syn_str document, uint32_t wanted);
-void hub_log(hub *h, const char *event, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-/* This room has something to do at that time. */
-void hub_wake(struct room *room, uint64_t at);
 
 /* ---- channel.c */
 struct channel *channel_new(hub_conn *conn, struct room *room, uint32_t number);
