@@ -106,6 +106,8 @@ static int run_serve(const struct command *self, int argc, char **argv)
                                         {"secret-file", &secret_file, NULL},
                                         {"insecure", NULL, &config.insecure},
                                         {"log-json", NULL, &config.log_json},
+                                        {"deflate", NULL, &config.deflate},
+                                        {"http2", NULL, &config.http2},
                                         {"tls-cert", &config.tls_cert, NULL},
                                         {"tls-key", &config.tls_key, NULL},
                                         {"keys", &config.keys, NULL},
@@ -155,7 +157,10 @@ const struct command commands_serve = {
         "see\n"
         "                      the README); signed, sent again until it was taken\n"
         "  --insecure          listen beyond this machine without a secret\n"
-        "  --log-json          log lines as JSON objects\n\n"
+        "  --log-json          log lines as JSON objects\n"
+        "  --deflate, --http2  permessage-deflate; WebSocket over HTTP/2: refused, with the "
+        "reason,\n"
+        "                      where the libwebsockets in use cannot do them safely\n\n"
         "On the same port over HTTP: /healthz, /metrics (Prometheus; see syncline top), and\n"
         "documents, a change feed and administration under /v1 (net/openapi.json).\n\n"
         "Examples:\n"

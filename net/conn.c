@@ -114,7 +114,7 @@ static void close_link(hub_conn *conn, unsigned status, const char *reason)
 }
 
 /* WebSocket close codes: 1001 going away, 1008 policy, 1013 try again later. */
-static unsigned close_status(enum code code)
+static unsigned close_status(enum code code, bool permanent)
 {
     switch (code) {
     case CODE_GOING_AWAY:
@@ -122,7 +122,7 @@ static unsigned close_status(enum code code)
     case CODE_MALFORMED:
         return 1002;
     case CODE_LIMIT:
-        return 1009;
+        return permanent ? 1009 : 1013;
     case CODE_BUSY:
     case CODE_STORAGE:
     case CODE_TOO_SLOW:
@@ -154,13 +154,17 @@ void conn_error(hub_conn *conn, enum code code, bool permanent, uint32_t retry_m
 {
     struct msg_error error = {
         .code = code, .permanent = permanent, .retry_ms = retry_ms, .detail = syn_s(detail)};
-    end_connection(conn, &error, close_status(code));
+    end_connection(conn, &error, close_status(code, permanent));
 }
 
 void hub_refuse(hub *h, hub_conn *conn, enum code code, unsigned status, const char *detail,
                 uint64_t now)
 {
-    struct msg_error error = {.code = code, .permanent = true, .detail = syn_s(detail)};
+    bool permanent = code != CODE_BUSY;
+    struct msg_error error = {.code = code,
+                              .permanent = permanent,
+                              .retry_ms = permanent ? 0 : RETRY_MS,
+                              .detail = syn_s(detail)};
     h->now = now;
     end_connection(conn, &error, status);
 }

@@ -11,6 +11,7 @@
 #include "hub.h"
 #include "server_impl.h"
 #include "sign_in.h"
+#include "ws_handshake.h"
 #include "ws_server.h"
 
 #include <assert.h>
@@ -678,6 +679,7 @@ static syn_err check_config(const syn_server_config *config, char *host, size_t 
         snprintf(detail, 256, "listen address %.100s is not HOST:PORT", listen);
         return SYN_EMISUSE;
     }
+    if (!ws_can(config->deflate, config->http2, detail)) return SYN_EMISUSE;
     *loopback = ws_is_loopback(host);
     bool guarded = config->secret != NULL || config->keys != NULL || config->authenticate != NULL;
     if (*loopback || guarded || config->insecure) return SYN_OK;

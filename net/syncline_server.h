@@ -36,6 +36,9 @@ typedef struct {
     /* Pages of which origins may connect, separated by commas, like "https://app.example"; NULL:
      * those of the server's own host.  Others are refused before the upgrade. */
     const char *origins;
+    /* permessage-deflate, and WebSocket over HTTP/2.  SYN_EMISUSE and the reason in `detail` where
+     * the libwebsockets in use cannot do it safely: today that is every one. */
+    bool deflate, http2;
     bool log_json;
     const char *tls_cert, *tls_key; /* PEM files: wss:// and https:// only; NULL: no TLS */
     void *loop;                     /* struct ev_loop *; NULL: own thread */

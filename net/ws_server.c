@@ -5,7 +5,7 @@
  *     it adopts (it then also cannot mask why binding failed)
  *   - a write is cut at rx_buffer_size and waits for POLLOUT: tx_packet_size
  *   - its timers cost 120 us a connection: a zeroed retry policy; pings are the hub's
- *   - it accepts any method, version and subprotocol, and text: checked here
+ *   - it upgrades nearly any request, and takes text: ws_handshake.h; text is refused here
  *   - it has no limit for a message, and splits messages anywhere: gathered and bounded here
  *   - permessage-deflate can be aborted by a peer, HTTP/2 has faults: both off
  *   - of a bad certificate it says nothing, and renews badly: ws_tls.h */
@@ -13,6 +13,7 @@
 
 #include "proto_limits.h"
 #include "ws_echo.h"
+#include "ws_handshake.h"
 #include "ws_http.h"
 #include "ws_tls.h"
 
@@ -28,8 +29,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#define PROTOCOL_NAME "syncline.v1"
 
 struct ws_link { /* libwebsockets' per-session memory of the WebSocket protocol */
     struct lws *wsi;
@@ -53,8 +52,9 @@ struct ws_server {
     struct lws_vhost *vhost;
     struct ws_events events;
     struct ws_requests requests;
-    bool local_names, listening;
-    char *origins; /* NULL: pages of our own host */
+    bool listening;
+    struct ws_rules rules;
+    char *origins; /* of the rules; ours to free */
     char web[512], cert[512], key[512];
     ws_tls *tls; /* NULL: none */
     int fd;
@@ -189,89 +189,6 @@ static void accept_ready(struct ev_loop *loop, ev_io *io, int events)
         if (wsi != NULL) /* adopted sockets get 30 s by default, whatever timeout_secs says */
             lws_set_timeout(wsi, PENDING_TIMEOUT_ESTABLISH_WITH_SERVER, LIMIT_HANDSHAKE_MS / 1000);
     }
-}
-
-/* ---- The upgrade ----------------------------------------------------------------------------- */
-
-static bool header(struct lws *wsi, enum lws_token_indexes token, char *out, int size)
-{
-    out[0] = '\0';
-    return lws_hdr_copy(wsi, out, size, token) > 0;
-}
-
-/* The name in "name:port", "[name]:port" or "scheme://name:port". */
-static void host_name(const char *text, char *out, size_t size)
-{
-    const char *scheme = strstr(text, "://");
-    const char *from = scheme != NULL ? scheme + 3 : text;
-    size_t len = from[0] == '[' ? strcspn(from, "]") + 1 : strcspn(from, ":/");
-    snprintf(out, size, "%.*s", (int)(len < size ? len : size - 1), from);
-}
-
-static bool is_local_name(const char *name)
-{
-    return strcmp(name, "localhost") == 0 || strcmp(name, "[::1]") == 0 ||
-           (name[0] != '\0' && strspn(name, "0123456789.") == strlen(name));
-}
-
-/* Is the origin, whole, in a list like "https://a.example,https://b.example:8443"? */
-static bool in_list(const char *list, const char *origin)
-{
-    size_t len = strlen(origin);
-    for (const char *at = list; *at != '\0';) {
-        size_t item = strcspn(at, ",");
-        if (item == len && memcmp(at, origin, len) == 0) return true;
-        at += item + (at[item] == ',');
-    }
-    return false;
-}
-
-/* A page of another site must not use whom it can reach through its visitor: the page's own host
- * has to be ours, or its origin in the list.  On loopback a foreign name that resolves to us is
- * refused as well.  Programs send no origin. */
-static bool host_allowed(const ws_server *server, struct lws *wsi)
-{
-    char host[300], origin[300], host_only[300], origin_only[300];
-    if (!header(wsi, WSI_TOKEN_HOST, host, sizeof host)) return false;
-    host_name(host, host_only, sizeof host_only);
-    if (server->local_names && !is_local_name(host_only)) return false;
-    if (lws_hdr_total_length(wsi, WSI_TOKEN_ORIGIN) <= 0) return true;
-    if (!header(wsi, WSI_TOKEN_ORIGIN, origin, sizeof origin)) return false; /* longer than any */
-    if (server->origins != NULL) return in_list(server->origins, origin);
-    host_name(origin, origin_only, sizeof origin_only);
-    return strcmp(host_only, origin_only) == 0 ||
-           (server->local_names && is_local_name(origin_only));
-}
-
-/* NULL: it may become a WebSocket. */
-static const char *upgrade_fault(struct lws *wsi)
-{
-    char text[128];
-    if (lws_hdr_total_length(wsi, WSI_TOKEN_GET_URI) <= 0) return "use GET";
-    if (!header(wsi, WSI_TOKEN_HTTP, text, sizeof text) || strcmp(text, "HTTP/1.1") != 0)
-        return "use HTTP/1.1";
-    if (!header(wsi, WSI_TOKEN_VERSION, text, sizeof text) || strcmp(text, "13") != 0)
-        return "WebSocket version 13 is needed";
-    if (!header(wsi, WSI_TOKEN_KEY, text, sizeof text) || strlen(text) != 24)
-        return "Sec-WebSocket-Key is not 16 bytes";
-    if (!header(wsi, WSI_TOKEN_PROTOCOL, text, sizeof text) || strstr(text, PROTOCOL_NAME) == NULL)
-        return "ask for the subprotocol " PROTOCOL_NAME;
-    return NULL;
-}
-
-static int refuse_upgrade(struct lws *wsi, unsigned status, const char *why)
-{
-    lws_return_http_status(wsi, status, why);
-    return -1;
-}
-
-static int filter_upgrade(ws_server *server, struct lws *wsi)
-{
-    const char *fault = upgrade_fault(wsi);
-    if (fault != NULL) return refuse_upgrade(wsi, HTTP_STATUS_BAD_REQUEST, fault);
-    if (!host_allowed(server, wsi))
-        return refuse_upgrade(wsi, HTTP_STATUS_FORBIDDEN, "this origin is not allowed");
-    return 0;
 }
 
 /* ---- Messages -------------------------------------------------------------------------------- */
@@ -413,12 +330,14 @@ static int on_websocket(struct lws *wsi, enum lws_callback_reasons reason, void 
     ws_link *link = session;
     switch (reason) {
     case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
-        return filter_upgrade(server, wsi);
+        return ws_filter_upgrade(&server->rules, wsi);
     case LWS_CALLBACK_ESTABLISHED:
         return established(server, wsi, link);
     case LWS_CALLBACK_RECEIVE:
         receive(link, in, len);
         return 0;
+    case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
+        return ws_check_close(wsi, in, len);
     case LWS_CALLBACK_SERVER_WRITEABLE:
         return writable(link);
     case LWS_CALLBACK_CLOSED:
@@ -431,28 +350,6 @@ static int on_websocket(struct lws *wsi, enum lws_callback_reasons reason, void 
 
 /* ---- HTTP, in ws_http.c ---------------------------------------------------------------------- */
 
-/* A WebSocket without our subprotocol: nothing but /echo speaks without one. */
-static int filter_plain(ws_server *server, struct lws *wsi)
-{
-    char path[16];
-    bool echo = server->web[0] != '\0' && header(wsi, WSI_TOKEN_GET_URI, path, sizeof path) &&
-                strcmp(path, "/echo") == 0;
-    if (!echo)
-        return refuse_upgrade(wsi, HTTP_STATUS_BAD_REQUEST,
-                              "ask for the subprotocol " PROTOCOL_NAME);
-    if (!host_allowed(server, wsi))
-        return refuse_upgrade(wsi, HTTP_STATUS_FORBIDDEN, "this origin is not allowed");
-    return 0;
-}
-
-/* HTTP/2 without TLS, by an upgrade that no option of the library turns off. */
-static bool wants_http2(struct lws *wsi)
-{
-    char text[64];
-    if (lws_hdr_total_length(wsi, WSI_TOKEN_UPGRADE) <= 0) return false;
-    return !header(wsi, WSI_TOKEN_UPGRADE, text, sizeof text) || strstr(text, "h2c") != NULL;
-}
-
 static int on_http(struct lws *wsi, enum lws_callback_reasons reason, void *session, void *in,
                    size_t len)
 {
@@ -460,22 +357,25 @@ static int on_http(struct lws *wsi, enum lws_callback_reasons reason, void *sess
     struct http_session *http = session;
     switch (reason) {
     case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
-        return filter_plain(server, wsi);
+        return ws_filter_plain(&server->rules, wsi);
     case LWS_CALLBACK_ESTABLISHED:
         ws_echo_begin(&http->echo, wsi);
         return 0;
     case LWS_CALLBACK_RECEIVE:
         ws_echo_receive(&http->echo, wsi, in, len);
         return 0;
+    case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
+        return ws_check_close(wsi, in, len);
     case LWS_CALLBACK_SERVER_WRITEABLE:
         return ws_echo_writable(&http->echo, wsi);
     case LWS_CALLBACK_CLOSED:
         ws_echo_end(&http->echo);
         return 0;
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
-        return wants_http2(wsi) ? refuse_upgrade(wsi, 505, "use HTTP/1.1") : 0;
+        return ws_confirm_upgrade(&server->rules, wsi);
     case LWS_CALLBACK_HTTP:
-        return ws_http_begin(&http->http, wsi, &server->requests, host_allowed(server, wsi));
+        return ws_http_begin(&http->http, wsi, &server->requests,
+                             ws_host_allowed(&server->rules, wsi));
     case LWS_CALLBACK_HTTP_BODY:
         return ws_http_body(&http->http, in, len);
     case LWS_CALLBACK_HTTP_BODY_COMPLETION:
@@ -536,7 +436,7 @@ static void set_protocols(ws_server *server)
                                .per_session_data_size = sizeof(struct http_session),
                                .rx_buffer_size = 1024,
                                .tx_packet_size = 65600};
-    server->protocols[1] = (struct lws_protocols){.name = PROTOCOL_NAME,
+    server->protocols[1] = (struct lws_protocols){.name = WS_PROTOCOL,
                                                   .callback = on_websocket,
                                                   .per_session_data_size = sizeof(struct ws_link),
                                                   .rx_buffer_size = 1024,
@@ -614,12 +514,14 @@ syn_err ws_server_new(ws_server **out, struct ev_loop *loop, const struct ws_opt
     server->events = *events;
     server->requests.events = &server->events;
     server->fd = -1;
-    server->local_names = options->local_names;
+    server->rules.local_names = options->local_names;
+    server->rules.echo = options->web != NULL;
     if (options->origins != NULL) server->origins = strdup(options->origins);
     if (options->origins != NULL && server->origins == NULL) {
         free(server);
         return SYN_ENOMEM;
     }
+    server->rules.origins = server->origins;
     if (options->web != NULL) {
         snprintf(server->web, sizeof server->web, "%s", options->web);
         server->mount = (struct lws_http_mount){.mount_next = answered,
