@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define SECRET_BYTES  1024
 #define DRAIN_SECONDS 10
@@ -92,9 +93,22 @@ static int serve_with(syn_server_config *config, const char *hook_file)
     return status;
 }
 
+/* Left out: as many as the machine has processors, but one for the documents; a small one has no
+ * use for more threads. */
+static bool read_loops(const char *text, uint32_t *out)
+{
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    char *end;
+    *out = processors > 4 ? 4 : processors > 2 ? (uint32_t)processors - 1 : 1;
+    if (text == NULL) return true;
+    unsigned long number = strtoul(text, &end, 10);
+    *out = (uint32_t)number;
+    return *text >= '0' && *text <= '9' && *end == '\0' && number >= 1 && number <= 16;
+}
+
 static int run_serve(const struct command *self, int argc, char **argv)
 {
-    const char *secret_file = NULL, *hook_file = NULL;
+    const char *secret_file = NULL, *hook_file = NULL, *loops = NULL;
     char secret[SECRET_BYTES];
     syn_server_config config = SYN_SERVER_CONFIG_INIT;
     config.data = "syncline.db";
@@ -115,8 +129,10 @@ static int run_serve(const struct command *self, int argc, char **argv)
                                         {"issuer", &config.issuer, NULL},
                                         {"audience", &config.audience, NULL},
                                         {"webhooks", &hook_file, NULL},
+                                        {"loops", &loops, NULL},
                                         {NULL, NULL, NULL}};
     if (!take_options(self, specs, &argc, argv, 0, 0)) return EXIT_USAGE;
+    if (!read_loops(loops, &config.loops)) return wrong_use(self, "--loops is a number, 1 to 16");
     if (secret_file != NULL) {
         if (!read_secret(secret_file, secret))
             return failed("%s: its first line must be the secret", secret_file);
@@ -156,6 +172,8 @@ const struct command commands_serve = {
         "  --webhooks FILE     tell other programs over HTTP which documents changed (JSON file: "
         "see\n"
         "                      the README); signed, sent again until it was taken\n"
+        "  --loops N           threads for the sockets, 1 to 16 (about one for each processor, at\n"
+        "                      most 4); 1: documents and sockets share one\n"
         "  --insecure          listen beyond this machine without a secret\n"
         "  --log-json          log lines as JSON objects\n"
         "  --deflate, --http2  permessage-deflate; WebSocket over HTTP/2: refused, with the "

@@ -117,6 +117,44 @@ static uint64_t resident_bytes(void)
     return good ? resident * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
+static void put_busy(struct page *page, const char *loop, uint64_t us)
+{
+    page_put(page, "syncline_loop_busy_seconds_total{loop=\"%s\"} %" PRIu64 ".%06" PRIu64 "\n",
+             loop, us / 1000000, us % 1000000);
+}
+
+/* With one loop it is "0" and has everything; else the documents are at "home". */
+static void put_loops(struct page *page, const struct http_pages *from)
+{
+    char name[16];
+    head(page, "loop_busy_seconds_total", "counter", "Time that a loop did not wait.");
+    put_busy(page, from->loop_count == 0 ? "0" : "home", from->busy_us);
+    for (uint32_t i = 0; i < from->loop_count; i++) {
+        snprintf(name, sizeof name, "%" PRIu32, i);
+        put_busy(page, name, from->loops[i].busy_us);
+    }
+    if (from->loop_count == 0) return;
+    head(page, "loop_connections", "gauge", "Open WebSockets of a loop.");
+    for (uint32_t i = 0; i < from->loop_count; i++)
+        page_put(page, "syncline_loop_connections{loop=\"%" PRIu32 "\"} %" PRIu64 "\n", i,
+                 from->loops[i].connections);
+    head(page, "loop_wakes_total", "counter", "Times that a loop had something to do.");
+    for (uint32_t i = 0; i < from->loop_count; i++)
+        page_put(page, "syncline_loop_wakes_total{loop=\"%" PRIu32 "\"} %" PRIu64 "\n", i,
+                 from->loops[i].wakes);
+}
+
+static void put_answers(struct page *page, const struct http_pages *from)
+{
+    head(page, "http_answers_total", "counter", "Answers over HTTP, by kind of status.");
+    for (uint32_t status = 2; status < 6; status++) {
+        uint64_t sum = 0;
+        for (uint32_t i = 0; i < LOOPS_MAX; i++) sum += from->loops[i].answers[status];
+        page_put(page, "syncline_http_answers_total{status=\"%" PRIu32 "xx\"} %" PRIu64 "\n",
+                 status, sum);
+    }
+}
+
 static void put_process(struct page *page, const struct http_pages *from)
 {
     const struct hub_load *load = &from->load;
@@ -130,13 +168,8 @@ static void put_process(struct page *page, const struct http_pages *from)
     metric(page, "lag_events_max", "gauge", "Events that the slowest is behind.",
            load->lag_events_max);
     metric(page, "feeds", "gauge", "Open change feeds.", from->feeds);
-    head(page, "loop_busy_seconds_total", "counter", "Time that a loop did not wait.");
-    page_put(page, "syncline_loop_busy_seconds_total{loop=\"0\"} %" PRIu64 ".%06" PRIu64 "\n",
-             from->loop_busy_us / 1000000, from->loop_busy_us % 1000000);
-    head(page, "http_answers_total", "counter", "Answers over HTTP, by kind of status.");
-    for (uint32_t i = 2; i < 6; i++)
-        page_put(page, "syncline_http_answers_total{status=\"%" PRIu32 "xx\"} %" PRIu64 "\n", i,
-                 from->answers[i]);
+    put_loops(page, from);
+    put_answers(page, from);
     seconds(page, "uptime_seconds", "gauge", "Since the start.", from->uptime_ms * 1000);
 }
 

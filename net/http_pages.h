@@ -3,14 +3,15 @@
 #define SYN_HTTP_PAGES_H
 
 #include "hub.h"
-#include "ws_server.h"
+#include "loops.h"
 
 struct http_pages {
     hub *hub;
     syn_store *store;
     bool draining;
-    uint64_t uptime_ms, loop_busy_us;
-    uint64_t answers[6]; /* of HTTP, by the first digit of their status */
+    uint64_t uptime_ms, busy_us; /* busy: of the loop with the documents */
+    struct loop_stats loops[LOOPS_MAX];
+    uint32_t loop_count; /* beside that one; 0: loops[0] has its answers */
     uint32_t feeds;
     struct hub_load load; /* may be some seconds old */
 };

@@ -1,18 +1,21 @@
-/* server.c -- hub, store and sockets on one libev loop: syncline_server.h.
+/* server.c -- hub, store and sockets together: syncline_server.h.
  *
- *     other threads --mailbox--> +----------- loop -----------+
- *     sockets ----ws_server----> | hub ---turns---> store     | <--> writer thread
- *                                +----------------------------+
+ *     other threads --jobs--> +----------- loop -----------+
+ *     sockets ----loops-----> | hub ---turns---> store     | <--> writer thread
+ *                             +----------------------------+
  *
  * ev_prepare ends each gathering: when the loop has read all there was and would go to sleep, the
- * turn goes to the store.  ev_async wakes the loop for finished commits and for the mailbox, a
- * list of jobs under a mutex.  Everything else happens on the loop's thread. */
+ * turn goes to the store, and what was sent to other loops' mailboxes.  ev_async wakes the loop for
+ * finished commits, for mail from other loops, and for jobs, a list under a mutex.  Everything else
+ * happens on the loop's thread; only a token that comes before a body is looked at on others, so
+ * keys are read again under a lock. */
 #include "http_api.h"
 #include "hub.h"
+#include "loops.h"
 #include "server_impl.h"
 #include "sign_in.h"
 #include "ws_handshake.h"
-#include "ws_server.h"
+#include "ws_listen.h"
 
 #include <assert.h>
 #include <ev.h>
@@ -59,8 +62,9 @@ struct syn_server {
     syn_store *store;
     work_pool *workers; /* NULL: documents in memory alone are loaded at once */
     hub *hub;
-    ws_server *ws;
+    loops *loops;
     http_api *api;
+    pthread_rwlock_t keys; /* of sign_in, where another thread looks at it or it changes */
     uint64_t random, started;
     pthread_mutex_t lock; /* of the three below */
     struct job *jobs, **last_job;
@@ -147,14 +151,14 @@ static uint64_t next_random(void *user)
 
 static bool port_send(void *user, void *link, syn_str head, syn_str body)
 {
-    (void)user;
-    return ws_send(link, head, body);
+    const syn_server *server = user;
+    return loops_send(server->loops, link, head, body);
 }
 
 static void port_close(void *user, void *link, unsigned status, const char *reason)
 {
-    (void)user;
-    ws_close(link, status, reason);
+    const syn_server *server = user;
+    loops_close(server->loops, link, status, reason);
 }
 
 static void check_token(syn_server *server, uint64_t conn, syn_str token)
@@ -225,7 +229,7 @@ static void port_changed(void *user, syn_str document, const syn_doc *doc)
 
 /* ---- The sockets' events --------------------------------------------------------------------- */
 
-static void *on_connected(void *user, ws_link *link)
+static void *on_connected(void *user, void *link)
 {
     syn_server *server = user;
     if (server->draining) return NULL;
@@ -311,9 +315,11 @@ static bool http_may_send(void *user, syn_str token)
 {
     char detail[256];
     struct signed_in in = {0};
-    const syn_server *server = user;
+    syn_server *server = user;
     if (server->config.authenticate != NULL) return true; /* who can tell that late */
+    pthread_rwlock_rdlock(&server->keys);
     bool known = sign_in_check(server->sign_in, token, &in, detail) == SYN_OK;
+    pthread_rwlock_unlock(&server->keys);
     jwt_claims_free(in.claims);
     return known;
 }
@@ -333,9 +339,9 @@ static void http_pages_of(void *user, struct http_pages *out)
                                .store = server->store,
                                .draining = server->draining,
                                .uptime_ms = now - server->started,
-                               .loop_busy_us = server->busy_us,
+                               .busy_us = server->busy_us,
                                .load = server->load};
-    ws_server_answers(server->ws, out->answers);
+    out->loop_count = loops_read_stats(server->loops, out->loops);
 }
 
 static void on_asked(void *user, const struct http_request *request, http_reply *reply)
@@ -382,11 +388,14 @@ static syn_err post(syn_server *server, const struct job *what, syn_str text)
     return SYN_OK;
 }
 
-static void reload(syn_server *server)
+static void reloaded(void *user, syn_err err, const char *why)
 {
+    syn_server *server = user;
     char detail[256] = "certificate and keys were read again";
-    bool good = ws_server_reload(server->ws, detail) == SYN_OK;
-    good = good && sign_in_reload(server->sign_in, detail) == SYN_OK;
+    if (err) snprintf(detail, sizeof detail, "%s", why);
+    pthread_rwlock_wrlock(&server->keys);
+    bool good = !err && sign_in_reload(server->sign_in, detail) == SYN_OK;
+    pthread_rwlock_unlock(&server->keys);
     log_event(server, good ? "reload" : "reload failed, the old one stays", detail);
 }
 
@@ -425,7 +434,7 @@ static void run_job(syn_server *server, struct job *job)
             hub_refused(server->hub, job->conn, text, now);
         break;
     case JOB_RELOAD:
-        reload(server);
+        loops_reload(server->loops, reloaded, server);
         break;
     }
     free(job);
@@ -447,7 +456,7 @@ static void run_jobs(syn_server *server)
     if (stopping && !server->draining) {
         server->draining = true;
         server->drain_until = now_ms() + stop_ms;
-        ws_server_stop_listening(server->ws);
+        loops_stop_listening(server->loops);
     }
 }
 
@@ -460,6 +469,7 @@ static void on_wake(struct ev_loop *loop, ev_async *wake, int events)
     (void)events;
     store_poll(server->store);
     worked(server);
+    loops_deliver(server->loops);
     run_jobs(server);
 }
 
@@ -515,6 +525,7 @@ static void on_prepare(struct ev_loop *loop, ev_prepare *prepare, int events)
         drain(server);
         if (next > now + 20) next = now + 20;
     }
+    loops_flush(server->loops);
     ev_now_update(loop);
     ev_timer_stop(loop, &server->timer);
     ev_timer_set(&server->timer, next > now ? (double)(next - now) / 1000.0 : 0.0, 0.0);
@@ -522,7 +533,8 @@ static void on_prepare(struct ev_loop *loop, ev_prepare *prepare, int events)
     count_busy(server);
 }
 
-static void loop_wake(void *user)
+/* From any thread: the store has an answer, work is done, or a loop has mail. */
+static void wake_up(void *user)
 {
     syn_server *server = user;
     ev_async_send(server->loop, &server->wake);
@@ -535,11 +547,12 @@ static void start_watchers(syn_server *server)
     ev_timer_init(&server->timer, on_timer, 0.0, 0.0);
     server->prepare.data = server->wake.data = server->timer.data = server;
     ev_check_init(&server->check, on_check);
+    ev_set_priority(&server->check, EV_MAXPRI); /* before what it measures */
     server->check.data = server;
     ev_check_start(server->loop, &server->check);
     ev_prepare_start(server->loop, &server->prepare);
     ev_async_start(server->loop, &server->wake);
-    store_on_wake(server->store, loop_wake, server);
+    store_on_wake(server->store, wake_up, server);
 }
 
 static void stop_watchers(syn_server *server)
@@ -597,7 +610,7 @@ static syn_err open_store(syn_server *server, char *detail)
 static syn_err open_hub(syn_server *server)
 {
     bool file = server->config.data != NULL; /* the store in memory is for one thread */
-    if (file) server->workers = work_new(WORKERS, MAX_WORK, loop_wake, server);
+    if (file) server->workers = work_new(WORKERS, MAX_WORK, wake_up, server);
     if (file && server->workers == NULL) return SYN_ENOMEM;
     struct hub_port port = {
         .user = server,
@@ -617,26 +630,29 @@ static syn_err open_hub(syn_server *server)
 static syn_err open_sockets(syn_server *server, const char *host, uint16_t port, bool loopback,
                             char *detail)
 {
-    struct ws_events events = {
-        .user = server,
-        .connected = on_connected,
-        .disconnected = on_disconnected,
-        .message = on_message,
-        .max_message = max_message,
-        .fault = on_fault,
-        .writable = on_writable,
-        .max_body = max_body,
-        .asked = on_asked,
-    };
     bool open = !sign_in_needed(server->sign_in) && server->config.authenticate == NULL;
-    struct ws_options options = {.host = host,
-                                 .port = port,
-                                 .web = server->config.web,
-                                 .local_names = loopback && open,
-                                 .origins = server->config.origins,
-                                 .tls_cert = server->config.tls_cert,
-                                 .tls_key = server->config.tls_key};
-    return ws_server_new(&server->ws, server->loop, &options, &events, detail);
+    struct loops_config config = {
+        .home = server->loop,
+        .count = server->config.loops != 0 ? server->config.loops : 1,
+        .host = host,
+        .port = port,
+        .ws = {.web = server->config.web,
+               .local_names = loopback && open,
+               .origins = server->config.origins,
+               .tls_cert = server->config.tls_cert,
+               .tls_key = server->config.tls_key},
+        .events = {.user = server,
+                   .connected = on_connected,
+                   .disconnected = on_disconnected,
+                   .message = on_message,
+                   .max_message = max_message,
+                   .fault = on_fault,
+                   .writable = on_writable,
+                   .max_body = max_body,
+                   .asked = on_asked},
+        .wake = wake_up,
+    };
+    return loops_new(&server->loops, &config, detail);
 }
 
 /* A slow disk outlives the time to drain, and its answer must still find the hub. */
@@ -653,12 +669,13 @@ static void finish_turns(syn_server *server)
 
 static void free_server(syn_server *server)
 {
-    ws_server_free(server->ws); /* its connections tell the hub that they are gone */
+    if (server->loops != NULL) loops_stop(server->loops); /* connections say that they are gone */
     finish_turns(server);
     if (server->workers != NULL) work_stop(server->workers);
     work_free(server->workers);
     http_api_free(server->api);
     hub_free(server->hub);
+    loops_free(server->loops);
     store_close(server->store);
     if (server->own_loop && server->loop != NULL) ev_loop_destroy(server->loop);
     for (struct job *next; server->jobs != NULL; server->jobs = next) {
@@ -666,6 +683,7 @@ static void free_server(syn_server *server)
         if (server->jobs->done != NULL) server->jobs->done(server->jobs->user, SYN_ECLOSED);
         free(server->jobs);
     }
+    pthread_rwlock_destroy(&server->keys);
     pthread_mutex_destroy(&server->lock);
     sign_in_free(server->sign_in);
     free(server);
@@ -675,6 +693,10 @@ static syn_err check_config(const syn_server_config *config, char *host, size_t 
                             uint16_t *port, bool *loopback, char *detail)
 {
     const char *listen = config->listen != NULL ? config->listen : "127.0.0.1:7700";
+    if (config->loops > LOOPS_MAX) {
+        snprintf(detail, 256, "loops: at most %u", LOOPS_MAX);
+        return SYN_EMISUSE;
+    }
     if (split_address(listen, host, size, port)) {
         snprintf(detail, 256, "listen address %.100s is not HOST:PORT", listen);
         return SYN_EMISUSE;
@@ -707,8 +729,9 @@ static syn_err start(syn_server *server, char *detail)
     if (!err) err = open_sockets(server, host, port, loopback, detail);
     if (err) return err;
     start_watchers(server);
-    if (!server->own_loop) return SYN_OK;
-    if (pthread_create(&server->thread, NULL, run_loop, server) == 0) return SYN_OK;
+    err = loops_start(server->loops);
+    if (!err && !server->own_loop) return SYN_OK;
+    if (!err && pthread_create(&server->thread, NULL, run_loop, server) == 0) return SYN_OK;
     stop_watchers(server);
     snprintf(detail, 256, "no thread could be started");
     return SYN_ENOMEM;
@@ -727,6 +750,7 @@ syn_err syn_server_start(syn_server **out, const syn_server_config *config, char
     server->last_job = &server->jobs;
     server->started = now_ms();
     pthread_mutex_init(&server->lock, NULL);
+    pthread_rwlock_init(&server->keys, NULL);
     syn_err err = start(server, text);
     if (err) {
         free_server(server);
@@ -743,7 +767,7 @@ syn_store *server_file(const syn_server *server)
 
 uint16_t syn_server_port(const syn_server *server)
 {
-    return ws_server_port(server->ws);
+    return loops_port(server->loops);
 }
 
 void syn_server_reload(syn_server *server)

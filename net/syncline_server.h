@@ -42,9 +42,12 @@ typedef struct {
     bool log_json;
     const char *tls_cert, *tls_key; /* PEM files: wss:// and https:// only; NULL: no TLS */
     void *loop;                     /* struct ev_loop *; NULL: own thread */
-    const char *vfs;                /* SQLite VFS for the data file; NULL: default */
-    uint64_t seed;                  /* 0: from the system; tests give one to repeat a run */
-    void *user;                     /* for the hooks */
+    /* 0 or 1: sockets are on that loop, too.  2 to 16: on so many threads beside it, each with a
+     * loop and a listening socket of its own; hooks and documents stay where they are. */
+    uint32_t loops;
+    const char *vfs; /* SQLite VFS for the data file; NULL: default */
+    uint64_t seed;   /* 0: from the system; tests give one to repeat a run */
+    void *user;      /* for the hooks */
     /* Sign-in: who is it?  Answer with syn_auth_accept or syn_auth_refuse, now or later, from any
      * thread. NULL: secret and keys decide, or everyone is "anonymous". */
     void (*authenticate)(void *user, syn_auth_request *request, syn_str token);

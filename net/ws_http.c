@@ -40,7 +40,8 @@ struct http_kept { /* the texts of a request */
         last_event_id[SHORT_BYTES];
 };
 
-struct http_reply {
+struct ws_reply {
+    http_reply base;
     struct ws_http *http; /* NULL: the connection is gone */
     bool streaming;
     struct http_stream stream;
@@ -119,6 +120,28 @@ static int finish(struct ws_http *http)
     return 0;
 }
 
+/* While an answer is awaited nothing is read: who closes his side after the request would else be
+ * taken for gone before he has his answer.  It is read again before the answer is written, for
+ * libwebsockets spins if it waits for one without the other. */
+static void hear(struct ws_http *http, bool on)
+{
+    if (http->deaf == !on) return;
+    http->deaf = !on;
+    lws_rx_flow_control(http->wsi, on);
+}
+
+/* false: the connection is to be ended. */
+static bool write_piece(struct ws_http *http)
+{
+    unsigned char buffer[LWS_PRE + PIECE];
+    size_t left = http->len - http->at, len = left < PIECE ? left : PIECE;
+    bool last = len == left && !http->unread;
+    memcpy(buffer + LWS_PRE, http->body + http->at, len);
+    http->at += len;
+    return lws_write(http->wsi, buffer + LWS_PRE, len,
+                     last ? LWS_WRITE_HTTP_FINAL : LWS_WRITE_HTTP) >= 0;
+}
+
 /* Takes the answer's body over. */
 static int answer_with(struct ws_http *http, const struct http_answer *answer)
 {
@@ -130,7 +153,9 @@ static int answer_with(struct ws_http *http, const struct http_answer *answer)
     http->all->answer_bytes += answer->len;
     http->until = now_ms() + BODY_MS + answer->len / SLOWEST_KIB_S;
     http->all->answers[answer->status / 100 % 6]++;
+    hear(http, true);
     if (!send_headers(http, answer, answer->len)) return -1;
+    if (answer->len != 0 && answer->len <= PIECE && !write_piece(http)) return -1;
     lws_set_timeout(http->wsi, PENDING_TIMEOUT_HTTP_CONTENT, READER_S);
     lws_callback_on_writable(http->wsi);
     return 0;
@@ -140,7 +165,9 @@ static int answer_with(struct ws_http *http, const struct http_answer *answer)
 static int answer_within(struct ws_http *http, const struct http_answer *answer)
 {
     struct http_answer busy;
-    if (answer->len <= ANSWERS_BYTES - http->all->answer_bytes) return answer_with(http, answer);
+    size_t most = ANSWERS_BYTES / http->all->share, now = http->all->answer_bytes;
+    bool fits = now == 0 || (now <= most && answer->len <= most - now);
+    if (fits) return answer_with(http, answer);
     free(answer->body);
     http_error(&busy, 503, "busy", "too many answers are being sent");
     return answer_with(http, &busy);
@@ -157,7 +184,7 @@ static int write_stream(struct ws_http *http)
 {
     syn_buf out = {0}, whole = {0};
     char room[LWS_PRE] = {0};
-    http_reply *reply = http->reply;
+    struct ws_reply *reply = http->reply;
     if (lws_partial_buffered(http->wsi)) return 0;
     bool more = reply->stream.more(reply->stream.user, &out);
     bool fits = syn_buf_append(&whole, room, sizeof room) == SYN_OK &&
@@ -179,20 +206,13 @@ static int write_stream(struct ws_http *http)
 
 int ws_http_writable(struct ws_http *http)
 {
-    unsigned char buffer[LWS_PRE + PIECE];
-    size_t left = http->len - http->at, piece = left < PIECE ? left : PIECE;
     if (http->failed) return -1;
     if (http->reply != NULL && http->reply->streaming) return write_stream(http);
     if (!http->answered || http->linger) return 0;
     if (now_ms() > http->until) return -1;
-    if (left == 0) return finish(http);
-    memcpy(buffer + LWS_PRE, http->body + http->at, piece);
-    http->at += piece;
-    bool last = http->at == http->len;
-    if (lws_write(http->wsi, buffer + LWS_PRE, piece,
-                  last && !http->unread ? LWS_WRITE_HTTP_FINAL : LWS_WRITE_HTTP) < 0)
-        return -1;
-    if (last) return finish(http);
+    if (http->at == http->len) return finish(http);
+    if (!write_piece(http)) return -1;
+    if (http->at == http->len) return finish(http);
     lws_set_timeout(http->wsi, PENDING_TIMEOUT_HTTP_CONTENT, READER_S);
     lws_callback_on_writable(http->wsi);
     return 0;
@@ -200,7 +220,7 @@ int ws_http_writable(struct ws_http *http)
 
 void ws_http_end(struct ws_http *http)
 {
-    http_reply *reply = http->reply;
+    struct ws_reply *reply = http->reply;
     http->reply = NULL;
     drop_kept(http);
     drop_body(http);
@@ -214,8 +234,9 @@ void ws_http_end(struct ws_http *http)
 
 /* ---- Answers that come later ----------------------------------------------------------------- */
 
-void http_reply_send(http_reply *reply, const struct http_answer *answer)
+static void send_answer(http_reply *base, const struct http_answer *answer)
 {
+    struct ws_reply *reply = (struct ws_reply *)base;
     struct ws_http *http = reply->http;
     free(reply);
     if (http == NULL) {
@@ -228,17 +249,19 @@ void http_reply_send(http_reply *reply, const struct http_answer *answer)
     lws_set_timeout(http->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
 }
 
-bool http_reply_stream(http_reply *reply, const struct http_stream *stream)
+static bool begin_stream(http_reply *base, const struct http_stream *stream)
 {
+    struct ws_reply *reply = (struct ws_reply *)base;
     struct ws_http *http = reply->http;
     struct http_answer answer = {.status = 200, .type = stream->type};
     if (http != NULL && send_headers(http, &answer, LWS_ILLEGAL_HTTP_CONTENT_LEN)) {
         http->all->answers[2]++;
         reply->streaming = true;
         reply->stream = *stream;
+        hear(http, true);
         drop_kept(http);
         drop_body(http);
-        http_reply_wake(reply);
+        lws_callback_on_writable(http->wsi);
         return true;
     }
     if (http != NULL) {
@@ -250,10 +273,26 @@ bool http_reply_stream(http_reply *reply, const struct http_stream *stream)
     return false;
 }
 
-void http_reply_wake(http_reply *reply)
+static void wake_stream(http_reply *base)
 {
+    const struct ws_reply *reply = (struct ws_reply *)base;
     if (reply->http == NULL) return;
     lws_callback_on_writable(reply->http->wsi);
+}
+
+void http_reply_send(http_reply *reply, const struct http_answer *answer)
+{
+    reply->send(reply, answer);
+}
+
+bool http_reply_stream(http_reply *reply, const struct http_stream *stream)
+{
+    return reply->stream(reply, stream);
+}
+
+void http_reply_wake(http_reply *reply)
+{
+    reply->wake(reply);
 }
 
 /* ---- Reading --------------------------------------------------------------------------------- */
@@ -323,8 +362,9 @@ static int ask(struct ws_http *http)
 {
     const struct ws_events *events = http->all->events;
     struct http_kept *kept = http->kept;
-    http_reply *reply = calloc(1, sizeof *reply);
+    struct ws_reply *reply = calloc(1, sizeof *reply);
     if (reply == NULL) return refuse(http, 503, "busy", "out of memory");
+    reply->base = (http_reply){send_answer, begin_stream, wake_stream};
     reply->http = http;
     http->reply = reply;
     http->kept = NULL; /* an answer may come at once, and frees what it finds */
@@ -334,10 +374,11 @@ static int ask(struct ws_http *http)
     http->body = NULL;
     http->len = 0;
     lws_set_timeout(http->wsi, PENDING_TIMEOUT_USER_OK, ANSWER_S);
-    events->asked(events->user, &kept->request, reply);
+    events->asked(events->user, &kept->request, &reply->base);
     explicit_bzero(kept, sizeof *kept);
     free(kept);
     free(body);
+    if (http->reply != NULL && !http->reply->streaming) hear(http, false);
     return 0;
 }
 
@@ -378,7 +419,7 @@ static int expect_body(struct ws_http *http, size_t len)
     size_t most = events->max_body(events->user, &http->kept->request);
     if (most == 0) return ask(http);
     if (len > most) return refuse(http, 413, "too_large", "the body is too long");
-    if (http->all->body_bytes + len > BODIES_BYTES)
+    if (http->all->body_bytes + len > BODIES_BYTES / http->all->share)
         return refuse(http, 503, "busy", "too many bodies are being sent");
     http->unread = false; /* it will be read */
     http->expected = len;

@@ -9,6 +9,7 @@ struct lws;
 
 struct ws_requests { /* of one server */
     const struct ws_events *events;
+    uint32_t share;      /* so many servers share the bounds of bodies and answers */
     size_t body_bytes;   /* of all bodies that are being read */
     size_t answer_bytes; /* of all answers that are being written */
     uint64_t answers[6]; /* by the first digit of their status */
@@ -20,11 +21,12 @@ struct ws_http { /* of one connection; all zero: no request */
     struct http_kept *kept; /* the request while its body comes */
     char *body;             /* the request's, then the answer's */
     size_t len, at, expected;
-    http_reply *reply;   /* asked, and not answered yet; or a stream */
-    bool unread;         /* part of the body still comes: the connection cannot be used again */
-    bool answered;       /* the headers are out, and the body follows */
-    bool linger, failed; /* linger: answered, the rest is dropped for a while */
-    uint64_t until;      /* the body must be here, the answer gone, or lingering ends; ms */
+    struct ws_reply *reply; /* asked, and not answered yet; or a stream */
+    bool unread;            /* part of the body still comes: the connection cannot be used again */
+    bool answered;          /* the headers are out, and the body follows */
+    bool deaf;
+    bool linger, failed;    /* linger: answered, the rest is dropped for a while */
+    uint64_t until;         /* the body must be here, the answer gone, or lingering ends; ms */
 };
 
 /* What libwebsockets tells of a request; each returns what its callback returns. */

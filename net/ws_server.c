@@ -21,7 +21,6 @@
 #include <ev.h>
 #include <fcntl.h>
 #include <libwebsockets.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -58,7 +57,6 @@ struct ws_server {
     char web[512], cert[512], key[512];
     ws_tls *tls; /* NULL: none */
     int fd;
-    uint16_t port;
     ev_io accepting;
     ev_timer again; /* after accept failed for want of descriptors */
     struct lws_http_mount mount;
@@ -66,92 +64,6 @@ struct ws_server {
     char *scratch; /* LWS_PRE, then one message */
     size_t scratch_cap;
 };
-
-/* ---- Addresses ------------------------------------------------------------------------------- */
-
-static bool is_loopback(const struct sockaddr *at)
-{
-    if (at->sa_family == AF_INET) {
-        struct sockaddr_in in;
-        memcpy(&in, at, sizeof in);
-        return (ntohl(in.sin_addr.s_addr) >> 24) == 127;
-    }
-    struct sockaddr_in6 in6;
-    memcpy(&in6, at, sizeof in6);
-    return at->sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&in6.sin6_addr);
-}
-
-static struct addrinfo *resolve(const char *host, uint16_t port)
-{
-    char service[8];
-    struct addrinfo hints = {.ai_family = AF_UNSPEC,
-                             .ai_socktype = SOCK_STREAM,
-                             .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
-    struct addrinfo *found = NULL;
-    bool any = host[0] == '\0' || strcmp(host, "*") == 0;
-    snprintf(service, sizeof service, "%u", port);
-    return getaddrinfo(any ? NULL : host, service, &hints, &found) == 0 ? found : NULL;
-}
-
-bool ws_is_loopback(const char *host)
-{
-    struct addrinfo *found = resolve(host, 0);
-    bool all = found != NULL;
-    for (const struct addrinfo *at = found; at != NULL; at = at->ai_next)
-        if (!is_loopback(at->ai_addr)) all = false;
-    if (found != NULL) freeaddrinfo(found);
-    return all;
-}
-
-static int listen_on(const struct addrinfo *at)
-{
-    int one = 1;
-    int fd = socket(at->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0) return -1;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    if (bind(fd, at->ai_addr, at->ai_addrlen) == 0 && listen(fd, 4096) == 0) return fd;
-    int failure = errno;
-    close(fd);
-    errno = failure;
-    return -1;
-}
-
-static uint16_t bound_port(int fd)
-{
-    struct sockaddr_storage at = {0};
-    socklen_t len = sizeof at;
-    if (getsockname(fd, (struct sockaddr *)&at, &len) != 0) return 0;
-    if (at.ss_family == AF_INET) {
-        struct sockaddr_in in;
-        memcpy(&in, &at, sizeof in);
-        return ntohs(in.sin_port);
-    }
-    struct sockaddr_in6 in6;
-    memcpy(&in6, &at, sizeof in6);
-    return ntohs(in6.sin6_port);
-}
-
-static syn_err open_port(ws_server *server, const struct ws_options *options, char *detail)
-{
-    struct addrinfo *found = resolve(options->host, options->port);
-    if (found == NULL) {
-        snprintf(detail, 256, "%.100s is no address of this machine", options->host);
-        return SYN_EMISUSE;
-    }
-    int failure = 0;
-    for (const struct addrinfo *at = found; at != NULL && server->fd < 0; at = at->ai_next) {
-        server->fd = listen_on(at);
-        failure = errno;
-    }
-    freeaddrinfo(found);
-    if (server->fd < 0) {
-        snprintf(detail, 256, "cannot listen on %.100s:%u: %s", options->host, options->port,
-                 strerror(failure));
-        return failure == EADDRINUSE ? SYN_EBUSY : SYN_EMISUSE;
-    }
-    server->port = bound_port(server->fd);
-    return SYN_OK;
-}
 
 /* ---- Accepting ------------------------------------------------------------------------------- */
 
@@ -291,6 +203,12 @@ void ws_close(ws_link *link, unsigned status, const char *reason)
     snprintf(link->reason, sizeof link->reason, "%s", reason);
     lws_set_timeout(link->wsi, PENDING_TIMEOUT_CLOSE_SEND, 5);
     lws_callback_on_writable(link->wsi);
+}
+
+void ws_hurry(ws_link *link)
+{
+    link->skipping = true;
+    lws_set_timeout(link->wsi, PENDING_TIMEOUT_CLOSE_SEND, 5);
 }
 
 static int writable(ws_link *link)
@@ -509,16 +427,20 @@ syn_err ws_server_new(ws_server **out, struct ev_loop *loop, const struct ws_opt
                       const struct ws_events *events, char *detail)
 {
     ws_server *server = calloc(1, sizeof *server);
-    if (server == NULL) return SYN_ENOMEM;
+    if (server == NULL) {
+        close(options->fd);
+        return SYN_ENOMEM;
+    }
     server->loop = loop;
     server->events = *events;
     server->requests.events = &server->events;
-    server->fd = -1;
+    server->requests.share = options->share != 0 ? options->share : 1;
+    server->fd = options->fd;
     server->rules.local_names = options->local_names;
     server->rules.echo = options->web != NULL;
     if (options->origins != NULL) server->origins = strdup(options->origins);
     if (options->origins != NULL && server->origins == NULL) {
-        free(server);
+        ws_server_free(server);
         return SYN_ENOMEM;
     }
     server->rules.origins = server->origins;
@@ -537,7 +459,6 @@ syn_err ws_server_new(ws_server **out, struct ev_loop *loop, const struct ws_opt
     }
     lws_set_log_level(0, NULL);
     syn_err err = use_certificate(server, options, detail);
-    if (!err) err = open_port(server, options, detail);
     if (!err) {
         err = create_context(server);
         if (err) snprintf(detail, 256, "libwebsockets could not start on libev");
@@ -549,11 +470,6 @@ syn_err ws_server_new(ws_server **out, struct ev_loop *loop, const struct ws_opt
     start_listening(server);
     *out = server;
     return SYN_OK;
-}
-
-uint16_t ws_server_port(const ws_server *server)
-{
-    return server->port;
 }
 
 void ws_server_answers(const ws_server *server, uint64_t out[6])

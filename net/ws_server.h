@@ -33,8 +33,8 @@ struct http_answer {
     char etag[240]; /* "": none */
 };
 
-/* A request whose answer may come later, from the loop's thread.  It outlives its connection, so
- * whoever has it answers in any case, exactly once. */
+/* A request whose answer may come later, from the thread that was asked.  It outlives its
+ * connection, so whoever has it answers in any case, exactly once. */
 typedef struct http_reply http_reply;
 void http_reply_send(http_reply *reply, const struct http_answer *answer);
 
@@ -50,10 +50,17 @@ struct http_stream {
 bool http_reply_stream(http_reply *reply, const struct http_stream *stream);
 void http_reply_wake(http_reply *reply);
 
+/* Behind a reply stands a connection of this loop, or a messenger to another one. */
+struct http_reply {
+    void (*send)(http_reply *reply, const struct http_answer *answer);
+    bool (*stream)(http_reply *reply, const struct http_stream *stream);
+    void (*wake)(http_reply *reply);
+};
+
 struct ws_events {
     void *user;
-    /* What the link is to be known as; NULL: refuse it. */
-    void *(*connected)(void *user, ws_link *link);
+    /* What the link (a ws_link, or one of loops.h) is to be known as; NULL: refuse it. */
+    void *(*connected)(void *user, void *link);
     void (*disconnected)(void *user, void *conn);
     void (*message)(void *user, void *conn, const void *bytes, size_t len);
     size_t (*max_message)(void *user, void *conn);
@@ -66,19 +73,17 @@ struct ws_events {
 };
 
 struct ws_options {
-    const char *host;    /* name or address */
-    uint16_t port;       /* 0: any */
+    int fd;              /* listens, and is taken over (ws_listen.h) */
+    uint32_t share;      /* of the bounds for HTTP: this is one of so many servers; 0 is 1 */
     const char *web;     /* folder for what `asked` does not answer; NULL: none */
     bool local_names;    /* only requests that name this machine as localhost or by an address */
     const char *origins; /* of pages that may come in, separated by commas; NULL: of this host */
     const char *tls_cert, *tls_key; /* PEM files: TLS only, no plain connection; NULL: no TLS */
 };
 
-/* SYN_EBUSY: the address is in use.  SYN_EMISUSE: no such address, or no such certificate or key.
- * detail: 256 bytes. */
+/* SYN_EMISUSE: no such certificate or key.  detail: 256 bytes. */
 syn_err ws_server_new(ws_server **out, struct ev_loop *loop, const struct ws_options *options,
                       const struct ws_events *events, char *detail);
-uint16_t ws_server_port(const ws_server *server);
 /* Reads certificate and key again: new connections get them, open ones stay as they are.
  * SYN_EMISUSE: they are not good, and the old ones stay in use. */
 syn_err ws_server_reload(ws_server *server, char *detail);
@@ -92,8 +97,8 @@ void ws_server_free(ws_server *server); /* NULL is fine */
 bool ws_send(ws_link *link, syn_str head, syn_str body);
 /* Sends what was taken, then closes; `disconnected` follows. */
 void ws_close(ws_link *link, unsigned status, const char *reason);
-
-/* Is every address of this host on the loopback interface? */
-bool ws_is_loopback(const char *host);
+/* It will be closed as soon as it is writable: nothing more is received, and it has 5 s for that.
+ */
+void ws_hurry(ws_link *link);
 
 #endif

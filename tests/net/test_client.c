@@ -2,6 +2,7 @@
 #include "store.h"
 #include "syncline_bytes.h"
 #include "syncline_client.h"
+#include "on_loops.h"
 #include "syncline_server.h"
 
 #include <check.h>
@@ -28,6 +29,7 @@ static void no_log(void *user, const char *line)
 static void server_start(struct world *w)
 {
     syn_server_config config = SYN_SERVER_CONFIG_INIT;
+    config.loops = loops_tried;
     config.listen = w->listen;
     config.data = w->data;
     config.log = no_log;
@@ -666,24 +668,26 @@ START_TEST(presence_reaches_the_other)
 }
 END_TEST
 
+static void add_tests(TCase *tests)
+{
+    tcase_add_test(tests, one_client_saves);
+    tcase_add_test(tests, two_clients_converge);
+    tcase_add_test(tests, offline_edits_survive_restart);
+    tcase_add_test(tests, server_restart_in_between);
+    tcase_add_test(tests, a_restored_server_is_helped);
+    tcase_add_test(tests, others_events_go_before_own_ones);
+    tcase_add_test(tests, others_events_that_may_not_be_sent);
+    tcase_add_test(tests, many_documents_one_connection);
+    tcase_add_test(tests, a_large_document_goes_both_ways);
+    tcase_add_test(tests, a_file_belongs_to_one_server);
+    tcase_add_test(tests, refused_edits_become_a_branch);
+    tcase_add_test(tests, presence_reaches_the_other);
+}
+
 int main(void)
 {
     Suite *suite = suite_create("client");
-    TCase *tc = tcase_create("client");
-    tcase_set_timeout(tc, 0);
-    tcase_add_test(tc, one_client_saves);
-    tcase_add_test(tc, two_clients_converge);
-    tcase_add_test(tc, offline_edits_survive_restart);
-    tcase_add_test(tc, server_restart_in_between);
-    tcase_add_test(tc, a_restored_server_is_helped);
-    tcase_add_test(tc, others_events_go_before_own_ones);
-    tcase_add_test(tc, others_events_that_may_not_be_sent);
-    tcase_add_test(tc, many_documents_one_connection);
-    tcase_add_test(tc, a_large_document_goes_both_ways);
-    tcase_add_test(tc, a_file_belongs_to_one_server);
-    tcase_add_test(tc, refused_edits_become_a_branch);
-    tcase_add_test(tc, presence_reaches_the_other);
-    suite_add_tcase(suite, tc);
+    add_on_loops(suite, "client", 0, add_tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
     int failed = srunner_ntests_failed(runner);

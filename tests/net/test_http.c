@@ -1,4 +1,5 @@
 /* test_http.c -- documents over HTTP: right requests, and wrong ones in every way. */
+#include "on_loops.h"
 #include "http_raw.h"
 #include "jwt.h"
 #include "store/fault_vfs.h"
@@ -18,6 +19,7 @@
 static syn_server *start(void)
 {
     syn_server_config config = SYN_SERVER_CONFIG_INIT;
+    config.loops = loops_tried;
     return http_start(config);
 }
 
@@ -107,6 +109,7 @@ START_TEST(beside_websockets_and_durable)
     ck_assert_ptr_nonnull(mkdtemp(file));
     snprintf(path, sizeof path, "%s/data.db", file);
     syn_server_config config = SYN_SERVER_CONFIG_INIT;
+    config.loops = loops_tried;
     config.data = path;
     syn_server *server = http_start(config);
     int fd = raw_websocket(syn_server_port(server));
@@ -138,6 +141,7 @@ START_TEST(failing_disk)
     ck_assert_ptr_nonnull(mkdtemp(folder));
     snprintf(path, sizeof path, "%s/data.db", folder);
     syn_server_config config = SYN_SERVER_CONFIG_INIT;
+    config.loops = loops_tried;
     config.data = path;
     config.vfs = fault_vfs();
     syn_server *server = http_start(config);
@@ -467,6 +471,7 @@ START_TEST(rights)
     ck_assert_int_eq(write(fd, set, strlen(set)), (ssize_t)strlen(set));
     close(fd);
     syn_server_config config = SYN_SERVER_CONFIG_INIT;
+    config.loops = loops_tried;
     config.keys = file;
     config.secret = "open sesame";
     syn_server *server = http_start(config);
@@ -634,6 +639,7 @@ static int signed_in(const syn_server *server, const char *token, uint64_t peer)
 START_TEST(administration)
 {
     syn_server_config config = SYN_SERVER_CONFIG_INIT;
+    config.loops = loops_tried;
     config.secret = "s3";
     syn_server *server = http_start(config);
     char body[100], secret[] = "Authorization: Bearer s3\r\n" JSON;
@@ -701,6 +707,7 @@ static syn_auth_request *wait_request(void)
 START_TEST(late_sign_in)
 {
     syn_server_config config = SYN_SERVER_CONFIG_INIT;
+    config.loops = loops_tried;
     config.authenticate = keep_request;
     syn_server *server = http_start(config);
     const char *ask = "GET /v1/documents/d HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -730,11 +737,8 @@ START_TEST(late_sign_in)
 }
 END_TEST
 
-int main(void)
+static void add_tests(TCase *tests)
 {
-    Suite *suite = suite_create("http");
-    TCase *tests = tcase_create("http");
-    tcase_set_timeout(tests, 120);
     tcase_add_test(tests, written_and_read);
     tcase_add_test(tests, names);
     tcase_add_test(tests, etags);
@@ -751,7 +755,12 @@ int main(void)
     tcase_add_test(tests, anything);
     tcase_add_test(tests, administration);
     tcase_add_test(tests, late_sign_in);
-    suite_add_tcase(suite, tests);
+}
+
+int main(void)
+{
+    Suite *suite = suite_create("http");
+    add_on_loops(suite, "http", 120, add_tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
     int failed = srunner_ntests_failed(runner);

@@ -1,4 +1,5 @@
 /* test_http_feed.c -- the change feed: nothing missed, nothing told to those who may not read. */
+#include "on_loops.h"
 #include "http_raw.h"
 #include "jwt.h"
 
@@ -83,6 +84,7 @@ START_TEST(live_and_catching_up)
     struct data data;
     data_new(&data);
     syn_server_config config = SYN_SERVER_CONFIG_INIT;
+    config.loops = loops_tried;
     config.data = data.file;
     syn_server *server = http_start(config);
     edit(server, "before", "");
@@ -133,6 +135,7 @@ START_TEST(deletions)
 {
     static const char *const token = "Authorization: Bearer s3cret\r\n";
     syn_server_config config = SYN_SERVER_CONFIG_INIT;
+    config.loops = loops_tried;
     config.secret = "s3cret";
     syn_server *server = http_start(config);
     edit(server, "a", token);
@@ -173,6 +176,7 @@ END_TEST
 START_TEST(gaps)
 {
     syn_server_config config = SYN_SERVER_CONFIG_INIT;
+    config.loops = loops_tried;
     syn_server *server = http_start(config);
     char id[80], extra[160];
     edit(server, "d", "");
@@ -219,6 +223,7 @@ START_TEST(embedder)
     syn_feed_cursor at;
     data_new(&data);
     syn_server_config config = SYN_SERVER_CONFIG_INIT;
+    config.loops = loops_tried;
     syn_server *server = http_start(config);
     ck_assert_int_eq(syn_server_feed_end(server, &at), SYN_EMISUSE); /* in memory */
     ck_assert_int_eq(syn_server_keep_cursor(server, syn_s("a"), at), SYN_EMISUSE);
@@ -277,6 +282,7 @@ START_TEST(only_what_may_be_read)
     ck_assert_int_eq(write(fd, set, strlen(set)), (ssize_t)strlen(set));
     close(fd);
     syn_server_config config = SYN_SERVER_CONFIG_INIT;
+    config.loops = loops_tried;
     config.keys = file;
     config.secret = "open sesame";
     syn_server *server = http_start(config);
@@ -312,6 +318,7 @@ END_TEST
 START_TEST(crowds)
 {
     syn_server_config config = SYN_SERVER_CONFIG_INIT;
+    config.loops = loops_tried;
     syn_server *server = http_start(config);
     int fds[256];
     for (int i = 0; i < 256; i++) fds[i] = feed(server, "?from=0", "");
@@ -334,18 +341,20 @@ START_TEST(crowds)
 }
 END_TEST
 
-int main(void)
+static void add_tests(TCase *tests)
 {
-    Suite *suite = suite_create("http_feed");
-    TCase *tests = tcase_create("feed");
-    tcase_set_timeout(tests, 120);
     tcase_add_test(tests, live_and_catching_up);
     tcase_add_test(tests, deletions);
     tcase_add_test(tests, embedder);
     tcase_add_test(tests, gaps);
     tcase_add_test(tests, only_what_may_be_read);
     tcase_add_test(tests, crowds);
-    suite_add_tcase(suite, tests);
+}
+
+int main(void)
+{
+    Suite *suite = suite_create("http_feed");
+    add_on_loops(suite, "feed", 120, add_tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
     int failed = srunner_ntests_failed(runner);

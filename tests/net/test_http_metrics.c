@@ -110,6 +110,39 @@ START_TEST(counting)
 }
 END_TEST
 
+/* Each loop says how busy it was; the sums are those of all. */
+START_TEST(several_loops)
+{
+    syn_server_config config = SYN_SERVER_CONFIG_INIT;
+    config.loops = 3;
+    syn_server *server = http_start(config);
+    int fds[30];
+    for (int i = 0; i < 30; i++) fds[i] = raw_websocket(syn_server_port(server));
+    for (int i = 0; i < 30; i++) raw_hello(fds[i], "");
+    for (int i = 0; i < 30; i++) ck_assert(raw_until(fds[i], FRAME_WELCOME));
+    for (int i = 0; i < 10; i++) http_expect(server, "GET /v1/none", "", NULL, 404, "");
+    char *page = metrics(server);
+    double open = 0, busy = 0;
+    for (int i = 0; i < 3; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "syncline_loop_connections{loop=\"%d\"}", i);
+        open += value(page, name);
+        snprintf(name, sizeof name, "syncline_loop_wakes_total{loop=\"%d\"}", i);
+        ck_assert(value(page, name) > 0);
+        snprintf(name, sizeof name, "syncline_loop_busy_seconds_total{loop=\"%d\"}", i);
+        busy += value(page, name);
+    }
+    ck_assert(open == 30);
+    ck_assert(busy > 0);
+    ck_assert(value(page, "syncline_connections") == 30);
+    ck_assert(value(page, "syncline_loop_busy_seconds_total{loop=\"home\"}") > 0);
+    ck_assert(value(page, "syncline_http_answers_total{status=\"4xx\"}") == 10);
+    free(page);
+    for (int i = 0; i < 30; i++) close(fds[i]);
+    syn_server_stop(server, 1000);
+}
+END_TEST
+
 /* Every metric that the dashboard asks for is one that the server has. */
 START_TEST(dashboard)
 {
@@ -137,6 +170,7 @@ int main(void)
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, form);
     tcase_add_test(tests, counting);
+    tcase_add_test(tests, several_loops);
     tcase_add_test(tests, dashboard);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);

@@ -2,6 +2,7 @@
  * them. */
 #include "../core/random.h"
 #include "jwt.h"
+#include "on_loops.h"
 #include "raw_ws.h"
 #include "syncline_server.h"
 
@@ -360,6 +361,7 @@ static void site_open(struct site *site)
     syn_server_config config = SYN_SERVER_CONFIG_INIT;
     config.listen = "127.0.0.1:0";
     config.keys = site->file;
+    config.loops = loops_tried;
     config.log = no_log;
     syn_err err = syn_server_start(&site->server, &config, detail);
     ck_assert_msg(err == SYN_OK, "%s", detail);
@@ -465,6 +467,12 @@ START_TEST(the_connection_ends_with_the_token)
 }
 END_TEST
 
+static void add_tests(TCase *tests)
+{
+    tcase_add_test(tests, rights_come_from_the_token);
+    tcase_add_test(tests, the_connection_ends_with_the_token);
+}
+
 int main(void)
 {
     Suite *suite = suite_create("jwt");
@@ -477,9 +485,8 @@ int main(void)
     tcase_add_loop_test(tests, claims_are_checked, 0, sizeof claim_cases / sizeof *claim_cases);
     tcase_add_loop_test(tests, bad_sets_are_refused, 0, sizeof bad_sets / sizeof *bad_sets);
     tcase_add_test(tests, patterns);
-    tcase_add_test(tests, rights_come_from_the_token);
-    tcase_add_test(tests, the_connection_ends_with_the_token);
     suite_add_tcase(suite, tests);
+    add_on_loops(suite, "sign-in", 0, add_tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
     int failed = srunner_ntests_failed(runner);

@@ -1,4 +1,5 @@
 /* test_server.c -- the server in this process, over real sockets. */
+#include "on_loops.h"
 #include "raw_ws.h"
 #include "syncline_server.h"
 
@@ -19,6 +20,7 @@ static syn_server *start_with(syn_server_config config)
     char detail[256];
     config.listen = "127.0.0.1:0";
     config.seed = 7;
+    config.loops = loops_tried;
     syn_err err = syn_server_start(&server, &config, detail);
     ck_assert_msg(err == SYN_OK, "%s: %s", syn_errname(err), detail);
     return server;
@@ -376,6 +378,7 @@ START_TEST(beyond_loopback_needs_a_secret)
     server = start();
     snprintf(listen, sizeof listen, "127.0.0.1:%u", syn_server_port(server));
     config.listen = listen;
+    config.loops = loops_tried;
     ck_assert_int_eq(syn_server_start(&second, &config, detail), SYN_EBUSY);
     syn_server_stop(server, 1000);
 }
@@ -582,11 +585,8 @@ START_TEST(stopped_at_once_while_the_disk_works)
 }
 END_TEST
 
-int main(void)
+static void add_tests(TCase *tests)
 {
-    Suite *suite = suite_create("server");
-    TCase *tests = tcase_create("server");
-    tcase_set_timeout(tests, 0);
     tcase_add_test(tests, two_clients_see_each_other);
     tcase_add_test(tests, fragments);
     tcase_add_test(tests, text_and_long_messages_are_refused);
@@ -601,7 +601,12 @@ int main(void)
     tcase_add_test(tests, on_the_hosts_loop);
     tcase_add_test(tests, what_was_acked_is_there_after_a_restart);
     tcase_add_test(tests, stopped_at_once_while_the_disk_works);
-    suite_add_tcase(suite, tests);
+}
+
+int main(void)
+{
+    Suite *suite = suite_create("server");
+    add_on_loops(suite, "server", 0, add_tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
     int failed = srunner_ntests_failed(runner);

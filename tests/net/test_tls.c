@@ -1,5 +1,6 @@
 /* test_tls.c -- server and client over TLS, with certificates made on the spot. */
 #include "syncline_client.h"
+#include "on_loops.h"
 #include "syncline_server.h"
 
 #include <arpa/inet.h>
@@ -87,6 +88,7 @@ static void world_open(struct world *w)
     config.tls_key = w->key;
     config.log = count_reloads;
     config.user = w;
+    config.loops = loops_tried;
     syn_err err = syn_server_start(&w->server, &config, detail);
     ck_assert_msg(err == SYN_OK, "%s: %s", syn_errname(err), detail);
     snprintf(w->url, sizeof w->url, "wss://localhost:%u", syn_server_port(w->server));
@@ -285,17 +287,19 @@ START_TEST(bad_files_are_named)
 }
 END_TEST
 
-int main(void)
+static void add_tests(TCase *tests)
 {
-    Suite *suite = suite_create("tls");
-    TCase *tests = tcase_create("tls");
-    tcase_set_timeout(tests, 0);
     tcase_add_test(tests, two_clients_meet_over_tls);
     tcase_add_test(tests, an_unknown_certificate_gets_nothing);
     tcase_add_test(tests, old_versions_are_refused);
     tcase_add_test(tests, a_renewed_certificate_drops_nobody);
     tcase_add_test(tests, bad_files_are_named);
-    suite_add_tcase(suite, tests);
+}
+
+int main(void)
+{
+    Suite *suite = suite_create("tls");
+    add_on_loops(suite, "tls", 0, add_tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
     int failed = srunner_ntests_failed(runner);
