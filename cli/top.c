@@ -166,10 +166,29 @@ static void show_store(const struct view *v)
     (void)printf("%s", v->end);
 }
 
+static bool has_loops(const struct view *v)
+{
+    return value(v->new, "loop_busy_seconds_total{loop=\"1\"}") > 0;
+}
+
+/* Of those that have sockets alone. */
+static double busiest_loop(const struct view *v)
+{
+    double most = 0;
+    for (int i = 1; i <= 16; i++) {
+        char name[48];
+        (void)snprintf(name, sizeof name, "loop_busy_seconds_total{loop=\"%d\"}", i);
+        double busy = rate(v, name);
+        if (busy > most) most = busy;
+    }
+    return most;
+}
+
 static void show_process(const struct view *v)
 {
     title("process");
     show("busy", rate(v, "loop_busy_seconds_total{loop=\"0\"}") * 100, "%");
+    if (has_loops(v)) show("sockets", busiest_loop(v) * 100, "%");
     show("memory", value(v->new, "memory_bytes"), "B");
     show("documents", value(v->new, "document_bytes"), "B");
     (void)printf("%s", v->end);

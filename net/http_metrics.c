@@ -123,24 +123,24 @@ static void put_busy(struct page *page, const char *loop, uint64_t us)
              loop, us / 1000000, us % 1000000);
 }
 
-/* With one loop it is "0" and has everything; else the documents are at "home". */
+/* Loop 0 has the documents, and with one loop the sockets as well. */
 static void put_loops(struct page *page, const struct http_pages *from)
 {
     char name[16];
     head(page, "loop_busy_seconds_total", "counter", "Time that a loop did not wait.");
-    put_busy(page, from->loop_count == 0 ? "0" : "home", from->busy_us);
+    put_busy(page, "0", from->busy_us);
     for (uint32_t i = 0; i < from->loop_count; i++) {
-        snprintf(name, sizeof name, "%" PRIu32, i);
+        snprintf(name, sizeof name, "%" PRIu32, i + 1);
         put_busy(page, name, from->loops[i].busy_us);
     }
     if (from->loop_count == 0) return;
     head(page, "loop_connections", "gauge", "Open WebSockets of a loop.");
     for (uint32_t i = 0; i < from->loop_count; i++)
-        page_put(page, "syncline_loop_connections{loop=\"%" PRIu32 "\"} %" PRIu64 "\n", i,
+        page_put(page, "syncline_loop_connections{loop=\"%" PRIu32 "\"} %" PRIu64 "\n", i + 1,
                  from->loops[i].connections);
     head(page, "loop_wakes_total", "counter", "Times that a loop had something to do.");
     for (uint32_t i = 0; i < from->loop_count; i++)
-        page_put(page, "syncline_loop_wakes_total{loop=\"%" PRIu32 "\"} %" PRIu64 "\n", i,
+        page_put(page, "syncline_loop_wakes_total{loop=\"%" PRIu32 "\"} %" PRIu64 "\n", i + 1,
                  from->loops[i].wakes);
 }
 
