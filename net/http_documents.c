@@ -130,6 +130,29 @@ static syn_err read_document(void *user, syn_doc *doc)
     return SYN_OK;
 }
 
+/* "12", or the version that an answer told: "12-HEAD...".  false: neither. */
+static bool read_version(const char *text, uint32_t *events)
+{
+    size_t digits = strspn(text, "0123456789");
+    *events = digits != 0 && digits < 11 ? (uint32_t)strtoull(text, NULL, 10) : 0;
+    return digits != 0 && digits < 11 && strtoull(text, NULL, 10) <= UINT32_MAX &&
+           (text[digits] == '\0' || text[digits] == '-');
+}
+
+/* Is the document that was found the one that the version names, not only as long?  It need not be
+ * after a backup was restored. */
+static syn_err read_old(void *user, syn_doc *doc)
+{
+    char etag[240];
+    struct http_call *call = user;
+    const char *wanted = http_query(call->query, "at");
+    put_etag(doc, false, etag, sizeof etag);
+    size_t len = strlen(etag) - 2;
+    bool heads = strchr(wanted, '-') != NULL;
+    if (heads && (strlen(wanted) != len || memcmp(wanted, etag + 1, len) != 0)) return SYN_ERANGE;
+    return read_document(call, doc);
+}
+
 /* ---- POST ------------------------------------------------------------------------------------ */
 
 static void answer_version(struct http_answer *out, const syn_doc *doc, int status)
@@ -175,6 +198,30 @@ static void done(void *user, syn_err err)
     http_call_end(call);
 }
 
+static void done_old(void *user, syn_err err)
+{
+    struct http_call *call = user;
+    if (err == SYN_ERANGE)
+        http_fail_with(&call->answer, SYN_ENOTFOUND, "it never was at that version");
+    if (err == SYN_ERANGE)
+        http_call_end(call);
+    else
+        done(call, err);
+}
+
+static void get(struct http_call *call, uint64_t now)
+{
+    uint32_t events;
+    hub *h = call->api->hub;
+    const char *version = http_query(call->query, "at");
+    if (version == NULL)
+        hub_read(h, call->name, read_document, done, call, now);
+    else if (read_version(version, &events))
+        hub_read_version(h, call->name, events, read_old, done_old, call, now);
+    else
+        http_call_refuse(call, 400, "malformed", "at is a version: 12, or 12-HEADS");
+}
+
 static void deleted(void *user, syn_err err)
 {
     struct http_call *call = user;
@@ -215,7 +262,7 @@ void http_document(struct http_call *call)
         else
             http_call_refuse(call, 403, "forbidden", "the admin right is needed");
     } else if (rights & RIGHT_READ) {
-        hub_read(api->hub, call->name, read_document, done, call, now);
+        get(call, now);
     } else {
         http_call_refuse(call, 403, "forbidden", "the right to read is needed");
     }

@@ -104,6 +104,10 @@ typedef void (*hub_done_fn)(void *user, syn_err err);
 /* Lends the document (NULL: it is not there) for reading; `done` runs when all that it then held is
  * on the disk. */
 void hub_read(hub *h, syn_str document, hub_edit_fn fn, hub_done_fn done, void *user, uint64_t now);
+/* The same for the document as it was after the first `events` events of its log, a copy of its
+ * own: fn runs off the loop (on the pool's thread), done on it.  SYN_ERANGE: it never was. */
+void hub_read_version(hub *h, syn_str document, uint32_t events, hub_edit_fn fn, hub_done_fn done,
+                      void *user, uint64_t now);
 /* As syn_server_edit and syn_server_delete. */
 void hub_edit(hub *h, syn_str document, bool create, hub_edit_fn fn, hub_done_fn done, void *user,
               uint64_t now);

@@ -105,6 +105,23 @@ stop_server TERM
 done_ok fsck "$db"
 prints 'kept offline: new world!' text "$db" notes
 
+# A version over HTTP, also one below the snapshot that folding made.
+at() { python3 -c 'import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1]).read().decode())' \
+  "${url/ws:/http:}/v1/documents/old?text=&at=$1"; }
+versions() {
+  checks=$((checks + 1))
+  [ "$(at 3)/$(at 5)/$(at 6)" = "abc/abcde/abcdef" ] || fault "versions: $(at 3), $(at 5), $(at 6)"
+}
+start_server --listen 127.0.0.1:0
+done_ok insert "$url" old "" 0 abc
+done_ok insert "$url" old "" 3 def
+versions
+stop_server TERM
+done_ok compact "$db"
+start_server --listen 127.0.0.1:0
+versions
+stop_server TERM
+
 # A secret.
 echo "open sesame" >"$folder/secret"
 start_server --listen 127.0.0.1:0 --secret-file "$folder/secret"

@@ -183,6 +183,74 @@ START_TEST(failing_disk)
 }
 END_TEST
 
+/* ---- Versions -------------------------------------------------------------------------------- */
+
+enum { VERSIONS = 40 };
+
+/* What was told as the version of each edit leads back to what the document then was. */
+static void read_back(const syn_server *server, char version[VERSIONS][80])
+{
+    char line[200], expected[80];
+    for (int i = 0; i < VERSIONS; i++) {
+        snprintf(expected, sizeof expected, "{\"n\":%d}", i + 1);
+        snprintf(line, sizeof line, "GET /v1/documents/d?at=%s", version[i]);
+        http_expect(server, line, "", NULL, 200, expected);
+        snprintf(line, sizeof line, "GET /v1/documents/d?at=%.*s&path=/n",
+                 (int)strcspn(version[i], "-"), version[i]);
+        snprintf(expected, sizeof expected, "%d", i + 1);
+        http_expect(server, line, "", NULL, 200, expected);
+    }
+    snprintf(line, sizeof line, "If-None-Match: \"%s\"\r\n", version[3]);
+    snprintf(expected, sizeof expected, "GET /v1/documents/d?at=%s", version[3]);
+    http_expect(server, expected, line, NULL, 304, "");
+    version[3][strlen(version[3]) - 1] ^= 1; /* as many events, other heads */
+    snprintf(line, sizeof line, "GET /v1/documents/d?at=%s", version[3]);
+    http_expect(server, line, "", NULL, 404, "never");
+    version[3][strlen(version[3]) - 1] ^= 1;
+}
+
+START_TEST(versions) /* _i: in memory, where it is done at once; from a file, by the pool */
+{
+    char version[VERSIONS][80], file[] = "/tmp/test_http_XXXXXX";
+    syn_server_config config = SYN_SERVER_CONFIG_INIT;
+    ck_assert_ptr_nonnull(mkdtemp(file));
+    char path[64];
+    snprintf(path, sizeof path, "%s/d.db", file);
+    if (_i == 1) config.data = path;
+    syn_server *server = http_start(config);
+    for (int i = 0; i < VERSIONS; i++) {
+        struct http_got got =
+            http_do(server, "POST /v1/documents/d", JSON, "[{\"incr\":\"/n\",\"by\":1}]");
+        const char *at = strstr(got.body, "\"version\":\"");
+        ck_assert_ptr_nonnull(at);
+        snprintf(version[i], sizeof version[i], "%.*s", (int)strcspn(at + 11, "\""), at + 11);
+        http_drop(&got);
+    }
+    read_back(server, version);
+    http_expect(server, "GET /v1/documents/d?at=0", "", NULL, 200, "{}");
+    http_expect(server, "GET /v1/documents/d?at=1000", "", NULL, 404, "never");
+    http_expect(server, "GET /v1/documents/other?at=1", "", NULL, 404, "not there");
+    static const char *const malformed[] = {"", "-", "x", "1x", "-1", "99999999999", "4294967296"};
+    for (size_t i = 0; i < sizeof malformed / sizeof malformed[0]; i++) {
+        char line[80];
+        snprintf(line, sizeof line, "GET /v1/documents/d?at=%s", malformed[i]);
+        http_expect(server, line, "", NULL, 400, "malformed");
+    }
+    syn_server_stop(server, 1000);
+    if (_i == 1) { /* and after a restart */
+        server = http_start(config);
+        read_back(server, version);
+        syn_server_stop(server, 1000);
+    }
+    static const char *const ends[] = {"", ".lock", "-wal", "-shm"};
+    for (size_t i = 0; i < 4; i++) {
+        snprintf(path, sizeof path, "%s/d.db%s", file, ends[i]);
+        unlink(path);
+    }
+    rmdir(file);
+}
+END_TEST
+
 /* ---- Bad edits ------------------------------------------------------------------------------- */
 
 static const struct {
@@ -744,6 +812,7 @@ static void add_tests(TCase *tests)
     tcase_add_test(tests, etags);
     tcase_add_test(tests, beside_websockets_and_durable);
     tcase_add_test(tests, failing_disk);
+    tcase_add_loop_test(tests, versions, 0, 2);
     tcase_add_test(tests, bad_edits_change_nothing);
     tcase_add_test(tests, bombs);
     tcase_add_test(tests, bad_requests_are_refused);
