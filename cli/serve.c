@@ -1,5 +1,6 @@
 /* serve.c -- `serve`: the server as a process of its own. */
 #include "cli.h"
+#include "serve_limits.h"
 #include "webhook.h"
 
 #include <inttypes.h>
@@ -106,13 +107,15 @@ static bool read_loops(const char *text, uint32_t *out)
     return *text >= '0' && *text <= '9' && *end == '\0' && number >= 1 && number <= 16;
 }
 
-static int run_serve(const struct command *self, int argc, char **argv)
+static int run_with(const struct command *self, int argc, char **argv, const char *limits)
 {
+    bool show_limits = false;
     const char *secret_file = NULL, *hook_file = NULL, *loops = NULL;
     char secret[SECRET_BYTES];
     syn_server_config config = SYN_SERVER_CONFIG_INIT;
     config.data = "syncline.db";
     config.secret = getenv("SYNCLINE_SECRET");
+    config.limits = limits;
     const struct option_spec specs[] = {{"listen", &config.listen, NULL},
                                         {"data", &config.data, NULL},
                                         {"web", &config.web, NULL},
@@ -120,6 +123,7 @@ static int run_serve(const struct command *self, int argc, char **argv)
                                         {"secret-file", &secret_file, NULL},
                                         {"insecure", NULL, &config.insecure},
                                         {"log-json", NULL, &config.log_json},
+                                        {"limits", NULL, &show_limits},
                                         {"deflate", NULL, &config.deflate},
                                         {"http2", NULL, &config.http2},
                                         {"tls-cert", &config.tls_cert, NULL},
@@ -132,6 +136,7 @@ static int run_serve(const struct command *self, int argc, char **argv)
                                         {"loops", &loops, NULL},
                                         {NULL, NULL, NULL}};
     if (!take_options(self, specs, &argc, argv, 0, 0)) return EXIT_USAGE;
+    if (show_limits) return print_limits(limits);
     if (!read_loops(loops, &config.loops)) return wrong_use(self, "--loops is a number, 1 to 16");
     if (secret_file != NULL) {
         if (!read_secret(secret_file, secret))
@@ -141,6 +146,15 @@ static int run_serve(const struct command *self, int argc, char **argv)
     if (config.secret != NULL && config.secret[0] == '\0')
         return wrong_use(self, "an empty secret lets nobody in; leave it out, or give one");
     return serve_with(&config, hook_file);
+}
+
+static int run_serve(const struct command *self, int argc, char **argv)
+{
+    char *limits;
+    if (!take_limits(self, &argc, argv, &limits)) return EXIT_USAGE;
+    int status = run_with(self, argc, argv, limits);
+    free(limits);
+    return status;
 }
 
 const struct command commands_serve = {
@@ -174,6 +188,11 @@ const struct command commands_serve = {
         "                      the README); signed, sent again until it was taken\n"
         "  --loops N           threads for the sockets, 1 to 16 (about one for each processor, at\n"
         "                      most 4); 1: documents and sockets share one\n"
+        "  --memory SIZE       stay below it (256M, 1G): load is shed with a code, and comes "
+        "again\n"
+        "  --limit NAME=VALUE  how fast and how much anybody may: user_events=1000, ... (K, M, G;\n"
+        "                      as often as needed, or with commas)\n"
+        "  --limits            print all limits, what happens beyond each and what it is for\n"
         "  --insecure          listen beyond this machine without a secret\n"
         "  --log-json          log lines as JSON objects\n"
         "  --deflate, --http2  permessage-deflate; WebSocket over HTTP/2: refused, with the "

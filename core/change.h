@@ -140,6 +140,8 @@ SYN_EXPORT void syn_doc_pending_clear(syn_doc *doc);
 /* Another syn_doc_config.work_limit from now on; returns the one before.  UINT64_MAX is for what
  * was accepted once already: merged in another order the same events can cost far more. */
 SYN_EXPORT uint64_t syn_doc_set_work_limit(syn_doc *doc, uint64_t limit);
+/* Steps that the last changes applied took, as the limit counts them; and counts from 0 again. */
+SYN_EXPORT uint64_t syn_doc_take_work(syn_doc *doc);
 
 /* A cursor into the document's log: events in the order they came here.  Log positions count from
  * the base of the log; syn_doc_backfill() moves them all up by the number of events it adds below.

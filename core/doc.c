@@ -202,6 +202,13 @@ uint64_t syn_doc_set_work_limit(syn_doc *doc, uint64_t limit)
     return before;
 }
 
+uint64_t syn_doc_take_work(syn_doc *doc)
+{
+    uint64_t done = doc->desk != NULL ? doc->desk->work.done : 0;
+    if (doc->desk != NULL) doc->desk->work.done = 0;
+    return done;
+}
+
 void syn_doc_free(syn_doc *doc)
 {
     if (doc == NULL) return;

@@ -142,16 +142,40 @@ static bool check_rights(const struct offer *offer, struct refusal *why)
     return false;
 }
 
+/* Beyond a limit of the server's; retry_ms 0: as usual. */
+static struct refusal limited(hub *h, enum limit limit, uint32_t retry_ms)
+{
+    const struct limit_info *info = limits_info(limit);
+    if (retry_ms > MAX_RETRY_MS) retry_ms = MAX_RETRY_MS;
+    if (retry_ms == 0) retry_ms = RETRY_MS;
+    hub_count_limit(h, limit);
+    return (struct refusal){info->code, info->permanent, info->permanent ? 0 : retry_ms, 0,
+                            info->name};
+}
+
 static bool check_size(const struct offer *offer, struct refusal *why)
 {
-    const struct room *room = offer->room;
-    uint64_t events = syn_doc_events(room->doc) + offer->events;
-    if (events > LIMIT_DOCUMENT_EVENTS)
-        *why = (struct refusal){CODE_LIMIT, true, 0, 0, "document_events: the document is full"};
-    else if (room->log_bytes + offer->bytes > LIMIT_DOCUMENT_BYTES)
-        *why = (struct refusal){CODE_LIMIT, true, 0, 0, "document_bytes: the document is full"};
+    struct room *room = offer->room;
+    const uint64_t *most = room->hub->limits.of;
+    struct account *account = offer->ch->conn->account;
+    struct hourly *creates = account != NULL ? &account->creates : NULL;
+    if (syn_doc_events(room->doc) + offer->events > most[LIM_DOCUMENT_EVENTS])
+        *why = limited(room->hub, LIM_DOCUMENT_EVENTS, 0);
+    else if (room->log_bytes + offer->bytes > most[LIM_DOCUMENT_BYTES])
+        *why = limited(room->hub, LIM_DOCUMENT_BYTES, 0);
+    else if (!room->exists && creates != NULL &&
+             !hourly_left(creates, most[LIM_USER_CREATES], 1, room->hub->now))
+        *why = limited(room->hub, LIM_USER_CREATES, hourly_wait(creates, room->hub->now));
     else
         return true;
+    return false;
+}
+
+static bool check_pace(const struct offer *offer, struct refusal *why)
+{
+    struct pace pace = rates_offered(offer->ch, offer->bytes);
+    if (pace.state < BUCKET_REFUSE) return true;
+    *why = limited(offer->room->hub, pace.limit, pace.wait_ms);
     return false;
 }
 
@@ -182,14 +206,9 @@ static bool check_newcomers(struct room *room, uint32_t user, uint32_t peers, ui
                             struct refusal *why)
 {
     struct room_user *who = &room->users[user];
-    uint64_t now = room->hub->now;
-    if (who->hour == 0 || now - who->hour >= 3600000) {
-        who->hour = now != 0 ? now : 1;
-        who->newcomers = 0;
-    }
-    if (who->newcomers + peers > LIMIT_NEW_PEERS) {
-        *why = (struct refusal){CODE_BUSY, false, 60000, 0,
-                                "new_peers: 1000 new peers of one user in an hour"};
+    uint64_t now = room->hub->now, most = room->hub->limits.of[LIM_USER_NEW_PEERS];
+    if (!hourly_left(&who->newcomers, most, peers, now)) {
+        *why = limited(room->hub, LIM_USER_NEW_PEERS, hourly_wait(&who->newcomers, now));
         return false;
     }
     if (heads > LIMIT_USER_HEADS || user_heads(room, user) >= LIMIT_USER_HEADS) {
@@ -273,7 +292,7 @@ static syn_err bind_peers(struct offer *offer)
         if (author != NULL) err = room_user(offer->room, author[i], &user);
         if (err) break;
         if (peer->user != 0 || (ch->helping && !own_peer(ch, part->peer))) continue;
-        if (peer->next == 0 && user != 0) offer->room->users[user].newcomers++;
+        if (peer->next == 0 && user != 0) offer->room->users[user].newcomers.count++;
         peer->user = user;
         peer->dirty = true;
     }
@@ -298,6 +317,7 @@ static void take_in(struct offer *offer)
     struct channel *ch = offer->ch;
     syn_applied applied;
     syn_err err = apply(room, offer->set, &applied);
+    rates_taken(ch, err ? 0 : applied.applied + applied.duplicate, syn_doc_take_work(room->doc));
     if (err) {
         struct refusal why = refusal_of(err, room->doc);
         refuse(offer, &why);
@@ -315,6 +335,7 @@ static void take_in(struct offer *offer)
     if (applied.applied != 0) {
         author_add(&at->author, ch->session);
         room->dirty = true;
+        if (!room->exists && ch->conn->account != NULL) ch->conn->account->creates.count++;
         if (!room->exists) room_create(room, NULL);
     }
     if (ch->conn != NULL) acknowledge(offer);
@@ -342,7 +363,8 @@ void accept_changes(struct channel *ch, const syn_changes *set, size_t frame_byt
     }
     channel_ref(ch);
     find_parts(&offer);
-    if (check_rights(&offer, &why) && check_size(&offer, &why) && check_peers(&offer, &why))
+    if (check_pace(&offer, &why) && check_rights(&offer, &why) && check_size(&offer, &why) &&
+        check_peers(&offer, &why))
         take_in(&offer);
     else
         refuse(&offer, &why);

@@ -137,3 +137,15 @@ bool channel_ignore(struct channel *ch, uint64_t peer, uint32_t from)
     grown[ch->ignored_count++] = (syn_id){.peer = peer, .seq = from};
     return true;
 }
+
+/* ---- Credit ---------------------------------------------------------------------------------- */
+
+void channel_give_credit(struct channel *ch)
+{
+    struct frame frame = {.channel = ch->number, .kind = FRAME_CREDIT};
+    if (ch->give_back < LIMIT_WINDOW_BYTES / 2 || !rates_credit(ch)) return;
+    frame.as.credit.bytes = ch->give_back;
+    ch->credit_up += ch->give_back;
+    ch->give_back = 0;
+    conn_frame(ch->conn, &frame);
+}

@@ -24,8 +24,6 @@ hub_conn *hub_connect(hub *h, void *link, uint64_t now)
     conn->link = link;
     conn->id = ++h->next_conn;
     conn->since = conn->heard = now;
-    conn->tokens = CONTROL_BURST;
-    conn->tokens_at = now;
     conn->next = h->conns;
     if (h->conns != NULL) h->conns->prev = conn;
     h->conns = conn;
@@ -48,6 +46,8 @@ void hub_disconnect(hub *h, hub_conn *conn, uint64_t now)
     if (h->conns == conn) h->conns = conn->next;
     h->stats.connections--;
     release_grant(h, conn->grant);
+    rates_forget(conn);
+    account_leave(conn);
     free(conn->channels);
     syn_buf_free(&conn->queue);
     free(conn);
@@ -72,7 +72,8 @@ static bool link_send(hub_conn *conn, syn_str head, syn_str body)
 static void queue_frame(hub_conn *conn, syn_str head, syn_str body)
 {
     uint32_t len = (uint32_t)(head.len + body.len);
-    bool fits = conn->queue.len - conn->queue_at + len + sizeof len <= MAX_QUEUE;
+    uint64_t most = conn->hub->limits.of[LIM_CONNECTION_QUEUE];
+    bool fits = conn->queue.len - conn->queue_at + len + sizeof len <= most;
     if (conn->queue_at > conn->queue.len / 2) { /* what was sent gives its place */
         conn->queue.len -= conn->queue_at;
         memmove(conn->queue.data, conn->queue.data + conn->queue_at, conn->queue.len);
@@ -85,6 +86,8 @@ static void queue_frame(hub_conn *conn, syn_str head, syn_str body)
         return;
     conn->queue.len = before;
     conn->state = CONN_CLOSED;
+    hub_count(conn->hub, CODE_TOO_SLOW);
+    if (!fits) hub_count_limit(conn->hub, LIM_CONNECTION_QUEUE);
     conn->hub->port.close(conn->hub->port.user, conn->link, 1013, "too slow");
 }
 
@@ -199,28 +202,28 @@ void hub_writable(hub *h, hub_conn *conn, uint64_t now)
 /* ---- Handshake --------------------------------------------------------------------------------
  */
 
-static struct msg_limits told_limits(void)
+static struct msg_limits told_limits(const struct limits *limits)
 {
     return (struct msg_limits){
         .frame_bytes = LIMIT_FRAME_BYTES,
         .raw_bytes = LIMIT_RAW_BYTES,
         .frame_events = LIMIT_FRAME_EVENTS,
-        .documents = LIMIT_CHANNELS,
+        .documents = (uint32_t)limits->of[LIM_CONNECTION_DOCUMENTS],
         .window_bytes = LIMIT_WINDOW_BYTES,
         .value_bytes = LIMIT_VALUE_BYTES,
         .parents = LIMIT_PARENTS,
-        .document_events = LIMIT_DOCUMENT_EVENTS,
-        .document_bytes = LIMIT_DOCUMENT_BYTES,
+        .document_events = (uint32_t)limits->of[LIM_DOCUMENT_EVENTS],
+        .document_bytes = limits->of[LIM_DOCUMENT_BYTES],
         .presence_bytes = LIMIT_PRESENCE_BYTES,
         .presence_ms = LIMIT_PRESENCE_MS,
-        .new_peers = LIMIT_NEW_PEERS,
+        .new_peers = (uint32_t)limits->of[LIM_USER_NEW_PEERS],
     };
 }
 
 void conn_hello(hub_conn *conn, const struct msg_hello *hello)
 {
     hub *h = conn->hub;
-    const struct hub_identity anonymous = {syn_s("anonymous"), NULL};
+    const struct hub_identity anonymous = {syn_s(NOBODY_NAME), NULL};
     if (hello->min_version > 1 || hello->max_version < 1) {
         conn_error(conn, CODE_VERSION, true, 0, "this server speaks version 1");
         return;
@@ -251,7 +254,7 @@ static void send_welcome(hub_conn *conn, uint32_t expires_ms)
     welcome->features = conn->features;
     welcome->connection = conn->id;
     welcome->store = (syn_str){(const char *)conn->hub->store_id, STORE_ID_BYTES};
-    welcome->limits = told_limits();
+    welcome->limits = told_limits(&conn->hub->limits);
     welcome->heartbeat_ms = LIMIT_HEARTBEAT_MS;
     welcome->expires_ms = expires_ms;
     welcome->user = (syn_str){conn->user, conn->user_len};
@@ -327,6 +330,7 @@ void hub_signed_in(hub *h, uint64_t id, const struct hub_identity *who, uint32_t
     }
     memcpy(conn->user, who->name.data, who->name.len);
     conn->user_len = who->name.len;
+    if (!account_join(conn)) return;
     conn->state = CONN_LIVE;
     send_welcome(conn, expires_ms);
 }

@@ -5,6 +5,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 static void head(struct page *page, const char *name, const char *type, const char *help)
@@ -54,15 +55,32 @@ static void put_connections(struct page *page, const struct hub_stats *stats)
     metric(page, "read_only", "gauge", "1 while the disk is full or failing.", stats->read_only);
 }
 
+/* Without a label `limit`: for another reason. */
 static void put_refusals(struct page *page, const struct hub_stats *stats)
 {
-    head(page, "refused_total", "counter", "Connections, channels and changes refused, by code.");
+    uint64_t other[HUB_CODES];
+    memcpy(other, stats->refused, sizeof other);
+    head(page, "refused_total", "counter",
+         "Connections, channels and changes refused, by code, and by limit if it was for one.");
+    for (unsigned i = 0; i < LIM_COUNT; i++) {
+        const struct limit_info *info = limits_info((enum limit)i);
+        if (info->code == CODE_OK) continue;
+        other[info->code] -=
+            stats->limited[i] < other[info->code] ? stats->limited[i] : other[info->code];
+        page_put(page, "syncline_refused_total{code=\"%s\",limit=\"%s\"} %" PRIu64 "\n",
+                 proto_code_name(info->code), info->name, stats->limited[i]);
+    }
     for (uint32_t code = 1; code < HUB_CODES; code++) {
         bool last = code == HUB_CODES - 1;
         if (!last && code > CODE_REJECTED) continue;
         page_put(page, "syncline_refused_total{code=\"%s\"} %" PRIu64 "\n",
-                 last ? "UNKNOWN" : proto_code_name(code), stats->refused[code]);
+                 last ? "UNKNOWN" : proto_code_name(code), other[code]);
     }
+    head(page, "slowed_total", "counter", "Times that credit was kept back, by limit.");
+    for (unsigned i = 0; i < LIM_COUNT; i++)
+        if (strstr(limits_info((enum limit)i)->effect, "wait") != NULL)
+            page_put(page, "syncline_slowed_total{limit=\"%s\"} %" PRIu64 "\n",
+                     limits_info((enum limit)i)->name, stats->slowed[i]);
 }
 
 /* Where in the buckets the share lies; inside one it is taken as even. */

@@ -62,6 +62,7 @@ syn_err hub_new(hub **out, syn_store *store, const struct hub_port *port)
     if (h == NULL) return SYN_ENOMEM;
     h->store = store;
     h->port = *port;
+    limits_default(&h->limits);
     h->tuning = (struct hub_tuning){FRAME_PIECE, FOLD_ROWS, FOLD_BYTES};
     h->rooms = calloc(ROOM_SLOTS, sizeof *h->rooms);
     h->room_slots = ROOM_SLOTS;
@@ -85,6 +86,16 @@ void hub_tune(hub *h, const struct hub_tuning *tuning)
     h->tuning = *tuning;
 }
 
+void hub_limit(hub *h, const struct limits *limits)
+{
+    h->limits = *limits;
+}
+
+const struct limits *hub_limits(const hub *h)
+{
+    return &h->limits;
+}
+
 void hub_free(hub *h)
 {
     if (h == NULL) return;
@@ -98,6 +109,7 @@ void hub_free(hub *h)
             room_free(room);
         }
     }
+    accounts_free(h);
     free(h->rooms);
     proto_arena_free(h->arena);
     proto_arena_free(h->inner);
@@ -137,20 +149,6 @@ static bool tables_of(void *user, uint32_t number, struct proto_tables *out)
         return true;
     }
     *out = channel_tables(ch);
-    return true;
-}
-
-/* Control frames cost a token each, refilled evenly. */
-static bool within_rate(hub_conn *conn)
-{
-    uint64_t now = conn->hub->now;
-    uint64_t more = (now - conn->tokens_at) * CONTROL_PER_SECOND / 1000;
-    if (more != 0) {
-        conn->tokens = conn->tokens + more < CONTROL_BURST ? conn->tokens + more : CONTROL_BURST;
-        conn->tokens_at = now;
-    }
-    if (conn->tokens == 0) return false;
-    conn->tokens--;
     return true;
 }
 
@@ -341,14 +339,19 @@ void hub_receive(hub *h, hub_conn *conn, const void *bytes, size_t len, uint64_t
         conn_error(conn, CODE_LIMIT, true, 0, "frame above the limit of bytes");
         return;
     }
+    struct pace pace = rates_received(conn, len);
+    if (pace.state == BUCKET_CLOSE) {
+        conn_limited(conn, pace.limit, pace.wait_ms);
+        return;
+    }
     syn_err err = proto_decode(h->arena, bytes, len, NULL, tables_of, conn, &frame, &fault);
     if (err) {
         undecodable(conn, &frame, &fault);
         return;
     }
     bool content = frame.kind == FRAME_CHANGES || frame.kind == FRAME_PACKED;
-    if (!content && frame.kind != FRAME_CREDIT && !within_rate(conn)) {
-        conn_error(conn, CODE_BUSY, false, RETRY_MS, "too many control frames");
+    if (!content && frame.kind != FRAME_CREDIT && !rates_control(conn)) {
+        conn_limited(conn, LIM_CONNECTION_CONTROL, RETRY_MS);
         return;
     }
     if (conn->state == CONN_LIVE && frame.kind != FRAME_HELLO) {
@@ -401,6 +404,7 @@ void hub_tick(hub *h, uint64_t now)
 {
     h->now = now;
     if (h->wake != 0 && now >= h->wake) run_due(h);
+    rates_feed(h);
     if (store_failing(h->store) && now >= h->probe_at) {
         store_probe(h->store);
         h->probe_at = now + PROBE_MS;
@@ -412,12 +416,14 @@ void hub_tick(hub *h, uint64_t now)
         if (conn->state != CONN_CLOSED) beat(h, conn);
     }
     idle_rooms(h);
+    accounts_sweep(h);
 }
 
 uint64_t hub_next_tick(const hub *h)
 {
     uint64_t next = h->beat_at;
     if (h->wake != 0 && h->wake < next) next = h->wake;
+    if (h->feed_at != 0 && h->feed_at < next) next = h->feed_at;
     if (store_failing(h->store) && h->probe_at < next) next = h->probe_at;
     return next;
 }

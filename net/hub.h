@@ -11,6 +11,7 @@
 #ifndef SYN_HUB_H
 #define SYN_HUB_H
 
+#include "server_limits.h"
 #include "proto.h"
 #include "store.h"
 #include "work.h"
@@ -61,6 +62,9 @@ struct hub_tuning {
 
 syn_err hub_new(hub **out, syn_store *store, const struct hub_port *port);
 void hub_tune(hub *h, const struct hub_tuning *tuning);
+/* Hold from now on; what is above them already stays. */
+void hub_limit(hub *h, const struct limits *limits);
+const struct limits *hub_limits(const hub *h);
 /* Nothing may be in flight (hub_idle).  NULL is fine. */
 void hub_free(hub *h);
 
@@ -156,6 +160,8 @@ struct hub_stats {
     uint64_t frames_in, frames_out, bytes_in, bytes_out;
     uint64_t events_in, duplicates, nacks, turns, failed_turns, held;
     uint64_t refused[HUB_CODES]; /* connections, channels and changes, by code */
+    uint64_t limited[LIM_COUNT]; /* those of them that a limit was the reason for */
+    uint64_t slowed[LIM_COUNT];  /* times that credit was kept back */
     uint64_t jobs, jobs_total, job_us_total, job_us_max; /* off the loop: now, ended, their time */
     uint64_t trims, forgotten;                           /* documents that nobody used */
     bool read_only;

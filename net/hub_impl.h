@@ -23,6 +23,7 @@
 
 #include "hub.h"
 #include "doc_store.h"
+#include "server_limits.h"
 #include "fold.h"
 
 #define NO_POSITION UINT32_MAX
@@ -32,8 +33,6 @@
 #define FRAME_PIECE (64u * 1024u)
 /* Below this deflating costs more than it saves. */
 #define PACK_ABOVE 512u
-/* Control frames that a connection which does not read may have waiting. */
-#define MAX_QUEUE  (1024u * 1024u)
 #define MAX_BODIES 16u
 /* Refused peers that a channel remembers: each is looked for in every frame that follows. */
 #define MAX_IGNORED 256u
@@ -51,9 +50,40 @@
 #define RETRY_MS     2000u
 /* A digest walks the whole document for a few bytes that ask for it. */
 #define DIGEST_MS 1000u
-/* Control frames of one connection: far above honest use. */
-#define CONTROL_PER_SECOND 1000u
-#define CONTROL_BURST      4000u
+/* Everybody's name where there is no sign-in. */
+#define NOBODY_NAME   "anonymous"
+#define ACCOUNT_SLOTS 1024u
+/* "Come again": an hour is too long to say for one who has a person waiting. */
+#define MAX_RETRY_MS 60000u
+
+/* ---- How fast and how much (rates.c, account.c) ---------------------------------------------- */
+
+enum rate { RATE_FRAMES, RATE_BYTES, RATE_EVENTS, RATE_WORK, RATES };
+enum { METERS = 3 }; /* connection, user, document */
+
+struct meter {
+    struct bucket of[RATES];
+};
+
+struct pace { /* the worst of all that concern somebody */
+    enum bucket_state state;
+    enum limit limit;
+    uint32_t wait_ms;
+};
+
+struct hourly {
+    uint64_t since, count;
+};
+
+struct account {
+    struct account *next;
+    bool shared; /* in the table: one for all connections of the name */
+    uint32_t connections;
+    struct meter meter;
+    struct hourly creates;
+    size_t name_len;
+    char name[];
+};
 
 /* ---- Connections ----------------------------------------------------------------------------- */
 
@@ -78,7 +108,11 @@ struct hub_conn {
     size_t queue_at;
     struct channel **channels; /* ascending number */
     uint32_t channel_count, channel_cap, last_channel, turn_next;
-    uint64_t tokens, tokens_at;
+    struct account *account; /* NULL: before sign-in */
+    struct meter meter;
+    struct bucket control;
+    bool starved; /* credit is owed to it: in hub.starved */
+    struct hub_conn *starved_next;
 };
 
 /* ---- Channels -------------------------------------------------------------------------------- */
@@ -134,8 +168,7 @@ struct room_peer {
 
 struct room_user {
     char name[LIMIT_USER_BYTES + 1];
-    uint32_t newcomers; /* peers brought since `hour` began */
-    uint64_t hour;
+    struct hourly newcomers; /* peers brought */
 };
 
 struct body {
@@ -179,6 +212,7 @@ struct room {
 
     uint32_t offset, gathered, durable, fanned;
     uint64_t log_bytes; /* stored, about */
+    struct meter meter;
     uint32_t tail_rows;
     uint64_t tail_bytes;
     uint32_t folded_to;    /* store position: everything below is in chunks */
@@ -272,6 +306,11 @@ struct hub {
     uint64_t probe_at, beat_at, wake; /* wake: of fan-outs and presence */
     uint64_t hash_key;
     struct hub_tuning tuning;
+    struct limits limits;
+    struct account *accounts[ACCOUNT_SLOTS];
+    uint32_t sweep_at;
+    hub_conn *starved; /* whom credit is kept from */
+    uint64_t feed_at;  /* it is looked at again; 0: nobody */
     syn_buf scratch, message, prefix;
     struct hub_stats stats;
 };
@@ -294,7 +333,34 @@ void conn_error(hub_conn *conn, enum code code, bool permanent, uint32_t retry_m
 struct channel *conn_channel(const hub_conn *conn, uint32_t number);
 uint32_t conn_rights(const hub_conn *conn, syn_str document, uint32_t wanted);
 
+/* ---- rates.c */
+/* Charges a frame to connection and user. */
+struct pace rates_received(hub_conn *conn, size_t bytes);
+bool rates_control(hub_conn *conn); /* false: too many frames that cost no credit */
+/* Charges a frame of changes to the document too. */
+struct pace rates_offered(struct channel *ch, size_t bytes);
+void rates_taken(struct channel *ch, uint64_t events, uint64_t work);
+/* false: not now; channel_give_credit() is called when it may be. */
+bool rates_credit(struct channel *ch);
+void rates_feed(hub *h);
+void rates_forget(hub_conn *conn);
+/* Beside hub_count, where the refusal is for a limit. */
+void hub_count_limit(hub *h, enum limit limit);
+#define LIMIT_WORDS 96
+const char *limit_words(enum limit limit, char text[LIMIT_WORDS]);
+void conn_limited(hub_conn *conn, enum limit limit, uint32_t retry_ms);
+
+/* ---- account.c */
+struct account *account_find(hub *h, syn_str name);
+bool account_join(hub_conn *conn); /* false: the connection was ended */
+void account_leave(hub_conn *conn);
+void accounts_sweep(hub *h);
+void accounts_free(hub *h);
+bool hourly_left(struct hourly *hourly, uint64_t most, uint64_t more, uint64_t now);
+uint32_t hourly_wait(const struct hourly *hourly, uint64_t now);
+
 /* ---- channel.c */
+void channel_give_credit(struct channel *ch); /* what is owed, if it is worth a frame */
 struct channel *channel_new(hub_conn *conn, struct room *room, uint32_t number);
 void channel_ref(struct channel *ch);
 void channel_unref(struct channel *ch);

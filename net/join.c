@@ -20,11 +20,20 @@ static void refuse_open(hub_conn *conn, uint32_t number, enum code code, bool pe
 {
     struct frame frame = {.channel = number, .kind = FRAME_CLOSED};
     conn->last_channel = number;
+    hub_count(conn->hub, code);
     frame.as.closed.code = code;
     frame.as.closed.permanent = permanent;
     frame.as.closed.retry_ms = permanent ? 0 : RETRY_MS;
     frame.as.closed.detail = syn_s(detail);
     conn_frame(conn, &frame);
+}
+
+static void refuse_beyond(hub_conn *conn, uint32_t number, enum limit limit)
+{
+    const struct limit_info *info = limits_info(limit);
+    char words[LIMIT_WORDS];
+    hub_count_limit(conn->hub, limit);
+    refuse_open(conn, number, info->code, info->permanent, limit_words(limit, words));
 }
 
 static void refuse_load(hub_conn *conn, uint32_t number, syn_err err, const char *detail)
@@ -306,12 +315,15 @@ static void start_channel(struct channel *ch, const struct msg_open *open)
 static bool may_open(hub_conn *conn, const struct room *room, const struct msg_open *open,
                      uint32_t rights, uint32_t number)
 {
+    uint64_t most = conn->hub->limits.of[LIM_DOCUMENT_READERS];
     if (room->deleting)
         refuse_open(conn, number, CODE_DELETED, true, "this document was deleted");
     else if (!lineage_fits(conn, room, open, number))
         return false;
     else if (!room->exists && !(rights & RIGHT_CREATE))
         refuse_open(conn, number, CODE_NOT_FOUND, true, "no such document");
+    else if (room->channel_count >= most && most != 0)
+        refuse_beyond(conn, number, LIM_DOCUMENT_READERS);
     else
         return true;
     return false;
@@ -331,8 +343,8 @@ void join_open(hub_conn *conn, uint32_t number, const struct msg_open *open)
         conn_error(conn, CODE_MALFORMED, true, 0, "channel numbers count up");
         return;
     }
-    if (conn->channel_count >= LIMIT_CHANNELS) {
-        refuse_open(conn, number, CODE_LIMIT, false, "too many open documents: 1000");
+    if (conn->channel_count >= h->limits.of[LIM_CONNECTION_DOCUMENTS]) {
+        refuse_beyond(conn, number, LIM_CONNECTION_DOCUMENTS);
         return;
     }
     uint32_t rights = conn_rights(conn, open->document, open->rights);

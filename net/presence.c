@@ -11,8 +11,6 @@
 
 /* Bytes of sessions that one frame joins. */
 #define PRESENCE_PIECE (16u * 1024u)
-/* Bytes of all sessions of a document: what a newcomer is sent has to fit into his queue. */
-#define PRESENCE_ROOM_BYTES (512u * 1024u)
 
 /* ---- Joining several Presence messages into one ---------------------------------------------- */
 
@@ -247,7 +245,9 @@ void presence_receive(struct channel *ch, const struct msg_presence *presence)
         channel_closed(ch, CODE_LIMIT, true, 0, "presence_bytes: 4096");
         return;
     }
-    if (room->presence_bytes > PRESENCE_ROOM_BYTES) { /* the last to come is not shown */
+    if (room->presence_bytes > room->hub->limits.of[LIM_DOCUMENT_PRESENCE]) { /* not shown */
+        hub_count(room->hub, limits_info(LIM_DOCUMENT_PRESENCE)->code);
+        hub_count_limit(room->hub, LIM_DOCUMENT_PRESENCE);
         presence_leave(ch);
         return;
     }

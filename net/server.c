@@ -49,6 +49,7 @@ struct job {
 struct syn_server {
     syn_server_config config;
     sign_in *sign_in;
+    struct limits limits;
     struct ev_loop *loop;
     bool own_loop;
     pthread_t thread;
@@ -624,7 +625,9 @@ static syn_err open_hub(syn_server *server)
         .log = log_event,
         .work = file ? port_work : NULL,
     };
-    return hub_new(&server->hub, server->store, &port);
+    syn_err err = hub_new(&server->hub, server->store, &port);
+    if (!err) hub_limit(server->hub, &server->limits);
+    return err;
 }
 
 static syn_err open_sockets(syn_server *server, const char *host, uint16_t port, bool loopback,
@@ -718,6 +721,9 @@ static syn_err start(syn_server *server, char *detail)
     uint16_t port;
     bool loopback;
     syn_err err = check_config(&server->config, host, sizeof host, &port, &loopback, detail);
+    limits_default(&server->limits);
+    if (!err && server->config.limits != NULL)
+        err = limits_read(&server->limits, server->config.limits, detail);
     if (!err) err = sign_in_new(&server->sign_in, &server->config, detail);
     if (err) return err;
     server->own_loop = server->config.loop == NULL;

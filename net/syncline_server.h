@@ -39,6 +39,7 @@ typedef struct {
     /* permessage-deflate, and WebSocket over HTTP/2.  SYN_EMISUSE and the reason in `detail` where
      * the libwebsockets in use cannot do it safely: today that is every one. */
     bool deflate, http2;
+    const char *limits; /* "NAME=VALUE,...", see `syncline serve --limits`; NULL: the defaults */
     bool log_json;
     const char *tls_cert, *tls_key; /* PEM files: wss:// and https:// only; NULL: no TLS */
     void *loop;                     /* struct ev_loop *; NULL: own thread */

@@ -219,16 +219,6 @@ static bool turn_writes(const struct turn *turn)
 
 /* ---- Releasing ------------------------------------------------------------------------------- */
 
-static void send_credit(struct channel *ch)
-{
-    struct frame frame = {.channel = ch->number, .kind = FRAME_CREDIT};
-    if (ch->give_back < LIMIT_WINDOW_BYTES / 2) return;
-    frame.as.credit.bytes = ch->give_back;
-    ch->credit_up += ch->give_back;
-    ch->give_back = 0;
-    conn_frame(ch->conn, &frame);
-}
-
 static int by_peer(const void *a, const void *b)
 {
     const syn_id *x = a, *y = b;
@@ -252,7 +242,7 @@ static void send_touch(struct channel *ch, struct held *held)
         frame.as.ack.peer_count = kept;
         conn_frame(ch->conn, &frame);
     }
-    send_credit(ch);
+    channel_give_credit(ch);
 }
 
 static void release_held(struct held *held)

@@ -2,155 +2,12 @@
  *
  * The hub alone over a store in memory.  No transcripts, for what comes out would be long: the
  * tests count frames and look at sizes. */
-#include "hub_impl.h"
+#include "hub_world.h"
 
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { KINDS = 32 };
-
-struct world {
-    syn_store *store;
-    hub *hub;
-    uint64_t now, random;
-    uint32_t rights;
-    bool stopped;          /* the link takes nothing */
-    bool no_presence;      /* of Open */
-    uint32_t count[KINDS]; /* frames that came, by kind */
-    size_t largest;
-    uint32_t states; /* of Presence frames */
-    uint32_t code;   /* of the last Nack or Closed */
-    bool closed;
-};
-
-static uint64_t next_random(void *user)
-{
-    struct world *w = user;
-    return ++w->random * 0x9e3779b97f4a7c15u;
-}
-
-static void look_at(struct world *w, const void *bytes, size_t len)
-{
-    proto_arena *arena;
-    struct proto_fault fault;
-    struct frame frame = {0};
-    ck_assert_int_eq(proto_arena_new(&arena, NULL), SYN_OK);
-    ck_assert_int_eq(proto_decode(arena, bytes, len, NULL, NULL, NULL, &frame, &fault), SYN_OK);
-    w->count[frame.kind]++;
-    if (frame.kind == FRAME_PRESENCE) w->states += frame.as.presence.state_count;
-    if (frame.kind == FRAME_NACK) w->code = frame.as.nack.code;
-    if (frame.kind == FRAME_CLOSED) w->code = frame.as.closed.code;
-    proto_arena_free(arena);
-}
-
-static bool take(void *user, void *link, syn_str head, syn_str body)
-{
-    struct world *w = user;
-    size_t len = head.len + body.len;
-    char *bytes = malloc(len);
-    (void)link;
-    memcpy(bytes, head.data, head.len);
-    if (body.len != 0) memcpy(bytes + head.len, body.data, body.len);
-    if (len > w->largest) w->largest = len;
-    look_at(w, bytes, len);
-    free(bytes);
-    return !w->stopped;
-}
-
-static void cut(void *user, void *link, unsigned status, const char *reason)
-{
-    struct world *w = user;
-    (void)link;
-    (void)status;
-    (void)reason;
-    w->closed = true;
-}
-
-static uint32_t authorise(void *user, const struct hub_identity *who, syn_str document)
-{
-    const struct world *w = user;
-    (void)who;
-    (void)document;
-    return w->rights;
-}
-
-static void authenticate(void *user, uint64_t conn, syn_str token)
-{
-    const struct world *w = user;
-    hub_signed_in(w->hub, conn, &(struct hub_identity){.name = token}, 0, w->now);
-}
-
-static void settle(struct world *w)
-{
-    while (!hub_idle(w->hub)) {
-        hub_flush(w->hub, w->now);
-        store_poll(w->store);
-    }
-}
-
-static void start(struct world *w)
-{
-    store_options options = {.create = true};
-    char detail[256];
-    *w = (struct world){.now = 1000, .rights = RIGHT_READ | RIGHT_WRITE | RIGHT_CREATE};
-    struct hub_port port = {.user = w,
-                            .random = next_random,
-                            .send = take,
-                            .close = cut,
-                            .authenticate = authenticate,
-                            .authorise = authorise};
-    ck_assert_int_eq(store_open(&w->store, &options, detail), SYN_OK);
-    ck_assert_int_eq(hub_new(&w->hub, w->store, &port), SYN_OK);
-}
-
-static void stop(struct world *w)
-{
-    settle(w);
-    hub_free(w->hub);
-    store_close(w->store);
-}
-
-static void give_bytes(struct world *w, hub_conn *conn, syn_buf *buf)
-{
-    hub_receive(w->hub, conn, buf->data, buf->len, w->now);
-    syn_buf_free(buf);
-}
-
-static void give(struct world *w, hub_conn *conn, const struct frame *frame)
-{
-    syn_buf buf = {0};
-    ck_assert_int_eq(proto_encode(&buf, frame), SYN_OK);
-    give_bytes(w, conn, &buf);
-}
-
-static hub_conn *connected_as(struct world *w, syn_str name)
-{
-    struct frame hello = {.kind = FRAME_HELLO, .as.hello.features = FEATURE_DIGEST};
-    hello.as.hello.min_version = hello.as.hello.max_version = 1;
-    hello.as.hello.token = name;
-    hub_conn *conn = hub_connect(w->hub, w, w->now);
-    give(w, conn, &hello);
-    return conn;
-}
-
-static hub_conn *connected(struct world *w)
-{
-    hub_conn *conn = connected_as(w, syn_s("ann"));
-    ck_assert_uint_ne(w->count[FRAME_WELCOME], 0);
-    return conn;
-}
-
-static void open_channel(struct world *w, hub_conn *conn, uint32_t channel, const char *name)
-{
-    struct frame frame = {.channel = channel, .kind = FRAME_OPEN};
-    frame.as.open.document = syn_s(name);
-    frame.as.open.peer = 0xa1;
-    frame.as.open.no_presence = w->no_presence;
-    give(w, conn, &frame);
-    settle(w);
-}
 
 /* One event of each of `count` new peers, all beside each other. */
 static void many_peers(struct world *w, hub_conn *conn, uint32_t count, uint64_t first)
@@ -279,7 +136,7 @@ static void be_present(struct world *w, hub_conn *conn, uint32_t channel)
     uint64_t peers[PEERS];
     struct change_dep at[PEERS];
     for (uint32_t i = 0; i < PEERS; i++) {
-        peers[i] = next_random(w);
+        peers[i] = draw(w);
         at[i] = (struct change_dep){.peer = i, .seq = 1};
     }
     struct msg_cursor cursor = {.at = at, .at_count = PEERS};
