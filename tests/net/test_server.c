@@ -585,6 +585,112 @@ START_TEST(stopped_at_once_while_the_disk_works)
 }
 END_TEST
 
+/* ---- Many, and slow ones --------------------------------------------------------------------- */
+
+#define SHELVES 40u
+#define PIECES  5u /* below what is sent as a snapshot */
+#define PIECE   10000u
+
+/* Forty documents of 50 kB, stored. */
+static void fill_shelves(const syn_server *server)
+{
+    char text[PIECE + 1];
+    memset(text, 'x', PIECE);
+    text[PIECE] = '\0';
+    for (uint32_t i = 0; i < SHELVES; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "shelf-%u", i);
+        int fd = joined(server, name, 0xa1);
+        for (uint32_t k = 0; k < PIECES; k++) {
+            raw_insert(fd, 1, 0xa1, k * PIECE, k * PIECE, text);
+            ck_assert(raw_until(fd, FRAME_ACK));
+        }
+        close(fd);
+    }
+}
+
+/* Everything of a channel comes in order, once. */
+static void read_shelves(int fd)
+{
+    uint32_t next[SHELVES] = {0}, whole = 0;
+    proto_arena *arena = NULL;
+    ck_assert_int_eq(proto_arena_new(&arena, NULL), SYN_OK);
+    while (whole < SHELVES) {
+        struct frame frame;
+        unsigned status;
+        char *bytes;
+        raw_next(fd, arena, &frame, &bytes, &status);
+        ck_assert_int_ne(frame.kind, 0);
+        const syn_changes *set = &frame.as.changes;
+        for (uint32_t i = 0; frame.kind == FRAME_CHANGES && i < set->run_count; i++) {
+            uint32_t *at = &next[frame.channel - 1];
+            if (set->peers[set->runs[i].peer] != 0xa1) continue;
+            ck_assert_uint_eq(set->runs[i].seq, *at);
+            *at += set->runs[i].len;
+            whole += *at == PIECES * PIECE;
+        }
+        free(bytes);
+    }
+    proto_arena_free(arena);
+}
+
+/* More than sockets and the ways between loops hold waits for him, and others do not. */
+START_TEST(a_slow_reader_gets_everything_later)
+{
+    syn_server *server = start();
+    fill_shelves(server);
+    int slow = raw_websocket(syn_server_port(server)), few = 32768;
+    setsockopt(slow, SOL_SOCKET, SO_RCVBUF, &few, sizeof few);
+    raw_hello(slow, "");
+    ck_assert(raw_until(slow, FRAME_WELCOME));
+    for (uint32_t i = 0; i < SHELVES; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "shelf-%u", i);
+        raw_open(slow, i + 1, name, 0xb1);
+    }
+    int other = joined(server, "shelf-0", 0xc1);
+    ck_assert(raw_until(other, FRAME_CHANGES));
+    raw_insert(other, 1, 0xc1, 0, 0, "hello");
+    ck_assert(raw_until(other, FRAME_ACK));
+    read_shelves(slow);
+    close(slow);
+    close(other);
+    syn_server_stop(server, 1000);
+}
+END_TEST
+
+static void *stop_server(void *server)
+{
+    syn_server_stop(server, 10000);
+    return NULL;
+}
+
+START_TEST(everyone_is_told_that_the_server_goes)
+{
+    enum { MANY = 60 };
+    int fds[MANY];
+    pthread_t thread;
+    proto_arena *arena = NULL;
+    ck_assert_int_eq(proto_arena_new(&arena, NULL), SYN_OK);
+    syn_server *server = start();
+    for (int i = 0; i < MANY; i++) fds[i] = joined(server, "notes", 0xa100 + (uint64_t)i);
+    pthread_create(&thread, NULL, stop_server, server);
+    for (int i = 0; i < MANY; i++) {
+        struct frame frame;
+        unsigned status;
+        char *bytes;
+        do {
+            raw_next(fds[i], arena, &frame, &bytes, &status);
+            free(bytes);
+        } while (frame.kind != 0);
+        ck_assert_uint_eq(status, 1001);
+        close(fds[i]);
+    }
+    pthread_join(thread, NULL);
+    proto_arena_free(arena);
+}
+END_TEST
+
 static void add_tests(TCase *tests)
 {
     tcase_add_test(tests, two_clients_see_each_other);
@@ -601,6 +707,8 @@ static void add_tests(TCase *tests)
     tcase_add_test(tests, on_the_hosts_loop);
     tcase_add_test(tests, what_was_acked_is_there_after_a_restart);
     tcase_add_test(tests, stopped_at_once_while_the_disk_works);
+    tcase_add_test(tests, a_slow_reader_gets_everything_later);
+    tcase_add_test(tests, everyone_is_told_that_the_server_goes);
 }
 
 int main(void)
