@@ -393,6 +393,16 @@ static uint32_t agent_of(const syn_doc *doc, const syn_changes *set, uint32_t in
     return *agent;
 }
 
+/* LV_NONE: not here.  Mostly it is the peer's previous event, which is his last. */
+static lv_t parent_of(const syn_doc *doc, const syn_changes *set, const struct incoming *in,
+                      const struct change_dep *dep)
+{
+    if (dep->peer == in->run->peer && in->here > 0 && dep->seq == in->here - 1)
+        return graph_agent_last(doc->graph, in->agent);
+    uint32_t agent = agent_of(doc, set, dep->peer);
+    return agent == AGENT_NONE ? LV_NONE : graph_find(doc->graph, agent, dep->seq);
+}
+
 /* The parents of the run's first event into doc->desk->parents. */
 static syn_err resolve_parents(syn_doc *doc, const struct reader *reader, const struct incoming *in)
 {
@@ -407,8 +417,7 @@ static syn_err resolve_parents(syn_doc *doc, const struct reader *reader, const 
     for (uint32_t i = 0; i < count; i++) {
         struct change_dep dep = {run->peer, run->seq - 1};
         if (run->explicit_parents) dep = set->deps[reader->dep + i];
-        uint32_t agent = agent_of(doc, set, dep.peer);
-        lv_t lv = agent == AGENT_NONE ? LV_NONE : graph_find(doc->graph, agent, dep.seq);
+        lv_t lv = parent_of(doc, set, in, &dep);
         if (lv == LV_NONE) return missing(doc, set->peers[dep.peer], dep.seq);
         *array_push(&doc->desk->parents) = lv;
     }
@@ -421,11 +430,19 @@ static syn_err resolve_parents(syn_doc *doc, const struct reader *reader, const 
     return err;
 }
 
-/* Every event has its peer's previous event among its ancestors.  Those that bring along what they
- * did were looked at when they came for the first time; in a wide history this is much of the work.
- */
-static syn_err check_previous(syn_doc *doc, const struct incoming *in)
+static syn_err without_previous(syn_doc *doc, uint64_t peer, uint32_t seq)
 {
+    return doc_refuse(doc, SYN_EMALFORMED,
+                      "event %016llx:%u has not its peer's previous event among its ancestors",
+                      (unsigned long long)peer, seq);
+}
+
+/* Every event has its peer's previous event among its ancestors.  Those that bring along what they
+ * did were looked at when they came for the first time; others of a large set are asked together,
+ * when all of it is in the graph (check_all_previous). */
+static syn_err check_previous(syn_doc *doc, const syn_changes *set, const struct incoming *in)
+{
+    enum { MANY_RUNS = 16 };
     uint32_t here = in->here;
     if (here == 0 && doc->base_events > 0)
         return SYN_OK; /* below the snapshot: told by its history */
@@ -436,11 +453,26 @@ static syn_err check_previous(syn_doc *doc, const struct incoming *in)
     lv_t previous = graph_agent_last(doc->graph, in->agent);
     for (uint32_t i = 0; i < doc->desk->parents.n; i++) /* mostly it is one of the parents */
         if (doc->desk->parents.at[i] == previous) return SYN_OK;
+    if (set->run_count >= MANY_RUNS) {
+        syn_err err = array_reserve(&doc->mem, &doc->desk->previous, 1);
+        if (err == SYN_OK)
+            *array_push(&doc->desk->previous) = (struct graph_question){
+                graph_run_count(doc->graph), graph_run_of(doc->graph, previous)};
+        return err;
+    }
     if (graph_contains(doc->graph, doc->desk->parents.at, doc->desk->parents.n, previous))
         return SYN_OK;
-    return doc_refuse(doc, SYN_EMALFORMED,
-                      "event %016llx:%u has not its peer's previous event among its ancestors",
-                      (unsigned long long)in->peer, here);
+    return without_previous(doc, in->peer, here);
+}
+
+static syn_err check_all_previous(syn_doc *doc)
+{
+    uint32_t yes;
+    syn_err err = graph_ask_many(doc->graph, doc->desk->previous.at, doc->desk->previous.n, &yes);
+    if (err != SYN_OK || yes == doc->desk->previous.n) return err;
+    const struct graph_run run = graph_run_at(doc->graph, doc->desk->previous.at[yes].run);
+    doc->desk->fault.event = (syn_id){graph_agent_peer(doc->graph, run.agent), run.seq};
+    return without_previous(doc, doc->desk->fault.event.peer, run.seq);
 }
 
 /* The usual run: its peer goes on, and nobody else has written since. */
@@ -467,7 +499,7 @@ static syn_err push_run(syn_doc *doc, const struct reader *reader, struct incomi
             *array_push(&doc->desk->parents) = graph_find(doc->graph, in->agent, seq - 1);
     } else {
         err = resolve_parents(doc, reader, in);
-        if (err == SYN_OK) err = check_previous(doc, in);
+        if (err == SYN_OK) err = check_previous(doc, reader->set, in);
         if (err == SYN_OK && in->agent == AGENT_NONE)
             err = graph_agent_add(doc->graph, in->peer, &in->agent);
     }
@@ -685,7 +717,7 @@ static void mark_touched(syn_doc *doc, lv_t from)
 static syn_err reserve_set(syn_doc *doc, const syn_changes *set)
 {
     struct desk *desk = doc->desk;
-    desk->resolved.n = desk->agents.n = 0;
+    desk->resolved.n = desk->agents.n = desk->previous.n = 0;
     syn_err err = array_reserve(&doc->mem, &desk->resolved, set->container_count);
     if (err == SYN_OK) err = array_reserve(&doc->mem, &desk->agents, set->peer_count);
     if (err != SYN_OK) return err;
@@ -713,6 +745,7 @@ static syn_err apply_once(syn_doc *doc, const syn_changes *set, syn_applied *out
     if (err != SYN_OK) return err;
     for (uint32_t i = 0; err == SYN_OK && i < set->run_count; i++)
         err = apply_run(doc, &reader, &set->runs[i], &unplanned, out);
+    if (err == SYN_OK) err = check_all_previous(doc);
     if (err == SYN_OK && unplanned != LV_NONE) err = plan_rest(doc, set, unplanned);
     if (err == SYN_OK && doc->desk->given.left > 0) err = SYN_EDAMAGED;
     if (err == SYN_OK) err = doc_carry_out(doc, false);

@@ -1,73 +1,96 @@
 /* dense.c -- versions as one number per writer (dense.h). */
 #include "dense.h"
 
-struct version {
-    lv_t upto[DENSE_PEERS];
-};
-
-static void version_join(struct version *v, const lv_t *upto)
-{
-    for (uint32_t w = 0; w < DENSE_PEERS; w++)
-        if (upto[w] > v->upto[w]) v->upto[w] = upto[w];
-}
-
-/* Adds the event and what it comes after. */
-static void version_add(const struct dense *d, const struct graph *g, struct version *v, lv_t lv)
-{
-    if (lv < d->window.from || lv == LV_NONE) return;
-    const struct dense_run *run = &d->runs.at[graph_run_of(g, lv) - d->first];
-    version_join(v, run->upto);
-    if (lv >= v->upto[run->writer]) v->upto[run->writer] = lv + 1;
-}
-
-static struct version version_of(const struct dense *d, const struct graph *g, const lv_t *lvs,
-                                 uint32_t count)
-{
-    struct version v = {{0}};
-    for (uint32_t i = 0; i < count; i++) version_add(d, g, &v, lvs[i]);
-    return v;
-}
+#include "graph_impl.h"
 
 /* ---- Rows */
 
 struct writers {
-    uint32_t agent[DENSE_PEERS], last[DENSE_PEERS], count; /* last: his run so far */
+    uint32_t last[DENSE_PEERS]; /* the run so far of each */
 };
 
 /* DENSE_PEERS: one too many. */
-static uint32_t writer_of(struct writers *writers, uint32_t agent)
+static uint32_t writer_of(struct dense *d, const struct graph *g, struct writers *writers,
+                          uint32_t agent)
 {
     uint32_t w = 0;
-    while (w < writers->count && writers->agent[w] != agent) w++;
-    if (w == writers->count && w < DENSE_PEERS) {
-        writers->agent[w] = agent;
+    while (w < d->writers && d->agent[w] != agent) w++;
+    if (w == d->writers && w < DENSE_PEERS) {
+        d->agent[w] = agent;
+        d->peer[w] = graph_agent_peer(g, agent);
         writers->last[w] = DENSE_NONE;
-        writers->count++;
+        d->writers++;
     }
     return w;
+}
+
+/* Adds what is in front of `lv`, an event of run `from`, and that event itself. */
+static void row_join(struct dense_run *row, const struct dense_run *from, uint32_t index, lv_t lv)
+{
+    for (uint32_t w = 0; w < DENSE_PEERS; w++) {
+        if (from->upto[w] <= row->upto[w]) continue;
+        row->upto[w] = from->upto[w];
+        row->last[w] = from->last[w];
+    }
+    if (lv < row->upto[from->writer]) return;
+    row->upto[from->writer] = lv + 1;
+    row->last[from->writer] = index;
+}
+
+static void note_cut(struct dense *d, lv_t lv)
+{
+    uint32_t i = lv - d->window.from;
+    if (i < DENSE_CUTS) d->cuts[i / 64] |= UINT64_C(1) << (i % 64);
+}
+
+lv_t dense_cut_after(const struct dense *d, lv_t lv)
+{
+    assert(d->window.end - d->window.from <= DENSE_CUTS);
+    for (uint32_t i = lv + 1 - d->window.from; i < d->window.end - d->window.from;) {
+        uint64_t word = d->cuts[i / 64] >> (i % 64);
+        if (word != 0) {
+            lv_t at = d->window.from + i + (uint32_t)__builtin_ctzll(word);
+            return at < d->window.end ? at : d->window.end;
+        }
+        i = (i / 64 + 1) * 64;
+    }
+    return d->window.end;
+}
+
+/* What the run comes after, as far as it lies in the window, into its row. */
+static void add_parents(struct dense *d, const struct graph *g, const struct run *run,
+                        struct dense_run *row)
+{
+    for (uint32_t i = run->parents; i < run[1].parents; i++) {
+        lv_t parent = g->parents.at[i];
+        if (parent < d->window.from) continue;
+        uint32_t index = parent_run(g, i) - d->first;
+        row_join(row, &d->runs.at[index], index, parent);
+        note_cut(d, parent + 1);
+    }
 }
 
 syn_err dense_begin(struct dense *d, const struct graph *g, const syn_mem *mem,
                     struct lv_range window, bool *fits)
 {
-    struct writers writers = {.count = 0};
+    struct writers writers;
     d->window = window;
-    d->runs.n = 0;
+    d->runs.n = d->writers = 0;
     d->first = graph_run_of(g, window.from);
     *fits = true;
-    for (uint32_t k = d->first; k < graph_run_count(g); k++) {
-        const struct graph_run run = graph_run_at(g, k);
-        if (run.lv >= window.end) break;
-        uint32_t w = writer_of(&writers, run.agent);
+    memset(d->cuts, 0, sizeof d->cuts);
+    for (uint32_t k = d->first; k < g->runs.n && g->runs.at[k].lv < window.end; k++) {
+        const struct run *run = &g->runs.at[k];
+        uint32_t w = writer_of(d, g, &writers, run->agent);
         *fits = w < DENSE_PEERS;
         if (!*fits) return SYN_OK;
         syn_err err = array_reserve(mem, &d->runs, 1);
         if (err != SYN_OK) return err;
-        struct version v = version_of(d, g, run.parents, run.parent_count);
         struct dense_run *row = array_push(&d->runs);
-        memcpy(row->upto, v.upto, sizeof row->upto);
-        row->writer = w;
-        row->previous = writers.last[w];
+        *row = (struct dense_run){.lv = run->lv, .writer = w, .previous = writers.last[w]};
+        if (row->lv < window.from) row->lv = window.from;
+        note_cut(d, row->lv);
+        add_parents(d, g, run, row);
         writers.last[w] = k - d->first;
     }
     return SYN_OK;
@@ -75,35 +98,47 @@ syn_err dense_begin(struct dense *d, const struct graph *g, const syn_mem *mem,
 
 /* ---- Differences */
 
-/* The events of one writer in [from, end), of which end - 1 is one, run by run downwards. */
-static syn_err add_runs(const struct dense *d, const struct graph *g, const syn_mem *mem, lv_t from,
-                        lv_t end, lv_ranges *out)
+/* How far a version reaches among one writer's events, and the row of the last of them. */
+struct reach {
+    lv_t upto;
+    uint32_t row;
+};
+
+static struct reach reach_of(const struct dense *d, struct dense_place place, uint32_t w)
 {
-    uint32_t row = graph_run_of(g, end - 1) - d->first;
-    if (from < d->window.from) from = d->window.from;
-    while (end > from) {
-        const struct graph_run run = graph_run_at(g, row + d->first);
+    if (place.row == DENSE_NONE) return (struct reach){0, DENSE_NONE};
+    const struct dense_run *row = &d->runs.at[place.row];
+    if (w == row->writer && place.lv > row->lv) return (struct reach){place.lv, place.row};
+    return (struct reach){row->upto[w], row->last[w]};
+}
+
+/* One writer's events from `from` up to there, run by run downwards. */
+static syn_err add_runs(const struct dense *d, const syn_mem *mem, lv_t from, struct reach to,
+                        lv_ranges *out)
+{
+    while (to.upto > from) {
+        const struct dense_run *row = &d->runs.at[to.row];
         syn_err err = array_reserve(mem, out, 1);
         if (err != SYN_OK) return err;
-        *array_push(out) = (struct lv_range){run.lv > from ? run.lv : from, end};
-        row = d->runs.at[row].previous;
-        if (row == DENSE_NONE) break;
-        end = graph_run_at(g, row + d->first).end;
+        *array_push(out) = (struct lv_range){row->lv > from ? row->lv : from, to.upto};
+        to.row = row->previous;
+        if (to.row == DENSE_NONE) break;
+        to.upto = dense_end(d, to.row);
     }
     return SYN_OK;
 }
 
-syn_err dense_diff(const struct dense *d, const struct graph *g, const syn_mem *mem, const lv_t *a,
-                   uint32_t na, const lv_t *b, uint32_t nb, lv_ranges *only_a, lv_ranges *only_b)
+syn_err dense_diff(const struct dense *d, const syn_mem *mem, struct dense_place a,
+                   struct dense_place b, lv_ranges *only_a, lv_ranges *only_b)
 {
-    struct version va = version_of(d, g, a, na), vb = version_of(d, g, b, nb);
     syn_err err = SYN_OK;
     only_a->n = only_b->n = 0;
-    for (uint32_t w = 0; err == SYN_OK && w < DENSE_PEERS; w++) {
-        if (va.upto[w] > vb.upto[w])
-            err = add_runs(d, g, mem, vb.upto[w], va.upto[w], only_a);
-        else if (va.upto[w] < vb.upto[w])
-            err = add_runs(d, g, mem, va.upto[w], vb.upto[w], only_b);
+    for (uint32_t w = 0; err == SYN_OK && w < d->writers; w++) {
+        struct reach ra = reach_of(d, a, w), rb = reach_of(d, b, w);
+        if (ra.upto > rb.upto)
+            err = add_runs(d, mem, rb.upto, ra, only_a);
+        else if (ra.upto < rb.upto)
+            err = add_runs(d, mem, ra.upto, rb, only_b);
     }
     return err;
 }

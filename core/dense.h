@@ -5,10 +5,15 @@
  * subtractions, where graph_diff walks the graph with a heap.  Two people who type at once pass
  * through such windows again and again.
  *
- *     runs   one row per graph run of the window:
+ *     runs   one row per graph run of the window, which ends where the next begins:
+ *            lv         its first event in the window
  *            upto[w]    1 + LV of the last event of writer w that the run comes after; 0: none
+ *            last[w]    the row of that event
  *            writer     whose run it is
- *            previous   his run before, or DENSE_NONE */
+ *            previous   his run before, or DENSE_NONE
+ *
+ * A row knows the version in front of each of its events, so a version is named by its place: a
+ * row and an LV.  No list of parents is looked at after dense_begin. */
 #ifndef SYN_CORE_DENSE_H
 #define SYN_CORE_DENSE_H
 
@@ -16,16 +21,30 @@
 
 #define DENSE_PEERS 4
 #define DENSE_NONE  UINT32_MAX
+#define DENSE_CUTS  1024 /* events of windows whose cuts are noted */
 
 struct dense_run {
-    lv_t upto[DENSE_PEERS];
+    lv_t lv, upto[DENSE_PEERS];
+    uint32_t last[DENSE_PEERS];
     uint32_t writer, previous;
 };
 
 struct dense {
     struct lv_range window;
     uint32_t first; /* index of the graph run that rows begin with */
+    uint32_t writers;
+    uint32_t agent[DENSE_PEERS];
+    uint64_t peer[DENSE_PEERS];
     ARRAY(struct dense_run) runs;
+    uint64_t cuts[DENSE_CUTS / 64]; /* a bit for each event of a short window: a run begins there,
+                                       or goes on behind a parent */
+};
+
+/* The version of which event lv of the row's run is the next; lv may be the row's end.
+ * Row DENSE_NONE: nothing of the window. */
+struct dense_place {
+    uint32_t row;
+    lv_t lv;
 };
 
 /* Makes the rows of a window, whose first event comes after a critical version.  *fits: there are
@@ -33,9 +52,23 @@ struct dense {
 syn_err dense_begin(struct dense *d, const struct graph *g, const syn_mem *mem,
                     struct lv_range window, bool *fits);
 
+static inline lv_t dense_end(const struct dense *d, uint32_t row)
+{
+    return row + 1 < d->runs.n ? d->runs.at[row + 1].lv : d->window.end;
+}
+
+/* Does some version of the window end right in front of the event? */
+static inline bool dense_is_cut(const struct dense *d, lv_t lv)
+{
+    uint32_t i = lv - d->window.from;
+    return (d->cuts[i / 64] >> (i % 64) & 1) != 0;
+}
+/* The first such event behind lv, or the window's end. */
+lv_t dense_cut_after(const struct dense *d, lv_t lv);
+
 /* As graph_diff, for versions of the window; what lies below it is in both.  The ranges come in
  * another order. */
-syn_err dense_diff(const struct dense *d, const struct graph *g, const syn_mem *mem, const lv_t *a,
-                   uint32_t na, const lv_t *b, uint32_t nb, lv_ranges *only_a, lv_ranges *only_b);
+syn_err dense_diff(const struct dense *d, const syn_mem *mem, struct dense_place a,
+                   struct dense_place b, lv_ranges *only_a, lv_ranges *only_b);
 
 #endif

@@ -147,8 +147,10 @@ static void desk_clear(syn_doc *doc)
     const syn_mem *mem = &doc->mem;
     array_free(mem, &desk->plan);
     array_free(mem, &desk->parents);
+    array_free(mem, &desk->previous);
     array_free(mem, &desk->order);
     array_free(mem, &desk->dense.runs);
+    flat_free(&desk->flat, mem);
     array_free(mem, &desk->spare_a);
     array_free(mem, &desk->spare_b);
     array_free(mem, &desk->where);

@@ -14,6 +14,7 @@
 #define SYN_CORE_DOC_H
 
 #include "container.h"
+#include "flat.h"
 
 /* Small, for the plan of a long history is as long. */
 struct effect {
@@ -107,14 +108,16 @@ struct desk {
     struct given_effects given;
     struct work work; /* of the change being applied, or the last one */
     lv_set parents;
-    lv_ranges order;            /* of plan_set.c */
-    struct dense dense;         /* the same */
-    lv_ranges spare_a, spare_b; /* of graph_diff */
-    ARRAY(uint32_t) where;      /* of list sets */
-    ARRAY(uint32_t) walk;       /* of containers' parents */
-    ARRAY(uint32_t) resolved;   /* containers of the set being applied */
-    ARRAY(uint32_t) agents;     /* its peers' agents */
-    syn_obj last_root;          /* a hint: the root that a set named last */
+    ARRAY(struct graph_question) previous; /* of runs being applied: asked together at the end */
+    lv_ranges order;                       /* of plan_set.c */
+    struct dense dense;                    /* the same */
+    struct flat_merge flat;                /* the same */
+    lv_ranges spare_a, spare_b;            /* of graph_diff */
+    ARRAY(uint32_t) where;                 /* of list sets */
+    ARRAY(uint32_t) walk;                  /* of containers' parents */
+    ARRAY(uint32_t) resolved;              /* containers of the set being applied */
+    ARRAY(uint32_t) agents;                /* its peers' agents */
+    syn_obj last_root;                     /* a hint: the root that a set named last */
     struct export_buffers out;
     syn_fault fault;
     char error[200]; /* why the last call was refused */
@@ -203,6 +206,9 @@ syn_err doc_plan(syn_doc *doc, const struct op_piece *piece);
  * spent. */
 syn_err doc_plan_merged(syn_doc *doc, const struct op_piece *piece,
                         const struct event_origin *origin, lv_t ready);
+/* The same of an op on the sequence whose window desk->flat merges; SYN_OK too of one that is on no
+ * sequence. */
+syn_err doc_plan_flat(syn_doc *doc, const struct op_piece *piece);
 /* plan_set.c: plans all events from `from` on, appended but not planned.  *fault: on SYN_ERANGE, an
  * event that cannot be. */
 syn_err doc_plan_set(syn_doc *doc, lv_t from, lv_t *fault);

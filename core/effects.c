@@ -67,7 +67,7 @@ static void drop(syn_effects *e, syn_obj obj)
 static struct event_origin origin_of(const struct graph *graph, lv_t lv, lv_t *previous)
 {
     const struct graph_run run = graph_run_at(graph, graph_run_of(graph, lv));
-    struct event_origin origin = {.peer = graph_agent_peer(graph, run.agent)};
+    struct event_origin origin = {.peer = graph_agent_peer(graph, run.agent), .row = DENSE_NONE};
     origin.parent_count = graph_parents(graph, lv, &origin.parents, previous);
     return origin;
 }

@@ -103,6 +103,14 @@ const lv_t *graph_frontier(const struct graph *g, uint32_t *count); /* ascending
 /* Is lv in the version (some member is lv or has it as an ancestor)?  Cannot fail: without memory
  * for its heap it falls back to a slower walk. */
 bool graph_contains(const struct graph *g, const lv_t *version, uint32_t count, lv_t lv);
+/* Many at once: does run `run` come after the last event of run `ancestor`, which is before it?
+ * The runs ascend.  *yes: how many questions are answered by yes before the first by no.
+ * (ancestry.c) */
+struct graph_question {
+    uint32_t run, ancestor;
+};
+syn_err graph_ask_many(const struct graph *g, const struct graph_question *ask, uint32_t count,
+                       uint32_t *yes);
 /* Events of a not in b, and of b not in a; both outputs ascending, replaced (not appended to). */
 syn_err graph_diff(const struct graph *g, const lv_t *a, uint32_t na, const lv_t *b, uint32_t nb,
                    lv_ranges *only_a, lv_ranges *only_b);

@@ -71,6 +71,7 @@ static syn_err begin_window(struct sequence_merge *merge, const struct merge_sou
     if (err != SYN_OK) return err;
     if (window > 0) *array_push(&merge->prepare) = window - 1;
     merge->window = merge->fed = window;
+    merge->row = DENSE_NONE;
     return SYN_OK;
 }
 
@@ -101,17 +102,18 @@ static bool is_prepared_at(const struct sequence_merge *merge, const struct even
     return same == to->parent_count;
 }
 
-/* Between the prepare version and the one to go to, into retreat and advance. */
-static syn_err difference(struct sequence_merge *merge, const struct merge_source *source,
-                          const struct event_origin *to)
+/* From the prepare version to another: takes out what is in merge->retreat, puts in what is in
+ * merge->advance. */
+static syn_err move(struct sequence_merge *merge, const struct merge_source *source)
 {
-    const lv_t *at = merge->prepare.at;
-    uint32_t n = merge->prepare.n;
-    if (to->dense != NULL)
-        return dense_diff(to->dense, source->graph, source->mem, at, n, to->parents,
-                          to->parent_count, &merge->retreat, &merge->advance);
-    return graph_diff(source->graph, at, n, to->parents, to->parent_count, &merge->retreat,
-                      &merge->advance);
+    syn_err err = SYN_OK;
+    for (uint32_t i = merge->retreat.n; err == SYN_OK && i-- > 0;)
+        err = move_range(merge, merge->retreat.at[i], tracker_retreat);
+    for (uint32_t i = 0; err == SYN_OK && i < merge->advance.n; i++)
+        err = move_range(merge, merge->advance.at[i], tracker_advance);
+    if (err != SYN_OK) return err;
+    return spend(source,
+                 tracker_take_work(merge->tracker) + merge->retreat.n + merge->advance.n + 1);
 }
 
 static syn_err prepare_at(struct sequence_merge *merge, const struct merge_source *source,
@@ -119,19 +121,28 @@ static syn_err prepare_at(struct sequence_merge *merge, const struct merge_sourc
 {
     if (is_prepared_at(merge, to)) return SYN_OK;
     uint64_t steps = graph_steps(source->graph);
-    syn_err err = difference(merge, source, to);
-    for (uint32_t i = merge->retreat.n; err == SYN_OK && i-- > 0;)
-        err = move_range(merge, merge->retreat.at[i], tracker_retreat);
-    for (uint32_t i = 0; err == SYN_OK && i < merge->advance.n; i++)
-        err = move_range(merge, merge->advance.at[i], tracker_advance);
+    syn_err err = graph_diff(source->graph, merge->prepare.at, merge->prepare.n, to->parents,
+                             to->parent_count, &merge->retreat, &merge->advance);
+    if (err == SYN_OK) err = move(merge, source);
     merge->prepare.n = 0;
     if (err == SYN_OK) err = array_reserve(source->mem, &merge->prepare, to->parent_count + 1);
-    if (err == SYN_OK)
-        err = spend(source, graph_steps(source->graph) - steps + tracker_take_work(merge->tracker) +
-                                merge->retreat.n + merge->advance.n + 1);
+    if (err == SYN_OK) err = spend(source, graph_steps(source->graph) - steps);
     if (err != SYN_OK) return err;
     for (uint32_t i = 0; i < to->parent_count; i++) *array_push(&merge->prepare) = to->parents[i];
     return SYN_OK;
+}
+
+/* The same in a window with dense versions, where only what was fed last need be known of the
+ * prepare version: until the piece is fed, merge->prepare lags behind. */
+static syn_err prepare_dense(struct sequence_merge *merge, const struct merge_source *source,
+                             const struct op_piece *piece, const struct event_origin *to)
+{
+    struct dense_place now = {merge->row, 0}, then = {to->row, piece->from};
+    assert(merge->window == to->dense->window.from);
+    if (now.row != DENSE_NONE) now.lv = merge->prepare.at[0] + 1;
+    if (now.row == then.row && now.lv == then.lv) return SYN_OK; /* the run goes on */
+    syn_err err = dense_diff(to->dense, source->mem, now, then, &merge->retreat, &merge->advance);
+    return err == SYN_OK ? move(merge, source) : err;
 }
 
 /* ---- Feeding */
@@ -140,18 +151,20 @@ static syn_err prepare_at(struct sequence_merge *merge, const struct merge_sourc
 static syn_err before_piece(struct sequence_merge *merge, const struct merge_source *source,
                             const struct op_piece *piece, const struct event_origin *origin)
 {
-    syn_err err = prepare_at(merge, source, origin);
+    syn_err err = origin->dense != NULL ? prepare_dense(merge, source, piece, origin)
+                                        : prepare_at(merge, source, origin);
     return err == SYN_OK ? tracker_go_to(merge->tracker, merge_id(merge, piece->from)) : err;
 }
 
 static syn_err after_piece(struct sequence_merge *merge, const struct merge_source *source,
-                           const struct op_piece *piece)
+                           const struct op_piece *piece, const struct event_origin *origin)
 {
     if (merge->fed < piece->end) merge->fed = piece->end;
     merge->prepare.n = 0;
     syn_err err = array_reserve(source->mem, &merge->prepare, 1);
     if (err != SYN_OK) return err;
     *array_push(&merge->prepare) = piece->end - 1;
+    merge->row = origin->row;
     return spend(source, tracker_take_work(merge->tracker) + 1);
 }
 
@@ -165,7 +178,7 @@ syn_err merge_insert(struct sequence_merge *merge, const struct merge_source *so
         err = tracker_insert(merge->tracker, origin->peer, piece->pos, piece->end - piece->from,
                              &effect);
     *at_pos = effect.pos;
-    return err == SYN_OK ? after_piece(merge, source, piece) : err;
+    return err == SYN_OK ? after_piece(merge, source, piece, origin) : err;
 }
 
 syn_err merge_delete(struct sequence_merge *merge, const struct merge_source *source,
@@ -176,7 +189,7 @@ syn_err merge_delete(struct sequence_merge *merge, const struct merge_source *so
     if (err == SYN_OK)
         err = tracker_delete(merge->tracker, piece->pos, piece->end - piece->from,
                              piece->kind == OP_DELETE_BACK, &merge->deletes);
-    return err == SYN_OK ? after_piece(merge, source, piece) : err;
+    return err == SYN_OK ? after_piece(merge, source, piece, origin) : err;
 }
 
 syn_err merge_set(struct sequence_merge *merge, const struct merge_source *source,
@@ -185,7 +198,7 @@ syn_err merge_set(struct sequence_merge *merge, const struct merge_source *sourc
     syn_err err = before_piece(merge, source, piece, origin);
     if (err == SYN_OK)
         err = tracker_set(merge->tracker, piece->pos, piece->end - piece->from, where);
-    return err == SYN_OK ? after_piece(merge, source, piece) : err;
+    return err == SYN_OK ? after_piece(merge, source, piece, origin) : err;
 }
 
 /* ---- What was applied before */
@@ -199,7 +212,8 @@ static syn_err feed_applied(struct sequence_merge *merge, const struct merge_sou
     if (piece->kind == OP_LIST_SET) return SYN_OK;
     const struct graph_run run =
         graph_run_at(source->graph, graph_run_of(source->graph, piece->from));
-    struct event_origin origin = {.peer = graph_agent_peer(source->graph, run.agent)};
+    struct event_origin origin = {.peer = graph_agent_peer(source->graph, run.agent),
+                                  .row = DENSE_NONE};
     origin.parent_count = graph_parents(source->graph, piece->from, &origin.parents, &previous);
     return piece->kind == OP_TEXT_INSERT || piece->kind == OP_LIST_INSERT
                ? merge_insert(merge, source, piece, &origin, &ignored)

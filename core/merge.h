@@ -35,6 +35,8 @@ struct sequence_merge {
     uint32_t base_len; /* of the sequence at window - 1 */
     lv_t window, fed;
     lv_set prepare;
+    uint32_t row; /* prepare is what follows the event fed last, of this row of the dense versions
+                     it was fed with; DENSE_NONE: nothing of the window was */
     lv_ranges retreat, advance, order; /* scratch */
     tracker_effects deletes;           /* scratch: the effects of the last delete */
 };
@@ -59,8 +61,10 @@ struct event_origin {
     const lv_t *parents;
     uint32_t parent_count;
     uint64_t peer;
-    const struct dense *dense; /* versions of the window that it lies in; NULL: too many writers, or
-                                  something of the window was there before */
+    /* The versions of the window that it lies in, and its run's row there: parents are not looked
+     * at.  NULL: too many writers, or something of the window was there before. */
+    const struct dense *dense;
+    uint32_t row;
 };
 
 /* At event `now`, not concurrent with anything: is it time to let go? */

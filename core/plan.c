@@ -193,6 +193,26 @@ syn_err doc_plan_merged(syn_doc *doc, const struct op_piece *piece,
     return err;
 }
 
+syn_err doc_plan_flat(syn_doc *doc, const struct op_piece *piece)
+{
+    if (!acts(piece)) return SYN_OK;
+    struct container *c = container_at(&doc->all, piece->container);
+    struct flat_merge *flat = &doc->desk->flat;
+    struct effect effect = effect_of(piece, false);
+    if (!kind_is_sequence(c->id.kind)) return plan_push(doc, effect);
+    if (!op_is_delete(piece->kind)) {
+        syn_err err = flat_insert(flat, &doc->mem, piece, &effect.pos);
+        return err == SYN_OK ? plan_insert(doc, c, effect) : err;
+    }
+    syn_err err = flat_delete(flat, &doc->mem, piece);
+    for (uint32_t i = 0; err == SYN_OK && i < flat->effects.n; i++) {
+        effect.pos = flat->effects.at[i].pos;
+        effect.len = flat->effects.at[i].len;
+        err = plan_delete(doc, c, effect);
+    }
+    return err;
+}
+
 /* ---- Merged before -----------------------------------------------------------------------------
  */
 

@@ -12,6 +12,13 @@
  * one. */
 #include "doc.h"
 
+/* Windows of fewer events are worth an attempt without the tracker. */
+#ifdef SYN_STRESS
+#define FLAT_MAX 16
+#else
+#define FLAT_MAX DENSE_CUTS
+#endif
+
 struct set_plan {
     syn_doc *doc;
     lv_t *fault;               /* the event being planned */
@@ -31,16 +38,24 @@ static uint32_t op_run_of(struct set_plan *plan, lv_t lv)
 }
 
 /* The op runs that begin in the stretch note the length of their container before it, which is what
- * op_run.before must be for the first of each. */
-static void note_lengths(struct set_plan *plan, struct lv_range stretch)
+ * op_run.before must be for the first of each.  Gives the sequence that they are on; SYN_NO_OBJ:
+ * none, or several, or there are sets in it. */
+static syn_obj note_lengths(struct set_plan *plan, struct lv_range stretch)
 {
     syn_doc *doc = plan->doc;
+    syn_obj only = SYN_NO_OBJ;
+    bool several = false;
     for (uint32_t i = op_run_of(plan, stretch.from); i < doc->log.runs.n; i++) {
         struct op_run *run = &doc->log.runs.at[i];
         if (run->lv >= stretch.end) break;
-        if (run->lv >= stretch.from && run->container != SYN_NO_OBJ)
-            run->before = container_at(&doc->all, run->container)->len;
+        if (run->container == SYN_NO_OBJ) continue;
+        const struct container *c = container_at(&doc->all, run->container);
+        if (run->lv >= stretch.from) run->before = c->len;
+        if (!kind_is_sequence(c->id.kind)) continue;
+        several |= run->kind == OP_LIST_SET || (only != SYN_NO_OBJ && only != run->container);
+        only = run->container;
     }
+    return several ? SYN_NO_OBJ : only;
 }
 
 /* What lies within [*from, end) of the op run of *from; moves *from behind it. */
@@ -93,12 +108,60 @@ static syn_err plan_range(struct set_plan *plan, struct lv_range range)
     for (lv_t lv = range.from, previous; err == SYN_OK && lv < range.end; index++) {
         const struct graph_run run = graph_run_at(g, index);
         struct lv_range part = {lv, run.end < range.end ? run.end : range.end};
-        struct event_origin origin = {.peer = graph_agent_peer(g, run.agent), .dense = plan->dense};
+        struct event_origin origin = {.peer = graph_agent_peer(g, run.agent), .row = DENSE_NONE};
         origin.parent_count = graph_parents(g, lv, &origin.parents, &previous);
         err = plan_run(plan, part, origin);
         lv = part.end;
     }
     return err;
+}
+
+/* The same of a window with dense versions, whose rows say all that is asked of the graph. */
+static syn_err plan_dense(struct set_plan *plan, struct lv_range range)
+{
+    const struct graph *g = plan->doc->graph;
+    const struct dense *d = plan->dense;
+    syn_err err = SYN_OK;
+    uint32_t row = range.from == d->window.from ? 0 : graph_run_of(g, range.from) - d->first;
+    for (lv_t lv = range.from; err == SYN_OK && lv < range.end; row++) {
+        lv_t end = dense_end(d, row);
+        struct lv_range part = {lv, end < range.end ? end : range.end};
+        uint32_t agent = d->agent[d->runs.at[row].writer];
+        const struct event_origin origin = {
+            .peer = graph_agent_peer(g, agent), .dense = d, .row = row};
+        for (; err == SYN_OK && lv < part.end;) {
+            struct op_piece piece = next_piece(plan, &lv, part.end);
+            err = doc_plan_merged(plan->doc, &piece, &origin, plan->ready);
+        }
+    }
+    return err;
+}
+
+/* A short window with dense versions and one sequence.  *done: false, and nothing was planned, when
+ * that takes more work than the tracker would. */
+static syn_err plan_flat(struct set_plan *plan, struct lv_range window, syn_obj obj, bool *done)
+{
+    syn_doc *doc = plan->doc;
+    const struct dense *d = plan->dense;
+    struct flat_merge *flat = &doc->desk->flat;
+    uint32_t planned = doc->desk->plan.n, len = container_at(&doc->all, obj)->len;
+    syn_err err = flat_begin(flat, &doc->mem, d, len);
+    *done = true;
+    for (uint32_t row = 0; err == SYN_OK && *done && row < d->runs.n; row++) {
+        lv_t end = dense_end(d, row), cut;
+        flat_go_to(flat, row);
+        for (lv_t lv = d->runs.at[row].lv; err == SYN_OK && lv < end;) {
+            cut = dense_cut_after(d, lv);
+            struct op_piece piece = next_piece(plan, &lv, cut < end ? cut : end);
+            err = doc_plan_flat(doc, &piece);
+        }
+        *done = flat_worth_it(flat);
+    }
+    if (*done || err != SYN_OK) return err;
+    doc->desk->plan.n = planned;
+    container_at(&doc->all, obj)->len = len;
+    plan->op = oplog_find(&doc->log, window.from);
+    return SYN_OK;
 }
 
 static syn_err plan_window(struct set_plan *plan, struct lv_range window)
@@ -107,16 +170,20 @@ static syn_err plan_window(struct set_plan *plan, struct lv_range window)
     const struct graph *g = doc->graph;
     bool fresh =
         window.from == 0 || graph_critical_at_or_before(g, window.from - 1) == window.from - 1;
-    bool fits = false;
+    bool fits = false, done = false;
     syn_err err = SYN_OK;
-    note_lengths(plan, window);
+    syn_obj obj = note_lengths(plan, window);
     if (fresh) err = dense_begin(&doc->desk->dense, g, &doc->mem, window, &fits);
     plan->ready = window.from;
     plan->dense = fits ? &doc->desk->dense : NULL;
-    if (err == SYN_OK && window.end - window.from < VISIT_MIN) return plan_range(plan, window);
-    if (err == SYN_OK) err = visit_order(g, &doc->mem, window, &doc->desk->order);
+    if (err == SYN_OK && fits && obj != SYN_NO_OBJ && window.end - window.from < FLAT_MAX)
+        err = plan_flat(plan, window, obj, &done);
+    if (err != SYN_OK || done) return err;
+    syn_err (*plan_part)(struct set_plan *, struct lv_range) = fits ? plan_dense : plan_range;
+    if (window.end - window.from < VISIT_MIN) return plan_part(plan, window);
+    err = visit_order(g, &doc->mem, window, &doc->desk->order);
     for (uint32_t i = 0; err == SYN_OK && i < doc->desk->order.n; i++)
-        err = plan_range(plan, doc->desk->order.at[i]);
+        err = plan_part(plan, doc->desk->order.at[i]);
     return err;
 }
 

@@ -150,6 +150,23 @@ static void check_same(lv_t len, lv_t from, const lv_ranges *a, const lv_ranges 
     free(other);
 }
 
+/* A place anywhere in the window, and the version that it names. */
+static struct dense_place any_place(struct random *r, const struct graph *g, const struct dense *d,
+                                    const lv_t **version, uint32_t *count, lv_t *scratch)
+{
+    lv_t lv = d->window.from + below(r, d->window.end - d->window.from);
+    struct dense_place place = {graph_run_of(g, lv) - d->first, lv};
+    if (one_in(r, 2)) {
+        *count = graph_parents(g, lv, version, scratch);
+    } else {
+        *scratch = lv;
+        *version = scratch;
+        *count = 1;
+        place.lv++;
+    }
+    return place;
+}
+
 START_TEST(dense_differences_equal_those_of_the_graph)
 {
     struct dense dense = {.first = 0};
@@ -166,12 +183,13 @@ START_TEST(dense_differences_equal_those_of_the_graph)
             must(fits || writers > DENSE_PEERS);
         }
         for (uint32_t i = 0; len > 1 && fits && i < 10; i++) {
-            const lv_set *a = &s.at[below(&r, writers)], *b = &s.at[below(&r, writers)];
-            lv_t any = below(&r, len);
-            uint32_t nb = one_in(&r, 2) ? 1 : b->n;
-            const lv_t *to = nb == 1 ? &any : b->at;
-            must(graph_diff(s.g, a->at, a->n, to, nb, &only[0], &only[1]) == SYN_OK);
-            must(dense_diff(&dense, s.g, &heap, a->at, a->n, to, nb, &only[2], &only[3]) == SYN_OK);
+            const lv_t *va, *vb;
+            lv_t one, other;
+            uint32_t na, nb;
+            struct dense_place a = any_place(&r, s.g, &dense, &va, &na, &one);
+            struct dense_place b = any_place(&r, s.g, &dense, &vb, &nb, &other);
+            must(graph_diff(s.g, va, na, vb, nb, &only[0], &only[1]) == SYN_OK);
+            must(dense_diff(&dense, &heap, a, b, &only[2], &only[3]) == SYN_OK);
             check_same(len, from, &only[0], &only[2]);
             check_same(len, from, &only[1], &only[3]);
         }

@@ -1,0 +1,69 @@
+/* flat.h -- a short window with few writers, merged without moving a prepare version.
+ *
+ * The tracker (tracker.h) counts for each element what the prepare version knows of it, and so must
+ * be told at every change of branch what goes out of that version and what comes in.  Two people
+ * who type at once change branches at every few keystrokes, in windows of some dozen events; there
+ * it is cheaper to keep, beside each element, *when* it was made and deleted, and to ask all of
+ * them whether a version knows.  A version is one number per writer (dense.h), and a writer deletes
+ * an element once at most.
+ *
+ *     record   id, len          elements id .. id+len-1, in document order; ids as the tracker's:
+ *                               0 .. base_len-1 stood there before the window, then LVs
+ *              left, right      FugueMax origins
+ *              shown            its length in the effect version, 0: somebody deleted it
+ *              writer           who made it; of the base: anybody
+ *              made, gone       a stamp each
+ *
+ * A stamp has a field of 16 bits per writer, the uppermost bit of each 0.  In `made` that of its
+ * writer is 1 + the event that made it, counted from the window's first, and the others are 0.  In
+ * `gone` each is NEVER less 1 + the event by which that writer deleted it, or 0.  A version has two
+ * as well, such that the sum of what it does not know has an uppermost bit: so one addition asks of
+ * all writers at once.
+ *
+ * An insert or delete lies whole in a version or not at all, because what is fed is cut wherever
+ * some version of the window ends (dense_cut_after); so one number stands for all its elements.
+ *
+ * Records are an array, for windows are short: a search looks at half of them, an insert moves
+ * those behind it.  What takes more work than that is given up (flat_worth_it) and left to the
+ * tracker. */
+#ifndef SYN_CORE_FLAT_H
+#define SYN_CORE_FLAT_H
+
+#include "dense.h"
+#include "oplog.h"
+#include "tracker.h"
+
+struct flat_record {
+    uint32_t id, len, shown;
+    uint32_t left, right;
+    uint32_t writer;
+    uint64_t made, gone;
+};
+
+struct flat_merge {
+    ARRAY(struct flat_record) list;
+    const struct dense *dense;
+    uint32_t base_len;
+    uint32_t writer;         /* whose run is being fed */
+    uint64_t made, gone;     /* the version of now */
+    uint64_t work;           /* records looked at beyond one pass an operation */
+    tracker_effects effects; /* of the last delete */
+};
+
+/* Begins the dense window, in which the sequence has base_len elements at first.  SYN_ENOMEM. */
+syn_err flat_begin(struct flat_merge *f, const syn_mem *mem, const struct dense *dense,
+                   uint32_t base_len);
+/* What is fed next is of this row, which begins at its first event. */
+void flat_go_to(struct flat_merge *f, uint32_t row);
+/* Each feeds the next piece of the row, which no version cuts.  insert: *pos is where it lands.
+ * delete: the effects are f->effects, each to be applied after the one before it.  SYN_ERANGE,
+ * SYN_ENOMEM. */
+syn_err flat_insert(struct flat_merge *f, const syn_mem *mem, const struct op_piece *piece,
+                    uint32_t *pos);
+syn_err flat_delete(struct flat_merge *f, const syn_mem *mem, const struct op_piece *piece);
+/* Has the work stayed in proportion to the window? */
+bool flat_worth_it(const struct flat_merge *f);
+
+void flat_free(struct flat_merge *f, const syn_mem *mem);
+
+#endif
