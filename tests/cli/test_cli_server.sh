@@ -35,6 +35,8 @@ refused 1 "ws://" insert "$db" notes "" 0 x
 refused 1 "" serve --data "$db" --listen 127.0.0.1:0
 refused 1 "" serve --data "$folder/second.db" --listen "${url#ws://}"
 refused 1 "a client can end this process" serve --data "$folder/second.db" --deflate
+refused 2 "1 to 16" serve --data "$folder/second.db" --loops 0
+refused 2 "1 to 16" serve --data "$folder/second.db" --loops many
 refused 1 "HTTP/2" serve --data "$folder/second.db" --http2
 refused 1 "insecure" serve --data "$folder/second.db" --listen 0.0.0.0:0
 refused 1 "no document" get "$url" notes

@@ -37,6 +37,7 @@ struct writer {
 };
 
 struct world {
+    uint32_t starts; /* of the server: on several loops, and on one, in turn */
     struct random random;
     const char *program, *self;
     char folder[64], data[96], log[96], listen[64], url[96], child_file[96];
@@ -74,8 +75,16 @@ static void writer_file(const struct world *w, int writer, char *out, size_t cap
 static void start_server(struct world *w)
 {
     syn_buf line = {0};
-    char *argv[] = {
-        (char *)(uintptr_t)w->program, "serve", "--listen", w->listen, "--data", w->data, NULL};
+    char *loops = w->starts++ % 2 == 0 ? "3" : "1";
+    char *argv[] = {(char *)(uintptr_t)w->program,
+                    "serve",
+                    "--listen",
+                    w->listen,
+                    "--data",
+                    w->data,
+                    "--loops",
+                    loops,
+                    NULL};
     w->server = process_start(argv, w->log);
     while (line.len == 0 || memchr(line.data, '\n', line.len) == NULL)
         if (!process_read(&w->server, &line, 1000)) give_up("serve does not start; see %s", w->log);

@@ -42,7 +42,7 @@ class Server:
             self.spare = 800 if re.search(b"__[at]san_init", binary.read()) else 200
         self.log = open(os.path.join(folder, "log"), "w")
         self.process = subprocess.Popen([program, "serve", "--listen", "127.0.0.1:0", "--data",
-                                         self.data], stdout=subprocess.PIPE, stderr=self.log, text=True)
+                                         self.data, "--loops", os.environ.get("SYN_LOOPS", "3")], stdout=subprocess.PIPE, stderr=self.log, text=True)
         line = self.process.stdout.readline()
         found = re.match(r"syncline: ready ws://127\.0\.0\.1:(\d+) ", line)
         assert found, "serve says %r" % line
