@@ -43,7 +43,7 @@ double load_expected(const struct load_options *options, double t)
 struct load_words { /* as they were typed; NULL: not given */
     const char *documents, *readers, *writers, *idle, *crowd, *arrivals, *stay, *writing, *edits,
         *presence, *slow, *slow_for, *zipf, *connect_rate, *duration, *storm, *ramp, *processes,
-        *seed, *prefix, *document, *away, *report;
+        *seed, *prefix, *document, *away, *back_rate, *stop_readers, *report;
     bool json, no_verify;
 };
 
@@ -72,6 +72,18 @@ static bool real_option(const struct command *self, const char *name, const char
     }
     *out = value;
     return true;
+}
+
+/* N@T:D: so many readers, after T seconds, for D seconds. */
+static bool stop_option(const struct command *self, const char *text, struct load_options *o)
+{
+    char rest;
+    if (text == NULL) return true;
+    int n =
+        sscanf(text, "%" SCNu32 "@%lf:%lf%c", &o->stop_readers, &o->stop_at, &o->stop_for, &rest);
+    if (n == 3 && o->stop_readers > 0 && o->stop_at >= 0.0 && o->stop_for > 0.0) return true;
+    (void)wrong_use(self, "--stop-readers wants N@FROM:SECONDS, like 100@10:60");
+    return false;
 }
 
 /* Presets first, for single options change them. */
@@ -122,6 +134,8 @@ static bool read_options(const struct command *self, const struct load_words *w,
                 real_option(self, "slow", w->slow, 0.0, 1.0, &o->slow) &&
                 real_option(self, "slow-for", w->slow_for, 0.01, 1e4, &o->slow_for) &&
                 real_option(self, "away", w->away, 0.0, 1e4, &o->away) &&
+                real_option(self, "back-rate", w->back_rate, 0.0, 1e6, &o->back_rate) &&
+                stop_option(self, w->stop_readers, o) &&
                 real_option(self, "zipf", w->zipf, 0.0, 5.0, &o->zipf) &&
                 real_option(self, "connect-rate", w->connect_rate, 0.0, 1e6, &o->connect_rate) &&
                 real_option(self, "duration", w->duration, 0.1, 1e6, &o->duration);
@@ -359,6 +373,9 @@ static void merge_figures(struct load_worker_figures *into, const struct load_wo
     hist_merge(&into->rejoin_bytes, &from->rejoin_bytes);
     hist_merge(&into->ack, &from->ack);
     hist_merge(&into->seen, &from->seen);
+    hist_merge(&into->seen_slow, &from->seen_slow);
+    hist_merge(&into->seen_before, &from->seen_before);
+    hist_merge(&into->seen_while, &from->seen_while);
     hist_merge(&into->late, &from->late);
     merge_slots(into, from);
     merge_reasons(into, from);
@@ -485,6 +502,7 @@ static int run_load(const struct command *self, int argc, char **argv)
         {"duration", &w.duration, NULL},   {"processes", &w.processes, NULL},
         {"seed", &w.seed, NULL},           {"prefix", &w.prefix, NULL},
         {"document", &w.document, NULL},   {"away", &w.away, NULL},
+        {"back-rate", &w.back_rate, NULL}, {"stop-readers", &w.stop_readers, NULL},
         {"report", &w.report, NULL},       {"json", NULL, &w.json},
         {"no-verify", NULL, &w.no_verify}, {NULL, NULL, NULL}};
     if (!take_options(self, specs, &argc, argv, 1, 1)) return EXIT_USAGE;
@@ -524,6 +542,8 @@ const struct command commands_load = {
         "  --presence RATE    cursor moves per second of each client (0)\n"
         "  --slow SHARE       of the readers stop reading now and then (0)\n"
         "  --slow-for SECONDS ... for so long (2)\n"
+        "  --stop-readers N@T:D  N readers of the start stop after T seconds for D seconds; what\n"
+        "                     the others saw before and meanwhile is told apart\n"
         "  --connect-rate R   the clients of the start come at this rate (1000; 0: all at once)\n"
         "  --duration SECONDS of the run itself (10)\n"
         "  --processes N      to generate the load with (1, more if descriptors need it)\n"
@@ -535,6 +555,7 @@ const struct command commands_load = {
         "  --storm N          N readers all at once; cut off half-way, they come back all at once\n"
         "                     (writers, if there are, stay and go on)\n"
         "  --away SECONDS     ... after so long (0)\n"
+        "  --back-rate R      ... and at this rate (0: all at once)\n"
         "  --no-verify        do not compare the documents of all clients at the end\n"
         "  --json             one JSON object\n"
         "  --report FILE      also an HTML page with plots\n\n"
@@ -543,6 +564,7 @@ const struct command commands_load = {
         "Examples:\n"
         "  syncline load ws://127.0.0.1:7700 --crowd 1000 --edits 20\n"
         "  syncline load ws://127.0.0.1:7700 --documents 1000 --writers 2\n"
+        "  syncline load ws://127.0.0.1:7700 --crowd 1000 --stop-readers 100@10:60 --duration 90\n"
         "  syncline load ws://127.0.0.1:7700 --arrivals 50 --stay 5 --duration 60 --report "
         "l.html\n",
 };

@@ -36,9 +36,11 @@ struct load_options {
     double edits, presence;               /* per second and client */
     double away;                          /* seconds between the halves of a storm */
     double slow, slow_for;                /* share of readers; seconds without reading */
+    double stop_at, stop_for;             /* of stop_readers, once */
+    double back_rate;                     /* after a storm; 0: all at once */
     double zipf, connect_rate;            /* connect_rate 0: all at once */
     double duration;
-    uint32_t storm, ramp, processes;
+    uint32_t storm, ramp, processes, stop_readers;
     uint64_t seed;
     bool verify;
 };
@@ -84,6 +86,8 @@ struct load_worker_figures {
     char reasons[LOAD_REASONS][96];
     uint64_t reason_counts[LOAD_REASONS];
     struct hist handshake, join, rejoin, ack, seen, late; /* microseconds */
+    struct hist seen_slow;                /* by who stops reading now and then, and not in seen */
+    struct hist seen_before, seen_while;  /* of seen: due before stop_readers stop, and meanwhile */
     struct hist join_bytes, rejoin_bytes; /* received until synced; rejoin: after a storm */
     struct load_slot slots[LOAD_SLOTS];
     double gaps[LOAD_SAMPLES], planned[LOAD_SAMPLES]; /* of arrivals, in means */

@@ -74,16 +74,31 @@ static bool push_unacked(struct load_client *client, uint64_t due)
     return true;
 }
 
+/* What others see while some readers stop, and what they saw before. */
+static void count_beside(struct load_worker *w, uint64_t due, uint64_t us)
+{
+    double at = (double)(due - atomic_load(&w->shared->began)) / (double)NS_PER_S;
+    const struct load_options *o = w->options;
+    if (at < o->stop_at)
+        hist_add(&w->figures->seen_before, us);
+    else if (at < o->stop_at + o->stop_for)
+        hist_add(&w->figures->seen_while, us);
+}
+
 static void count_seen(struct load_client *client, const struct load_edit *edit, uint64_t now)
 {
     struct load_worker *w = client->worker;
     struct load_slot *slot = worker_slot(w, edit->due);
     uint64_t us = us_since(edit->due, now);
-    hist_add(&w->figures->seen, us);
     atomic_fetch_add_explicit(&w->figures->deliveries, 1, memory_order_relaxed);
-    if (slot == NULL) return;
-    slot->deliveries++;
-    hist_add(&slot->seen, us);
+    if (slot != NULL) slot->deliveries++;
+    if (client->slow || client->stops) { /* what they wait for is their own doing */
+        hist_add(&w->figures->seen_slow, us);
+        return;
+    }
+    hist_add(&w->figures->seen, us);
+    if (w->options->stop_readers > 0) count_beside(w, edit->due, us);
+    if (slot != NULL) hist_add(&slot->seen, us);
 }
 
 /* Looks at the 64 edits from its place on; true: it could move on. */
@@ -368,7 +383,8 @@ bool client_begin(struct load_client *client, uint32_t document, uint64_t due)
         (void)snprintf(name, sizeof name, "%s-%u", w->options->prefix, document);
     client->document = document;
     client->number = w->index << 24 | w->numbers++;
-    client->was_live = client->leaving = client->storming = client->slow = client->writes = false;
+    client->was_live = client->leaving = client->storming = client->writes = false;
+    client->slow = client->stops = false;
     client->connecting = true;
     client->connect_due = due;
     client->typing = 0;
@@ -487,13 +503,14 @@ void client_leave(struct load_client *client)
     }
 }
 
-void client_storm(struct load_client *client, uint64_t due)
+bool client_storm(struct load_client *client, uint64_t due)
 {
-    if (!client->open || client->leaving || client->writes) return;
+    if (!client->open || client->leaving || client->writes) return false;
     client->storming = true;
     client->connect_due = due + (uint64_t)(client->worker->options->away * (double)NS_PER_S);
     ws_client_close(client->ws, "storm");
     worker_touched(client->worker, client);
+    return true;
 }
 
 void client_pause(struct load_client *client, bool pause)

@@ -85,7 +85,7 @@ static void print_hist(FILE *out, const char *name, const struct hist *h)
 {
     static const double shares[] = {0.5, 0.9, 0.99, 0.999};
     if (h->count == 0) return;
-    (void)fprintf(out, "  %-16s", name);
+    (void)fprintf(out, "  %-17s", name);
     for (size_t i = 0; i < sizeof shares / sizeof shares[0]; i++)
         print_time(out, (double)hist_quantile(h, shares[i]));
     print_time(out, (double)h->max);
@@ -165,17 +165,23 @@ static void print_theory(FILE *out, const struct load_result *r)
 void load_print(FILE *out, const struct load_result *r)
 {
     const struct load_options *o = r->options;
-    (void)fprintf(out, "%s: %.1f s%s, seed %" PRIu64 ", %u processes, %u documents %s-0 ...\n",
-                  o->url, r->seconds, r->interrupted ? " (ended early)" : "", o->seed, o->processes,
-                  o->documents, o->prefix);
+    (void)fprintf(out, "%s: %.1f s%s, seed %" PRIu64 ", %u processes, ", o->url, r->seconds,
+                  r->interrupted ? " (ended early)" : "", o->seed, o->processes);
+    if (o->document != NULL)
+        (void)fprintf(out, "document %s\n", o->document);
+    else
+        (void)fprintf(out, "%u documents %s-0 ...\n", o->documents, o->prefix);
     print_work(out, r);
-    (void)fprintf(out, "\n  %-16s %9s %9s %9s %9s %9s  count\n", "from when due to", "p50", "p90",
+    (void)fprintf(out, "\n  %-17s %9s %9s %9s %9s %9s  count\n", "from when due to", "p50", "p90",
                   "p99", "p99.9", "max");
     print_hist(out, "welcome", &r->sum->handshake);
     print_hist(out, "synced", &r->sum->join);
     print_hist(out, "synced again", &r->sum->rejoin);
     print_hist(out, "durable", &r->sum->ack);
     print_hist(out, "seen by others", &r->sum->seen);
+    print_hist(out, "... before a stop", &r->sum->seen_before);
+    print_hist(out, "... while some do", &r->sum->seen_while);
+    print_hist(out, "... by slow ones", &r->sum->seen_slow);
     print_hist(out, "begun (late by)", &r->sum->late);
     print_theory(out, r);
     if (!o->verify) return;
@@ -249,9 +255,12 @@ static json_t *json_slots(const struct load_result *r)
 
 static json_t *json_latencies(const struct load_worker_figures *f)
 {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "handshake", json_hist(&f->handshake),
-                     "join", json_hist(&f->join), "rejoin", json_hist(&f->rejoin), "durable",
-                     json_hist(&f->ack), "seen", json_hist(&f->seen), "late", json_hist(&f->late));
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "handshake",
+                     json_hist(&f->handshake), "join", json_hist(&f->join), "rejoin",
+                     json_hist(&f->rejoin), "durable", json_hist(&f->ack), "seen",
+                     json_hist(&f->seen), "seen_by_slow", json_hist(&f->seen_slow),
+                     "seen_before_stop", json_hist(&f->seen_before), "seen_while_stopped",
+                     json_hist(&f->seen_while), "late", json_hist(&f->late));
 }
 
 static json_t *json_counts(const struct load_result *r)

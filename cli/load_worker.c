@@ -124,7 +124,8 @@ static void add_fixed(struct load_worker *w, uint32_t c, uint64_t due)
     if (client == NULL || !client_begin(client, c % o->documents, due)) return;
     client->fixed = true;
     client->writes = c / o->documents < o->writers;
-    client->slow = !client->writes && draw_uniform(&w->random) < o->slow;
+    client->stops = !client->writes && c - o->documents * o->writers < o->stop_readers;
+    client->slow = !client->writes && !client->stops && draw_uniform(&w->random) < o->slow;
     worker_at(w, due, DUE_CONNECT, client);
 }
 
@@ -208,6 +209,31 @@ static void edit_due(struct load_worker *w, const struct due *due)
     if (!thinned(w, due->at)) client_edit(due->client, due->at);
 }
 
+static void pause_due(struct load_worker *w, const struct due *due)
+{
+    const struct load_options *o = w->options;
+    client_pause(due->client, true);
+    worker_at(w, after(due->at, due->client->stops ? o->stop_for : o->slow_for), DUE_RESUME,
+              due->client);
+}
+
+static void resume_due(struct load_worker *w, const struct due *due)
+{
+    client_pause(due->client, false);
+    if (due->client->stops) return;
+    worker_at(w, after(due->at, draw_exponential(&w->random, w->options->slow_for)), DUE_PAUSE,
+              due->client);
+}
+
+static void storm_due(struct load_worker *w, uint64_t at)
+{
+    double rate = w->options->back_rate;
+    for (uint32_t i = 0; i < w->client_count; i++) {
+        if (!client_storm(w->clients[i], at) || rate <= 0.0) continue;
+        at = after(at, draw_exponential(&w->random, expected_gap(w, rate)));
+    }
+}
+
 /* What goes on only while the run goes on. */
 static void run_one(struct load_worker *w, const struct due *due)
 {
@@ -229,16 +255,13 @@ static void run_one(struct load_worker *w, const struct due *due)
         client_leave(due->client);
         break;
     case DUE_PAUSE:
-        client_pause(due->client, true);
-        worker_at(w, after(due->at, o->slow_for), DUE_RESUME, due->client);
+        pause_due(w, due);
         break;
     case DUE_RESUME:
-        client_pause(due->client, false);
-        worker_at(w, after(due->at, draw_exponential(&w->random, o->slow_for)), DUE_PAUSE,
-                  due->client);
+        resume_due(w, due);
         break;
     case DUE_STORM:
-        for (uint32_t i = 0; i < w->client_count; i++) client_storm(w->clients[i], due->at);
+        storm_due(w, due->at);
         break;
     case DUE_CONNECT:
     case DUE_SWEEP:
@@ -262,6 +285,7 @@ static void begin_client(struct load_worker *w, struct load_client *client, uint
                   client);
     if (client->slow)
         worker_at(w, after(began, draw_exponential(&w->random, o->slow_for)), DUE_PAUSE, client);
+    if (client->stops) worker_at(w, after(began, o->stop_at), DUE_PAUSE, client);
 }
 
 static void begin_running(struct load_worker *w)

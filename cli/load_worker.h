@@ -37,7 +37,7 @@ struct due {
 struct load_client {
     struct load_worker *worker;
     uint32_t number, document, life;
-    bool fixed, writes, slow; /* its part */
+    bool fixed, writes, slow, stops; /* its part */
     bool connecting, open, live, was_live, leaving, storming, dirty, paused;
     session *session;
     session_doc *sd;
@@ -95,7 +95,7 @@ void client_flush(struct load_client *client, uint64_t now);
 void client_edit(struct load_client *client, uint64_t due);
 void client_presence(struct load_client *client);
 void client_leave(struct load_client *client);
-void client_storm(struct load_client *client, uint64_t due);
+bool client_storm(struct load_client *client, uint64_t due); /* false: it has no part in it */
 void client_pause(struct load_client *client, bool pause);
 void client_sweep(struct load_client *client, uint64_t now); /* timers, reconnecting */
 bool client_level(struct load_client *client); /* nothing under way, as far as it can know */

@@ -512,7 +512,8 @@ static void presence_tick(session_doc *sd)
 static uint64_t presence_next(const session_doc *sd)
 {
     if (sd->state != CHANNEL_OPEN || !sd->presence_set || sd->no_presence) return NEVER;
-    return sd->presence_due ? sd->presence_at : sd->presence_renew;
+    if (!sd->presence_due) return sd->presence_renew;
+    return sd->presence_at != 0 ? sd->presence_at : 1; /* the first one: at once; 0 says nothing */
 }
 
 static void handle_presence(session_doc *sd, const struct msg_presence *presence)

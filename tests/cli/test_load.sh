@@ -46,6 +46,7 @@ done_ok load "$url" --arrivals 60 --stay 0.5 --writing 0.5 --documents 4 --zipf 
 nothing_lost
 holds 'j["counts"]["left"] > 10 and j["counts"]["opened"] >= j["counts"]["left"]'
 holds 'j["counts"]["presence_sent"] > 0 and j["counts"]["pauses"] > 0'
+holds 'j["counts"]["presence_seen"] > 0 and j["latency_us"]["seen_by_slow"]["count"] > 0'
 holds 'j["theory"]["connections"]["low"] < 30 < j["theory"]["connections"]["high"]'
 holds 'j["theory"]["gaps"]["p_planned"] > 0.001 and j["theory"]["handshakes"]["model"] == "M/D/1"'
 checks=$((checks + 2))
@@ -65,6 +66,17 @@ checks=$((checks + 1))
 syncline docs "$url" | grep -q '^all-hands' || fault "no document of that name"
 holds 'j["theory"]["handshakes"]["model"] == "all at once"'
 
+# Some readers stop once: told apart from the others, who see everything; all are equal afterwards.
+done_ok load "$url" --readers 6 --writers 1 --edits 40 --stop-readers 2@0.5:1 --duration 2 --json
+nothing_lost
+holds 'j["counts"]["pauses"] == 2 and j["latency_us"]["seen_by_slow"]["max"] > 900000'
+holds 'j["latency_us"]["seen"]["count"] == 4 * j["counts"]["edits"]'
+holds '0 < j["latency_us"]["seen_while_stopped"]["count"] < j["latency_us"]["seen"]["count"]'
+holds '2 * j["latency_us"]["seen_by_slow"]["count"] == j["latency_us"]["seen"]["count"]'
+done_ok load "$url" --storm 40 --duration 2 --back-rate 100 --json
+nothing_lost
+holds 'j["latency_us"]["rejoin"]["count"] == 40'
+
 # Steps; and the end by SIGINT, with the report.
 done_ok load "$url" --ramp 4 --duration 2 --edits 100 --json
 nothing_lost
@@ -83,6 +95,7 @@ done_ok load "$url" --duration 0.5
 checks=$((checks + 1))
 grep -q '^equal: 2 clients of 1 documents' "$folder/stdout" || fault "text: $(cat "$folder/stdout")"
 refused 2 "--edits" load "$url" --edits x
+refused 2 "--stop-readers" load "$url" --stop-readers 5
 refused 2 "--documents" load "$url" --documents 0
 refused 2 "--document" load "$url" --document x --documents 2
 refused 2 "at most" load "$url" --documents 100000 --writers 2
