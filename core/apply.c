@@ -89,7 +89,7 @@ static bool cut_unknown(const struct taken *taken)
 static syn_err missing(syn_doc *doc, uint64_t peer, uint32_t seq)
 {
     doc->desk->fault.missing = (syn_id){peer, seq};
-    syn_err err = doc->base_events > 0 ? SYN_EHISTORY : SYN_EMISSING;
+    syn_err err = has_base(doc) ? SYN_EHISTORY : SYN_EMISSING;
     return doc_refuse(doc, err, "event %016llx:%u is not here", (unsigned long long)peer, seq);
 }
 
@@ -106,8 +106,7 @@ static syn_err resolve_by_event(syn_doc *doc, const syn_changes *set,
     if (*obj != SYN_NO_OBJ && doc_container_exists(doc, *obj)) return SYN_OK;
     lv_t lv = graph_find(doc->graph, agent, entry->seq);
     if (lv == LV_NONE) return missing(doc, peer, entry->seq);
-    if (lv >= doc->log.end || (lv == 0 && doc->base_events > 0) ||
-        !doc_made_child(doc, lv, entry->kind))
+    if (lv >= doc->log.end || (lv == 0 && has_base(doc)) || !doc_made_child(doc, lv, entry->kind))
         return doc_refuse(doc, SYN_EMALFORMED, "event %016llx:%u made no container of kind %u",
                           (unsigned long long)peer, entry->seq, entry->kind);
     assert(*obj != SYN_NO_OBJ);
@@ -297,7 +296,7 @@ static syn_err add_events(syn_doc *doc, const syn_changes *set, const struct tak
     uint32_t before = obj == SYN_NO_OBJ ? 0 : container_at(&doc->all, obj)->len;
     doc_append(doc, &(struct op_run){lv, pos, at, before, obj, stored}, taken->len, joins);
     struct op_piece piece = {lv, lv + taken->len, stored, obj, pos, at};
-    bool given = doc->desk->given.at != NULL;
+    bool given = effects_given(doc);
     if (!in->fast && !given && *unplanned == LV_NONE) *unplanned = lv;
     if (given)
         err = doc_plan_given(doc, &piece, in->fast);
@@ -364,7 +363,7 @@ static syn_err add_text(syn_doc *doc, struct reader *reader, const struct incomi
 {
     const syn_changes *set = reader->set;
     struct container *c = container_at(&doc->all, reader->root);
-    bool given = doc->desk->given.at != NULL;
+    bool given = effects_given(doc);
     syn_err err = SYN_OK;
     struct op_piece piece = {0};
     if (!given && !in->fast && *unplanned == LV_NONE) return SYN_OK; /* here windows begin */
@@ -425,7 +424,7 @@ static syn_err resolve_parents(syn_doc *doc, const struct reader *reader, const 
     if (err == SYN_OK && doc->desk->parents.n != count)
         return doc_refuse(doc, SYN_EMALFORMED,
                           "a parent is an ancestor of another, or named twice");
-    if (err == SYN_OK && count == 0 && doc->base_events > 0)
+    if (err == SYN_OK && count == 0 && has_base(doc))
         return doc_refuse(doc, SYN_EHISTORY, "an event without parents is older than the snapshot");
     return err;
 }
@@ -444,16 +443,15 @@ static syn_err check_previous(syn_doc *doc, const syn_changes *set, const struct
 {
     enum { MANY_RUNS = 16 };
     uint32_t here = in->here;
-    if (here == 0 && doc->base_events > 0)
-        return SYN_OK; /* below the snapshot: told by its history */
+    if (here == 0 && has_base(doc)) return SYN_OK; /* below the snapshot: told by its history */
     if (in->run->seq != here)
         return doc_refuse(doc, SYN_EGAP, "event %016llx:%u comes before %u of that peer",
                           (unsigned long long)in->peer, in->run->seq, here);
-    if (here == 0 || doc->desk->given.at != NULL) return SYN_OK;
+    if (here == 0 || effects_given(doc)) return SYN_OK;
     lv_t previous = graph_agent_last(doc->graph, in->agent);
     for (uint32_t i = 0; i < doc->desk->parents.n; i++) /* mostly it is one of the parents */
         if (doc->desk->parents.at[i] == previous) return SYN_OK;
-    if (set->run_count >= MANY_RUNS) {
+    if (SHORT_CUTS && set->run_count >= MANY_RUNS) {
         syn_err err = array_reserve(&doc->mem, &doc->desk->previous, 1);
         if (err == SYN_OK)
             *array_push(&doc->desk->previous) = (struct graph_question){
@@ -488,7 +486,7 @@ static syn_err push_run(syn_doc *doc, const struct reader *reader, struct incomi
 {
     syn_err err = SYN_OK;
     uint32_t len = in->run->len - in->known, seq = in->run->seq + in->known, heads;
-    if (len <= doc->max_events - graph_len(doc->graph) && extends_last(doc, in)) {
+    if (SHORT_CUTS && len <= doc->max_events - graph_len(doc->graph) && extends_last(doc, in)) {
         in->fast = *joins = true;
         return SYN_OK;
     }
@@ -590,7 +588,7 @@ static syn_err compare_parents(syn_doc *doc, const struct reader *reader, const 
 {
     const lv_t *parents;
     lv_t previous;
-    if (lv == 0 && doc->base_events > 0) return SYN_OK;
+    if (lv == 0 && has_base(doc)) return SYN_OK;
     syn_err err = resolve_parents(doc, reader, in);
     if (err == SYN_ENOMEM) return err;
     uint32_t count = graph_parents(doc->graph, lv, &parents, &previous);
@@ -616,7 +614,7 @@ static syn_err compare_known(syn_doc *doc, struct reader *reader, const struct i
         uint32_t most = in->known - done < end - lv ? in->known - done : end - lv;
         struct taken taken = take(reader, most);
         if (cut_unknown(&taken)) return forked(doc, in, seq);
-        bool stand_in = lv == 0 && doc->base_events > 0;
+        bool stand_in = lv == 0 && has_base(doc);
         struct op_piece piece = oplog_piece(&doc->log, index, lv, lv + taken.len);
         bool same = true;
         if (!stand_in) {
@@ -652,7 +650,7 @@ static syn_err apply_run(syn_doc *doc, struct reader *reader, const struct chang
     out->applied += run->len - in.known;
     uint32_t left = run->len - in.known, all = left;
     while (err == SYN_OK && left > 0) {
-        if (reader->root_entry != UINT32_MAX) {
+        if (SHORT_CUTS && reader->root_entry != UINT32_MAX) {
             err = add_text(doc, reader, &in, &left, joins || left < all, unplanned);
             if (err != SYN_OK || left == 0) break;
         }
@@ -662,7 +660,7 @@ static syn_err apply_run(syn_doc *doc, struct reader *reader, const struct chang
             return doc_refuse(doc, SYN_EMALFORMED,
                               "an operation of unknown kind is cut between runs");
         err = add_events(doc, reader->set, &taken, &in, lv, joins || left < all, unplanned);
-        if (err == SYN_OK) note_root(doc, reader, taken.op);
+        if (SHORT_CUTS && err == SYN_OK) note_root(doc, reader, taken.op);
         left -= taken.len;
     }
     return err;
@@ -745,9 +743,9 @@ static syn_err apply_once(syn_doc *doc, const syn_changes *set, syn_applied *out
     if (err != SYN_OK) return err;
     for (uint32_t i = 0; err == SYN_OK && i < set->run_count; i++)
         err = apply_run(doc, &reader, &set->runs[i], &unplanned, out);
-    if (err == SYN_OK) err = check_all_previous(doc);
+    if (SHORT_CUTS && err == SYN_OK) err = check_all_previous(doc);
     if (err == SYN_OK && unplanned != LV_NONE) err = plan_rest(doc, set, unplanned);
-    if (err == SYN_OK && doc->desk->given.left > 0) err = SYN_EDAMAGED;
+    if (err == SYN_OK && effects_given(doc) && doc->desk->given.left > 0) err = SYN_EDAMAGED;
     if (err == SYN_OK) err = doc_carry_out(doc, false);
     if (err != SYN_OK) {
         doc_undo_append(doc, mark);
@@ -763,7 +761,7 @@ syn_err apply_set(syn_doc *doc, const syn_changes *set, syn_applied *out)
 {
     syn_err err = desk_open(doc);
     if (err != SYN_OK) return err;
-    if (set->effect_count > 0) {
+    if (SHORT_CUTS && set->effect_count > 0) {
         doc->desk->given = (struct given_effects){set->effects, set->effect_count, 0};
         err = apply_once(doc, set, out);
         doc->desk->given = (struct given_effects){0};
@@ -780,7 +778,7 @@ syn_err syn_apply(syn_doc *doc, const syn_changes *set, bool keep_pending, syn_a
     if (in_transaction(doc)) return doc_refuse(doc, SYN_EMISUSE, "a transaction is open");
     bool loads = graph_len(doc->graph) == 0;
     syn_err err = SYN_OK;
-    if (apply_live(doc, set))
+    if (SHORT_CUTS && apply_live(doc, set))
         out->applied = set->runs[0].len;
     else
         err = apply_set(doc, set, out);

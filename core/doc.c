@@ -296,7 +296,7 @@ size_t syn_doc_vector(const syn_doc *doc, syn_id *out, size_t cap)
 uint64_t syn_doc_events(const syn_doc *doc)
 {
     uint64_t len = graph_len(doc->graph);
-    return doc->base_events > 0 ? doc->base_events + len - 1 : len;
+    return has_base(doc) ? doc->base_events + len - 1 : len;
 }
 
 uint32_t syn_doc_lamport(const syn_doc *doc)
@@ -323,7 +323,7 @@ uint32_t syn_doc_next(const syn_doc *doc, uint64_t peer)
 
 bool syn_doc_has_history(const syn_doc *doc)
 {
-    return doc->base_events == 0;
+    return !has_base(doc);
 }
 
 uint32_t syn_doc_log_end(const syn_doc *doc)
@@ -332,7 +332,7 @@ uint32_t syn_doc_log_end(const syn_doc *doc)
 }
 uint32_t syn_doc_log_start(const syn_doc *doc)
 {
-    return doc->base_events > 0 ? 1 : 0;
+    return has_base(doc) ? 1 : 0;
 }
 syn_id syn_doc_event_id(const syn_doc *doc, uint32_t position)
 {
@@ -408,7 +408,7 @@ bool doc_container_exists(const syn_doc *doc, syn_obj obj)
     while (c->id.form == CONTAINER_MERGEABLE) c = container_at(&doc->all, c->id.a);
     if (c->id.form == CONTAINER_ROOT || c->loaded) return true;
     lv_t lv = graph_find(doc->graph, c->id.a, c->id.b);
-    bool in_log = lv != LV_NONE && lv < doc->log.end && (lv > 0 || doc->base_events == 0);
+    bool in_log = lv != LV_NONE && lv < doc->log.end && (lv > 0 || !has_base(doc));
     return in_log && doc_made_child(doc, lv, c->id.kind);
 }
 

@@ -170,6 +170,18 @@ syn_err doc_refuse(syn_doc *doc, syn_err err, const char *format, ...)
 #define doc_refuse(doc, err, ...) (0 ? doc_refuse(doc, err, __VA_ARGS__) : (err))
 #endif
 
+/* Does the document stand on a snapshot, without the history below? */
+static inline bool has_base(const syn_doc *doc)
+{
+    return SNAPSHOTS && doc->base_events > 0;
+}
+
+/* Did the set being applied bring along what it does? */
+static inline bool effects_given(const syn_doc *doc)
+{
+    return SHORT_CUTS && doc->desk->given.at != NULL;
+}
+
 /* ---- plan.c: what appended operations do to the state, and doing it */
 
 struct doc_mark {

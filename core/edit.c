@@ -288,7 +288,7 @@ static inline bool delete_on(syn_doc *doc, syn_obj text, size_t pos, size_t len)
 
 syn_err syn_text_insert(syn_doc *doc, syn_obj text, size_t pos, syn_str utf8)
 {
-    if (type_on(doc, text, pos, utf8)) return SYN_OK;
+    if (SHORT_CUTS && type_on(doc, text, pos, utf8)) return SYN_OK;
     struct edit edit = {0};
     size_t len;
     syn_err err = begin_edit(doc, text, SYN_TEXT, &edit);
@@ -327,7 +327,7 @@ static size_t range_bytes(const struct rope *rope, size_t pos, size_t len)
 
 syn_err syn_text_delete(syn_doc *doc, syn_obj text, size_t pos, size_t len)
 {
-    if (delete_on(doc, text, pos, len)) return SYN_OK;
+    if (SHORT_CUTS && delete_on(doc, text, pos, len)) return SYN_OK;
     struct edit edit = {0};
     syn_err err = begin_edit(doc, text, SYN_TEXT, &edit);
     if (err != SYN_OK) return err;

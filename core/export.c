@@ -414,7 +414,7 @@ syn_err syn_doc_spans_since(syn_doc *doc, const syn_id *heads, size_t count, con
                             size_t *span_count)
 {
     *span_count = 0;
-    if (count == 0 && doc->base_events > 0)
+    if (count == 0 && has_base(doc))
         return doc_refuse(doc, SYN_EHISTORY, "the history below the snapshot is not here");
     if (count > doc->max_heads)
         return doc_refuse(doc, SYN_ELIMIT, "more than %u heads", doc->max_heads);
@@ -426,7 +426,7 @@ syn_err syn_doc_spans_since(syn_doc *doc, const syn_id *heads, size_t count, con
     for (size_t i = 0; i < count; i++) {
         lv_t lv = doc_find(doc, heads[i]);
         if (lv == LV_NONE)
-            return doc_refuse(doc, doc->base_events > 0 ? SYN_EHISTORY : SYN_ENOTFOUND,
+            return doc_refuse(doc, has_base(doc) ? SYN_EHISTORY : SYN_ENOTFOUND,
                               "a head is not here");
         *array_push(&doc->desk->parents) = lv;
     }
@@ -463,7 +463,7 @@ syn_err syn_doc_spans_since_vector(syn_doc *doc, const syn_id *next, size_t coun
         if (next[i - 1].peer >= next[i].peer)
             return doc_refuse(doc, SYN_EMISUSE, "a vector is ordered by peer");
     out->spans.n = 0;
-    for (uint32_t i = doc->base_events > 0 ? 1 : 0; i < graph_run_count(doc->graph); i++) {
+    for (uint32_t i = has_base(doc) ? 1 : 0; i < graph_run_count(doc->graph); i++) {
         const struct graph_run run = graph_run_at(doc->graph, i);
         uint32_t held = next_of(next, count, graph_agent_peer(doc->graph, run.agent));
         uint32_t skip = held > run.seq ? held - run.seq : 0;

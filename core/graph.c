@@ -468,7 +468,8 @@ static void pool_parents(struct graph *g, const lv_t *parents, uint32_t count)
 
 uint32_t room_of_last(const struct graph *g)
 {
-    if (g->runs.n == (g->has_base ? 1u : 0u)) return 0; /* the stand-in never is continued */
+    if (g->runs.n == (SNAPSHOTS && g->has_base ? 1u : 0u))
+        return 0; /* the stand-in never is continued */
     const struct run *last = &g->runs.at[g->runs.n - 1];
     uint32_t have = run_len(last), by_lv = LV_MAX - run_end(last);
     uint32_t by_seq = LV_MAX - (last->seq + have);
@@ -553,7 +554,7 @@ static void assert_push(const struct graph *g, uint32_t agent, uint32_t seq, con
 {
     assert(agent < g->agents.list.n);
     assert(seq == graph_agent_next(g, agent) ||
-           (g->has_base && g->agents.list.at[agent].runs.n == 0));
+           (SNAPSHOTS && g->has_base && g->agents.list.at[agent].runs.n == 0));
     for (uint32_t i = 0; i < count; i++) {
         assert(parents[i] < graph_len(g));
         assert(i == 0 || parents[i - 1] < parents[i]);

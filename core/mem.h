@@ -12,6 +12,21 @@
 #include <assert.h>
 #include <string.h>
 
+/* SYN_SMALL, for a page: errors have no sentences (doc.h, wire.h); what is short and everywhere is
+ * called (below); of code that does what other code does, sooner, there is only the other
+ * (SHORT_CUTS); and documents always come with their history (SNAPSHOTS). */
+#ifdef SYN_SMALL
+enum { SHORT_CUTS = 0, SNAPSHOTS = 0 };
+#else
+enum { SHORT_CUTS = 1, SNAPSHOTS = 1 };
+#endif
+
+#ifdef SYN_SMALL /* calls, where other builds have the code in place: web/wasm/mem_small.c */
+void *mem_resize(const syn_mem *mem, void *ptr, size_t old_size, size_t new_size);
+void *mem_alloc(const syn_mem *mem, size_t size);
+void mem_free(const syn_mem *mem, void *ptr, size_t size);
+void *mem_zalloc(const syn_mem *mem, size_t size);
+#else
 /* Resizes a block of `old_size` bytes.  NULL (and the old block intact) when memory is short. */
 static inline void *mem_resize(const syn_mem *mem, void *ptr, size_t old_size, size_t new_size)
 {
@@ -35,6 +50,7 @@ static inline void *mem_zalloc(const syn_mem *mem, size_t size)
     if (p != NULL) memset(p, 0, size);
     return p;
 }
+#endif
 
 /* Room for `need` entries of `size` bytes in the block `*at` that holds `*cap`; grows by
  * half, so that repeated growth costs O(1) an entry.  SYN_ENOMEM leaves block and capacity alone.
@@ -53,21 +69,28 @@ void mem_fit(const syn_mem *mem, void **at, uint32_t *cap, uint32_t n, size_t si
 
 /* Makes room for `more` entries beyond n.  After SYN_OK that many pushes cannot fail.  The usual
  * case, room is there, is decided in place: every keystroke asks several times. */
+#ifdef SYN_SMALL
+syn_err mem_more(const syn_mem *mem, void *array, uint64_t more, size_t size);
+void mem_drop(const syn_mem *mem, void *array, size_t size);
+#define array_reserve(mem, a, more) mem_more((mem), (a), (more), sizeof *(a)->at)
+#define array_free(mem, a)          mem_drop((mem), (a), sizeof *(a)->at)
+#else
 #define array_reserve(mem, a, more)                                                                \
     ((uint64_t)(a)->n + (more) <= (a)->cap                                                         \
          ? SYN_OK                                                                                  \
          : mem_reserve((mem), (void **)(void *)&(a)->at, &(a)->cap, (uint64_t)(a)->n + (more),     \
                        sizeof *(a)->at))
 
+#define array_free(mem, a)                                                                         \
+    (mem_free((mem), (a)->at, (size_t)(a)->cap * sizeof *(a)->at), (a)->at = NULL,                 \
+     (a)->n = (a)->cap = 0)
+#endif
+
 /* The next entry, for which room was reserved. */
 #define array_push(a) (assert((a)->n < (a)->cap), &(a)->at[(a)->n++])
 
 #define array_fit(mem, a)                                                                          \
     mem_fit((mem), (void **)(void *)&(a)->at, &(a)->cap, (a)->n, sizeof *(a)->at)
-
-#define array_free(mem, a)                                                                         \
-    (mem_free((mem), (a)->at, (size_t)(a)->cap * sizeof *(a)->at), (a)->at = NULL,                 \
-     (a)->n = (a)->cap = 0)
 
 /* Tables find their entries by open addressing over a power of two of slots, at most three
  * quarters full; a few entries are found sooner, and without memory, by looking at all. */

@@ -151,8 +151,8 @@ static syn_err prepare_dense(struct sequence_merge *merge, const struct merge_so
 static syn_err before_piece(struct sequence_merge *merge, const struct merge_source *source,
                             const struct op_piece *piece, const struct event_origin *origin)
 {
-    syn_err err = origin->dense != NULL ? prepare_dense(merge, source, piece, origin)
-                                        : prepare_at(merge, source, origin);
+    syn_err err = SHORT_CUTS && origin->dense != NULL ? prepare_dense(merge, source, piece, origin)
+                                                      : prepare_at(merge, source, origin);
     return err == SYN_OK ? tracker_go_to(merge->tracker, merge_id(merge, piece->from)) : err;
 }
 

@@ -173,7 +173,7 @@ static syn_err plan_window(struct set_plan *plan, struct lv_range window)
     bool fits = false, done = false;
     syn_err err = SYN_OK;
     syn_obj obj = note_lengths(plan, window);
-    if (fresh) err = dense_begin(&doc->desk->dense, g, &doc->mem, window, &fits);
+    if (SHORT_CUTS && fresh) err = dense_begin(&doc->desk->dense, g, &doc->mem, window, &fits);
     plan->ready = window.from;
     plan->dense = fits ? &doc->desk->dense : NULL;
     if (err == SYN_OK && fits && obj != SYN_NO_OBJ && window.end - window.from < FLAT_MAX)

@@ -42,7 +42,7 @@ syn_err find_event(syn_doc *doc, syn_id id, lv_t *lv)
     if (*lv != LV_NONE) return SYN_OK;
     if (desk_open(doc) != SYN_OK) return SYN_ENOMEM;
     doc->desk->fault = (syn_fault){.missing = id};
-    return doc_refuse(doc, doc->base_events > 0 ? SYN_EHISTORY : SYN_EMISSING,
+    return doc_refuse(doc, has_base(doc) ? SYN_EHISTORY : SYN_EMISSING,
                       "event %016llx:%u is not here", (unsigned long long)id.peer, id.seq);
 }
 

@@ -242,7 +242,7 @@ syn_err syn_doc_without(syn_doc *doc, const syn_snapshot *base, uint64_t peer, u
     syn_changes set, *kept = NULL;
     syn_err err = may_rebuild(doc);
     if (err != SYN_OK) return err;
-    if (doc->base_events > 0 && base == NULL)
+    if (has_base(doc) && base == NULL)
         return doc_refuse(doc, SYN_EHISTORY,
                           "the snapshot that the document was loaded from is needed");
     lv_t first = doc_find(doc, (syn_id){peer, from});
@@ -256,7 +256,7 @@ syn_err syn_doc_without(syn_doc *doc, const syn_snapshot *base, uint64_t peer, u
     }
     if (err == SYN_OK) err = make_fresh(doc, &fresh);
     if (err == SYN_OK) fresh->work_limit = UINT64_MAX; /* all of it was accepted before */
-    if (err == SYN_OK) err = build_without(doc, fresh, doc->base_events > 0 ? base : NULL);
+    if (err == SYN_OK) err = build_without(doc, fresh, has_base(doc) ? base : NULL);
     if (err != SYN_OK) {
         syn_changes_free(NULL, kept);
         return fresh == NULL ? err : give_up(doc, fresh, err);

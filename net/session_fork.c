@@ -19,7 +19,8 @@ static syn_err take_out(session_doc *sd, uint64_t peer, uint32_t from, syn_chang
     syn_snapshot base;
     struct proto_fault fault;
     uint64_t digest;
-    if (syn_doc_has_history(sd->doc)) return syn_doc_without(sd->doc, NULL, peer, from, removed);
+    if (!SNAPSHOTS || syn_doc_has_history(sd->doc))
+        return syn_doc_without(sd->doc, NULL, peer, from, removed);
     if (sd->base.count == 0) return SYN_EHISTORY;
     proto_arena *arena;
     syn_err err = proto_arena_new(&arena, NULL);

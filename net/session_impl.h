@@ -20,6 +20,7 @@
 
 #include "session.h"
 #include "change.h"
+#include "mem.h"
 
 /* Content of one frame: others' frames on the same line get in between. */
 #define SEND_PIECE (64u * 1024u)

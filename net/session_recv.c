@@ -122,7 +122,7 @@ static void on_fork(session_doc *sd, const syn_changes *set)
 void handle_changes(session_doc *sd, const syn_changes *set)
 {
     syn_applied applied = {0};
-    if (sd->history.on) {
+    if (SNAPSHOTS && sd->history.on) {
         history_add(sd, set);
         return;
     }
@@ -132,7 +132,7 @@ void handle_changes(session_doc *sd, const syn_changes *set)
         taken(sd, set, applied.applied);
         break;
     case SYN_EHISTORY:
-        history_add(sd, set);
+        if (SNAPSHOTS) history_add(sd, set);
         break;
     case SYN_EFORKED:
         on_fork(sd, set);

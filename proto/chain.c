@@ -409,7 +409,7 @@ static syn_err chain_op(struct chaining *c, const struct change_op *op, bool *ga
         *gap = seq > *c->next;
         if (*gap) return SYN_OK;
         size_t text_len = op->kind == OP_TEXT_INSERT ? scalar_bytes(c->set, c->text) : 0;
-        if (!hash_simple(c, op, i, text_len)) {
+        if (!SHORT_CUTS || !hash_simple(c, op, i, text_len)) {
             syn_err err = hash_any(c, op, i, events, text_len);
             if (err != SYN_OK) return err;
         }

@@ -215,7 +215,7 @@ static syn_err read_ops(struct reading *r)
                                  .len = c.len != NULL ? (uint32_t)next_number(&c.len) : 1,
                                  .arg = (uint32_t)next_number(&c.arg)};
         int64_t delta = unzigzag(next_number(&c.pos));
-        if (!read_text_op(r, op, delta, &caret)) err = read_op(r, op, delta, &caret);
+        if (!SHORT_CUTS || !read_text_op(r, op, delta, &caret)) err = read_op(r, op, delta, &caret);
     }
     r->out->ops = ops;
     r->out->op_count = count;

@@ -193,7 +193,7 @@ static syn_err check_packed(const struct split *s, const ProtobufCFieldDescripto
     uint64_t v;
     const uint8_t *p = f->at, *end = f->at + f->len;
     while (p != end) {
-        if (rule->max >= 1 << 14 && !check_short_varints(&p, end, &f->count))
+        if (SHORT_CUTS && rule->max >= 1 << 14 && !check_short_varints(&p, end, &f->count))
             return bad_field(s, about, "not a shortest varint");
         if (p == end) break;
         if (!read_varint(&p, end, &v)) return bad_field(s, about, "not a shortest varint");
