@@ -271,7 +271,8 @@ static syn_err apply(struct room *room, const syn_changes *set, syn_applied *app
     syn_err err = syn_apply(room->doc, set, false, applied);
     bool below = err == SYN_EHISTORY || err == SYN_EMISSING || err == SYN_EGAP;
     if (!below || syn_doc_has_history(room->doc)) return err;
-    if (room_backfill(room)) return err;
+    syn_err lacks = room_backfill(room);
+    if (lacks) return lacks == SYN_EBUSY || lacks == SYN_ENOMEM ? lacks : err;
     return syn_apply(room->doc, set, false, applied);
 }
 
@@ -318,6 +319,11 @@ static void take_in(struct offer *offer)
     syn_applied applied;
     syn_err err = apply(room, offer->set, &applied);
     rates_taken(ch, err ? 0 : applied.applied + applied.duplicate, syn_doc_take_work(room->doc));
+    if (err == SYN_EBUSY) { /* what it stands on is being read */
+        ch->credit_up += offer->bytes;
+        wait_frame(ch);
+        return;
+    }
     if (err) {
         struct refusal why = refusal_of(err, room->doc);
         refuse(offer, &why);
@@ -400,58 +406,81 @@ static syn_err own_edit(struct room *room, hub_edit_fn fn, void *user)
     return refused;
 }
 
+/* NULL in *room: the call waits. */
+static syn_err room_for(hub *h, syn_str document, const struct hub_call *call, struct room **room)
+{
+    char detail[DETAIL_BYTES];
+    bool valid = document.len != 0 && document.len <= LIMIT_NAME_BYTES;
+    syn_err err = valid ? room_get(h, document, room, detail) : SYN_EMISUSE;
+    if (err || !(*room)->opening) return err;
+    wait_call(*room, call);
+    *room = NULL;
+    return SYN_OK;
+}
+
+static void call_edit(hub *h, struct room *room, const struct hub_call *call)
+{
+    syn_err err = room->deleting ? SYN_EDELETED : store_failing(h->store) ? SYN_EIO : SYN_OK;
+    if (err) {
+        if (call->done != NULL) call->done(call->user, err);
+        return;
+    }
+    if (!room->exists && !call->create)
+        err = call->fn(call->user, NULL);
+    else
+        err = own_edit(room, call->fn, call->user);
+    hold_done(h, err == SYN_ENOMEM ? NULL : room, call->done, call->user, err);
+}
+
+static void call_read(hub *h, struct room *room, const struct hub_call *call)
+{
+    if (room->deleting) {
+        if (call->done != NULL) call->done(call->user, SYN_EDELETED);
+        return;
+    }
+    if (room->channel_count == 0) room->idle_since = h->now;
+    syn_err err = call->fn(call->user, room->exists ? room->doc : NULL);
+    hold_done(h, room, call->done, call->user, err);
+}
+
+static void call_delete(hub *h, struct room *room, const struct hub_call *call)
+{
+    syn_err err = !room->exists || room->deleting ? SYN_ENOTFOUND : SYN_OK;
+    struct turn_room *at = err ? NULL : turn_room(room);
+    if (!err && at == NULL) err = SYN_ENOMEM;
+    if (err) {
+        if (call->done != NULL) call->done(call->user, err);
+        return;
+    }
+    room->deleting = at->deleted = true;
+    hold_done(h, room, call->done, call->user, SYN_OK);
+}
+
+void hub_call(hub *h, syn_str document, const struct hub_call *call)
+{
+    static void (*const calls[])(hub *, struct room *, const struct hub_call *) = {
+        [CALL_EDIT] = call_edit, [CALL_READ] = call_read, [CALL_DELETE] = call_delete};
+    struct room *room;
+    syn_err err = room_for(h, document, call, &room);
+    if (!err && room != NULL) calls[call->kind](h, room, call);
+    if (err && call->done != NULL) call->done(call->user, err);
+}
+
 void hub_edit(hub *h, syn_str document, bool create, hub_edit_fn fn, hub_done_fn done, void *user,
               uint64_t now)
 {
-    char detail[DETAIL_BYTES];
-    struct room *room;
     h->now = now;
-    bool valid = document.len != 0 && document.len <= LIMIT_NAME_BYTES;
-    syn_err err = valid ? room_get(h, document, &room, detail) : SYN_EMISUSE;
-    if (!err && room->deleting) err = SYN_EDELETED;
-    if (!err && store_failing(h->store)) err = SYN_EIO;
-    if (err) {
-        if (done != NULL) done(user, err);
-        return;
-    }
-    if (!room->exists && !create)
-        err = fn(user, NULL);
-    else
-        err = own_edit(room, fn, user);
-    hold_done(h, err == SYN_ENOMEM ? NULL : room, done, user, err);
+    hub_call(h, document, &(struct hub_call){CALL_EDIT, create, fn, done, user});
 }
 
 void hub_read(hub *h, syn_str document, hub_edit_fn fn, hub_done_fn done, void *user, uint64_t now)
 {
-    char detail[DETAIL_BYTES];
-    struct room *room;
     h->now = now;
-    bool valid = document.len != 0 && document.len <= LIMIT_NAME_BYTES;
-    syn_err err = valid ? room_get(h, document, &room, detail) : SYN_EMISUSE;
-    if (!err && room->deleting) err = SYN_EDELETED;
-    if (err) {
-        if (done != NULL) done(user, err);
-        return;
-    }
-    if (room->channel_count == 0) room->idle_since = now;
-    err = fn(user, room->exists ? room->doc : NULL);
-    hold_done(h, room, done, user, err);
+    hub_call(h, document, &(struct hub_call){CALL_READ, false, fn, done, user});
 }
 
 void hub_delete(hub *h, syn_str document, hub_done_fn done, void *user, uint64_t now)
 {
-    char detail[DETAIL_BYTES];
-    struct room *room;
     h->now = now;
-    bool valid = document.len != 0 && document.len <= LIMIT_NAME_BYTES;
-    syn_err err = valid ? room_get(h, document, &room, detail) : SYN_EMISUSE;
-    if (!err && (!room->exists || room->deleting)) err = SYN_ENOTFOUND;
-    struct turn_room *at = err ? NULL : turn_room(room);
-    if (!err && at == NULL) err = SYN_ENOMEM;
-    if (err) {
-        if (done != NULL) done(user, err);
-        return;
-    }
-    room->deleting = at->deleted = true;
-    hold_done(h, room, done, user, SYN_OK);
+    hub_call(h, document, &(struct hub_call){CALL_DELETE, false, NULL, done, user});
 }

@@ -24,7 +24,6 @@ struct channel *channel_new(hub_conn *conn, struct room *room, uint32_t number)
     ch->conn = conn;
     ch->room = room;
     ch->number = conn->last_channel = number;
-    ch->session = ++room->next_session;
     ch->base = NO_POSITION;
     ch->credit_up = LIMIT_WINDOW_BYTES;
     conn->channels[conn->channel_count++] = ch;

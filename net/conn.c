@@ -272,7 +272,7 @@ static void send_access(hub_conn *conn, uint32_t expires_ms)
         struct channel *ch = conn->channels[i];
         syn_str name = {ch->room->name, ch->room->name_len};
         uint32_t rights = conn_rights(conn, name, ch->wanted);
-        if (rights == ch->rights) continue;
+        if (rights == ch->rights || ch->opening) continue; /* or it is told by Opened */
         ch->rights = rights;
         frame.channel = ch->number;
         frame.as.access.rights = rights;

@@ -230,16 +230,18 @@ static bool needs_history(const struct channel *ch)
            syn_doc_critical(ch->room->doc, ch->base) != ch->base;
 }
 
-static void push_history(struct channel *ch)
+/* false: it waits until the history is there. */
+static bool push_history(struct channel *ch)
 {
     struct room *room = ch->room;
     syn_span *span = malloc(sizeof *span);
     syn_err err = span != NULL ? room_backfill(room) : SYN_ENOMEM;
     if (err) {
         free(span);
+        if (err == SYN_EBUSY) return false;
         channel_closed(ch, err == SYN_ENOMEM ? CODE_BUSY : CODE_DAMAGED, false, RETRY_MS,
                        "the history that this document needs cannot be read");
-        return;
+        return true;
     }
     *span = (syn_span){0, ch->base + 1};
     free(ch->spans);
@@ -247,6 +249,7 @@ static void push_history(struct channel *ch)
     ch->span_count = 1;
     ch->span_at = 0;
     ch->base = NO_POSITION;
+    return true;
 }
 
 /* A body that begins at the cursor; else where the reader's own export has to stop. */
@@ -295,7 +298,7 @@ static bool pump_one(struct channel *ch)
 {
     if (ch->snapshot != NULL) return pump_snapshot(ch);
     if (ch->span_at == ch->span_count && needs_history(ch)) {
-        push_history(ch);
+        if (!push_history(ch)) return false;
         if (ch->conn == NULL) return true;
     }
     if (ch->span_at < ch->span_count) return pump_span(ch);
@@ -313,125 +316,4 @@ bool channel_pump(struct channel *ch, uint32_t max_frames)
     }
     channel_unref(ch);
     return sent;
-}
-
-/* ---- Snapshots for joining ------------------------------------------------------------------- */
-
-void snapshot_unref(struct snapshot_parts *parts)
-{
-    if (parts == NULL || --parts->refs != 0) return;
-    for (uint32_t i = 0; i < parts->count; i++) syn_buf_free(&parts->bodies[i]);
-    free(parts->bodies);
-    free(parts);
-}
-
-/* Tag and length of Frame.snapshot, then the message. */
-static syn_err wrap_part(syn_buf *out, syn_str message)
-{
-    unsigned char head[8];
-    size_t n = 0, left = message.len;
-    head[n++] = (FRAME_SNAPSHOT << 3) | 2;
-    for (; left >= 0x80; left >>= 7) head[n++] = (unsigned char)(left | 0x80);
-    head[n++] = (unsigned char)left;
-    syn_err err = syn_buf_append(out, head, n);
-    return err ? err : syn_buf_append(out, message.data, message.len);
-}
-
-static syn_err add_part(struct snapshot_parts *parts, syn_str message)
-{
-    syn_buf *grown = realloc(parts->bodies, (parts->count + 1) * sizeof *grown);
-    if (grown == NULL) return SYN_ENOMEM;
-    parts->bodies = grown;
-    syn_buf *body = &grown[parts->count++];
-    memset(body, 0, sizeof *body);
-    syn_err err = SYN_ENOTFOUND;
-    if (parts->packed && message.len > PACK_ABOVE)
-        err = proto_encode_packed_body(body, PACKED_SNAPSHOT, message.data, message.len);
-    if (err == SYN_ENOTFOUND) err = wrap_part(body, message);
-    parts->bytes += body->len;
-    return err;
-}
-
-static syn_err emit_part(void *user, uint32_t part, uint32_t count, syn_str bytes)
-{
-    (void)part;
-    (void)count;
-    return add_part(user, bytes);
-}
-
-static syn_err fresh_snapshot(struct room *room, struct snapshot_parts *parts)
-{
-    syn_snapshot snapshot;
-    uint64_t digest;
-    parts->at = syn_doc_log_end(room->doc) - 1;
-    syn_err err = syn_doc_snapshot(room->doc, &snapshot);
-    if (!err) err = proto_digest(&snapshot, &digest, NULL);
-    if (!err)
-        err = proto_encode_snapshot(&snapshot, digest, digest, room->hub->tuning.frame_piece,
-                                    emit_part, parts);
-    return err;
-}
-
-struct reading {
-    struct room *room;
-    struct snapshot_parts *parts;
-};
-
-/* The first part says which version it is; that it is still critical is seen in the log. */
-static syn_err read_part(void *user, const struct store_piece *piece)
-{
-    struct reading *reading = user;
-    struct room *room = reading->room;
-    struct msg_snapshot head;
-    struct proto_fault fault;
-    if (piece->packed) return SYN_EKIND;
-    if (piece->from == 0) {
-        syn_err err = proto_decode_snapshot(room->hub->inner, piece->bytes.data, piece->bytes.len,
-                                            &head, &fault);
-        if (err || head.piece.head_count != 1) return SYN_EKIND;
-        uint32_t at = syn_doc_position(room->doc, head.piece.heads[0]);
-        if (at == UINT32_MAX || syn_doc_critical(room->doc, at) != at) return SYN_EKIND;
-        reading->parts->at = at;
-    }
-    return add_part(reading->parts, piece->bytes);
-}
-
-static syn_err stored_snapshot(struct room *room, struct snapshot_parts *parts)
-{
-    struct reading reading = {room, parts};
-    if (room->snapshot_at == 0) return SYN_EKIND;
-    syn_err err = store_read_snapshot(room->hub->store, room->id, read_part, &reading);
-    return !err && parts->count == 0 ? SYN_EKIND : err;
-}
-
-static bool usable(const struct room *room, bool packed)
-{
-    const struct snapshot_parts *parts = room->snapshot;
-    return parts != NULL && parts->packed == packed &&
-           syn_doc_log_end(room->doc) - parts->at <= 256 &&
-           syn_doc_critical(room->doc, parts->at) == parts->at;
-}
-
-syn_err snapshot_make(struct room *room, bool packed, struct snapshot_parts **out)
-{
-    if (usable(room, packed)) {
-        room->snapshot->refs++;
-        *out = room->snapshot;
-        return SYN_OK;
-    }
-    struct snapshot_parts *parts = calloc(1, sizeof *parts);
-    if (parts == NULL) return SYN_ENOMEM;
-    parts->refs = 1;
-    parts->packed = packed;
-    bool one_head = syn_doc_heads(room->doc, NULL, 0) == 1;
-    syn_err err = one_head ? fresh_snapshot(room, parts) : stored_snapshot(room, parts);
-    if (err) {
-        snapshot_unref(parts);
-        return err;
-    }
-    snapshot_unref(room->snapshot);
-    parts->refs++;
-    room->snapshot = parts;
-    *out = parts;
-    return SYN_OK;
 }

@@ -134,6 +134,7 @@ struct parts {
     syn_str *at;
     uint32_t count;
     uint64_t events;
+    bool packed; /* all of them */
 };
 
 static void parts_free(struct parts *parts)
@@ -157,6 +158,29 @@ static syn_err keep_part(void *user, uint32_t part, uint32_t parts, syn_str byte
     return SYN_OK;
 }
 
+/* Deflated once here, they are sent to whoever joins as they rest.  Unless one does not get
+ * smaller, for the store keeps one word for all. */
+static syn_err pack_parts(struct parts *parts)
+{
+    struct parts packed = {.at = calloc(parts->count, sizeof *packed.at)};
+    syn_err err = packed.at != NULL ? SYN_OK : SYN_ENOMEM;
+    for (uint32_t i = 0; !err && i < parts->count; i++) {
+        syn_buf body = {0};
+        err = proto_encode_packed_body(&body, PACKED_SNAPSHOT, parts->at[i].data, parts->at[i].len);
+        if (err)
+            syn_buf_free(&body);
+        else
+            packed.at[packed.count++] = (syn_str){body.data, body.len};
+    }
+    struct parts old = err ? packed : *parts;
+    if (!err) {
+        parts->at = packed.at;
+        parts->packed = true;
+    }
+    parts_free(&old);
+    return err == SYN_ENOTFOUND ? SYN_OK : err;
+}
+
 static syn_err make_parts(struct parts *parts, syn_doc *doc)
 {
     syn_snapshot snapshot;
@@ -165,15 +189,16 @@ static syn_err make_parts(struct parts *parts, syn_doc *doc)
     syn_err err = syn_doc_snapshot(doc, &snapshot);
     if (!err) err = proto_digest(&snapshot, &digest, NULL);
     if (!err) err = proto_encode_snapshot(&snapshot, digest, digest, PART_BYTES, keep_part, parts);
-    parts->events = snapshot.events;
-    return err;
+    if (!err) parts->events = snapshot.events;
+    return err ? err : pack_parts(parts);
 }
 
 syn_err fold_snapshot(store_turn *turn, int64_t id, syn_doc *doc, uint32_t at)
 {
     struct parts parts = {0};
     syn_err err = make_parts(&parts, doc);
-    if (!err) err = store_turn_snapshot(turn, id, at, parts.events, parts.at, parts.count, false);
+    if (!err)
+        err = store_turn_snapshot(turn, id, at, parts.events, parts.at, parts.count, parts.packed);
     parts_free(&parts);
     return err;
 }
@@ -217,7 +242,7 @@ syn_err fold_write(store_turn *turn, const struct fold *fold)
         err = store_turn_fold(turn, fold->id, made->chunks.at, made->chunks.count);
     if (err || !fold->at_one_head) return err;
     return store_turn_snapshot(turn, fold->id, fold->end, made->parts.events, made->parts.at,
-                               made->parts.count, false);
+                               made->parts.count, made->parts.packed);
 }
 
 void fold_free(struct fold *fold)

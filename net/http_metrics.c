@@ -33,6 +33,7 @@ static void put_connections(struct page *page, const struct hub_stats *stats)
     metric(page, "connections_total", "counter", "WebSockets ever.", stats->connections_total);
     metric(page, "channels", "gauge", "Open documents of all connections.", stats->channels);
     metric(page, "documents_loaded", "gauge", "Documents in memory.", stats->rooms);
+    metric(page, "documents_opening", "gauge", "Documents that are being read.", stats->opening);
     metric(page, "documents_forgotten_total", "counter", "Documents that nobody used for long.",
            stats->forgotten);
     metric(page, "documents_trimmed_total", "counter", "Quiet documents that gave back memory.",

@@ -288,6 +288,8 @@ static void dispatch(hub_conn *conn, struct frame *frame, size_t len)
     char text[96];
     struct frame pong = {.kind = FRAME_PONG, .as.ping = frame->as.ping};
     if (is_for_channel(frame->kind) && frame->channel != 0) {
+        struct channel *ch = conn_channel(conn, frame->channel);
+        if (ch != NULL && wait_behind(ch, frame->kind)) return;
         if (frame->kind == FRAME_OPEN)
             join_open(conn, frame->channel, &frame->as.open);
         else
@@ -354,6 +356,7 @@ void hub_receive(hub *h, hub_conn *conn, const void *bytes, size_t len, uint64_t
         conn_limited(conn, LIM_CONNECTION_CONTROL, RETRY_MS);
         return;
     }
+    h->raw = (syn_str){bytes, len};
     if (conn->state == CONN_LIVE && frame.kind != FRAME_HELLO) {
         if (frame.kind != 0) dispatch(conn, &frame, len);
         return;
@@ -363,6 +366,19 @@ void hub_receive(hub *h, hub_conn *conn, const void *bytes, size_t len, uint64_t
     else
         conn_error(conn, CODE_MALFORMED, true, 0,
                    frame.kind == FRAME_HELLO ? "a second Hello" : "Hello comes first");
+}
+
+void hub_replay(hub_conn *conn, syn_str bytes)
+{
+    hub *h = conn->hub;
+    struct frame frame = {0};
+    struct proto_fault fault = {.code = CODE_BUSY, .text = "out of memory"};
+    if (conn->state != CONN_LIVE) return;
+    h->raw = bytes;
+    if (proto_decode(h->arena, bytes.data, bytes.len, NULL, tables_of, conn, &frame, &fault))
+        undecodable(conn, &frame, &fault); /* it was read before: no memory */
+    else
+        dispatch(conn, &frame, bytes.len);
 }
 
 /* ---- Time -------------------------------------------------------------------------------------
@@ -442,10 +458,11 @@ void hub_read_stats(const hub *h, struct hub_stats *out)
     *out = h->stats;
     out->read_only = store_failing(h->store);
     out->held = h->gathering.held_count + h->flying.held_count;
-    out->rooms = out->channels = 0;
+    out->rooms = out->channels = out->opening = 0;
     for (uint32_t i = 0; i < h->room_slots; i++) {
         for (const struct room *room = h->rooms[i]; room != NULL; room = room->hash_next) {
             out->rooms++;
+            out->opening += room->opening;
             out->channels += room->channel_count;
         }
     }

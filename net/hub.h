@@ -162,6 +162,7 @@ struct hub_stats {
     uint64_t refused[HUB_CODES]; /* connections, channels and changes, by code */
     uint64_t limited[LIM_COUNT]; /* those of them that a limit was the reason for */
     uint64_t slowed[LIM_COUNT];  /* times that credit was kept back */
+    uint64_t opening;            /* rooms whose document is being read */
     uint64_t jobs, jobs_total, job_us_total, job_us_max; /* off the loop: now, ended, their time */
     uint64_t trims, forgotten;                           /* documents that nobody used */
     bool read_only;

@@ -34,6 +34,10 @@
 /* Below this deflating costs more than it saves. */
 #define PACK_ABOVE 512u
 #define MAX_BODIES 16u
+/* Frames that wait for a document, of one connection and of all: a client that keeps to the
+ * protocol sends little before it knows how it stands. */
+#define MAX_PARKED_CONN (2u * 1024u * 1024u)
+#define MAX_PARKED      (64u * 1024u * 1024u)
 /* Refused peers that a channel remembers: each is looked for in every frame that follows. */
 #define MAX_IGNORED 256u
 /* A log up to this size is sent rather than a snapshot. */
@@ -113,6 +117,7 @@ struct hub_conn {
     struct bucket control;
     bool starved; /* credit is owed to it: in hub.starved */
     struct hub_conn *starved_next;
+    size_t parked_bytes; /* its frames that wait for a document */
 };
 
 /* ---- Channels -------------------------------------------------------------------------------- */
@@ -120,9 +125,10 @@ struct hub_conn {
 struct snapshot_parts { /* shared by the channels that are joining by it */
     uint32_t refs, count;
     uint32_t at; /* log position of its last event */
+    syn_id head; /* the same event */
     bool packed;
     uint64_t bytes;
-    syn_buf *bodies; /* frame bodies */
+    syn_buf *bodies; /* frame bodies; until they are sealed, messages */
 };
 
 struct channel {
@@ -130,10 +136,13 @@ struct channel {
     hub_conn *conn; /* NULL: gone */
     struct room *room;
     struct channel *prev, *next; /* of the room */
-    uint32_t number, session;
+    uint32_t number;
+    uint32_t session; /* 0: not let in yet */
     uint64_t peer;
     uint32_t rights, wanted;
-    bool started; /* Opened is out */
+    bool opening;    /* its Open waits for the document */
+    bool started;    /* Opened is out */
+    uint32_t parked; /* frames of it in room->waiting */
     bool need_vector, no_presence, authors, closing;
     bool helping;  /* asked to bring what this server lost: others' events too */
     uint64_t *own; /* helping: the peers that Open named as the user's own */
@@ -201,6 +210,16 @@ struct room {
     char name[LIMIT_NAME_BYTES + 1];
     size_t name_len;
     syn_doc *doc;
+    bool opening; /* doc is NULL: everything waits */
+    bool delayed; /* ... until a turn has landed */
+    bool lingers; /* dropped while turns name it */
+    syn_err load_err;
+    struct waiter *waiting, *last_waiting;
+    bool reading_history, making_snapshot;
+    bool in_call;         /* without threads: it ends where it began */
+    syn_err history_err;  /* ... of the reading that just ended, while those who waited */
+    syn_err snapshot_err; /* ... and the snapshot's,           run again */
+    bool snapshot_fresh;  /* then: however much came meanwhile */
     struct store_doc row; /* as it was at loading */
     int64_t id;
     bool exists; /* in the store, or will be with this turn */
@@ -312,6 +331,10 @@ struct hub {
     hub_conn *starved; /* whom credit is kept from */
     uint64_t feed_at;  /* it is looked at again; 0: nobody */
     syn_buf scratch, message, prefix;
+    syn_str raw;                    /* the frame that is being handled, as it came */
+    size_t parked_bytes;            /* of all that wait for documents */
+    uint32_t delayed, lingering;    /* rooms */
+    char load_detail[DETAIL_BYTES]; /* of the opening that failed last */
     struct hub_stats stats;
 };
 
@@ -387,6 +410,33 @@ struct room_job {
  * false: too much is queued, and nothing is called. */
 bool room_job_start(struct room_job *job, struct room *room);
 
+/* ---- room_load.c */
+void room_open(struct room *room);
+void rooms_open_delayed(hub *h);
+/* The history below a document that was opened without.  SYN_EBUSY: it is being read; whoever needs
+ * it waits. */
+syn_err room_backfill(struct room *room);
+/* A job has ended: those who waited run again. */
+void room_go_on(struct room *room);
+
+/* ---- waiting.c */
+struct hub_call { /* of the embedder */
+    enum { CALL_EDIT, CALL_READ, CALL_DELETE } kind;
+    bool create;
+    hub_edit_fn fn;
+    hub_done_fn done;
+    void *user;
+};
+void hub_call(hub *h, syn_str document, const struct hub_call *call); /* accept.c */
+void hub_replay(hub_conn *conn, syn_str bytes);                       /* hub.c */
+/* The frame that is being handled is read again later. */
+void wait_frame(struct channel *ch);
+/* true: others of its channel wait, so it went behind them. */
+bool wait_behind(struct channel *ch, enum frame_kind kind);
+void wait_call(struct room *room, const struct hub_call *call);
+void waiting_run(struct room *room);
+void waiting_fail(struct room *room, syn_err err);
+
 /* ---- room_fold.c */
 void room_fold(struct room *room); /* if its tail is long */
 /* Before it is forgotten.  false: not worth it, or not possible. */
@@ -401,9 +451,11 @@ void room_used(struct room *room);
 /* ---- room.c: open documents */
 syn_doc_config room_config(const hub *h);
 struct room *room_find(hub *h, syn_str name);
-/* Finds or loads; a document that is not there gives a room with exists = false. */
+/* Finds it, or begins to open it: then (*out)->opening, and the caller waits.  A document that is
+ * not there gives a room with exists = false. */
 syn_err room_get(hub *h, syn_str name, struct room **out, char detail[DETAIL_BYTES]);
-syn_err room_backfill(struct room *room);
+/* Everybody's positions move up with the document's. */
+void room_shift(struct room *room, uint32_t added);
 /* Out of memory: channels get RESYNC (or `code`), everything not stored is forgotten. */
 void room_drop(struct room *room, enum code code, const char *detail);
 void room_release(struct room *room); /* frees it if nobody names it and it is dead */
@@ -453,9 +505,14 @@ void room_bodies_clear(struct room *room);
 /* Sends what this channel may get now.  true: something was sent. */
 bool channel_pump(struct channel *ch, uint32_t max_frames);
 
-/* SYN_EKIND: there is none at a critical version. */
+/* ---- snapshot.c: for joining */
+/* SYN_EKIND: there is none at a critical version.  SYN_EBUSY: it is being made; wait. */
 syn_err snapshot_make(struct room *room, bool packed, struct snapshot_parts **out);
 void snapshot_unref(struct snapshot_parts *parts);
+/* The stored one, ready to be sent; from any thread. */
+syn_err snapshot_read(syn_store *store, int64_t id, bool packed, struct snapshot_parts **out);
+/* Keeps it for who comes next if it fits; NULL is fine. */
+void snapshot_take(struct room *room, struct snapshot_parts *parts);
 
 /* ---- presence.c */
 void presence_receive(struct channel *ch, const struct msg_presence *presence);

@@ -19,6 +19,7 @@ void hub_read_load(const hub *h, struct hub_load *out)
         out->queued_bytes += conn->queue.len - conn->queue_at;
     for (uint32_t i = 0; i < h->room_slots; i++) {
         for (const struct room *room = h->rooms[i]; room != NULL; room = room->hash_next) {
+            if (room->opening) continue;
             out->document_bytes += syn_doc_footprint(room->doc);
             for (const struct channel *ch = room->channels; ch != NULL; ch = ch->next) {
                 if (!ch->started || ch->cursor >= room->durable) continue;

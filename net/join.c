@@ -38,37 +38,42 @@ static void refuse_beyond(hub_conn *conn, uint32_t number, enum limit limit)
 
 static void refuse_load(hub_conn *conn, uint32_t number, syn_err err, const char *detail)
 {
-    switch (err) {
-    case SYN_EDAMAGED:
-        refuse_open(conn, number, CODE_DAMAGED, false, detail);
-        break;
-    case SYN_ENOMEM:
-        refuse_open(conn, number, CODE_BUSY, false, "out of memory");
-        break;
-    default:
-        refuse_open(conn, number, CODE_STORAGE, false, detail);
-        break;
-    }
+    bool busy = err == SYN_ENOMEM || err == SYN_EBUSY;
+    enum code code = err == SYN_EDAMAGED ? CODE_DAMAGED : busy ? CODE_BUSY : CODE_STORAGE;
+    refuse_open(conn, number, code, false, err == SYN_ENOMEM ? "out of memory" : detail);
+}
+
+static void refuse_channel(struct channel *ch, enum code code, bool permanent, const char *detail)
+{
+    channel_closed(ch, code, permanent, permanent ? 0 : RETRY_MS, detail);
+}
+
+static void refuse_channel_beyond(struct channel *ch, enum limit limit)
+{
+    const struct limit_info *info = limits_info(limit);
+    char words[LIMIT_WORDS];
+    hub_count_limit(ch->room->hub, limit);
+    refuse_channel(ch, info->code, info->permanent, limit_words(limit, words));
 }
 
 /* The copy that the client has is of another document, or of one that was deleted. */
-static bool lineage_fits(hub_conn *conn, const struct room *room, const struct msg_open *open,
-                         uint32_t number)
+static bool lineage_fits(struct channel *ch, const struct msg_open *open)
 {
+    const struct room *room = ch->room;
     uint8_t theirs[STORE_LINEAGE_BYTES];
     bool deleted = false;
     if (open->lineage.len != STORE_LINEAGE_BYTES) return true;
     memcpy(theirs, open->lineage.data, sizeof theirs);
     bool same = room->has_lineage && memcmp(room->lineage, theirs, sizeof theirs) == 0;
     if (room->exists && same) return true;
-    syn_err err = store_was_deleted(conn->hub->store, open->document, theirs, &deleted);
+    syn_err err = store_was_deleted(room->hub->store, open->document, theirs, &deleted);
     if (!err && !room->exists && !deleted) return true; /* this server lost it: it may come back */
     if (err) /* not known: what was deleted must not come back */
-        refuse_open(conn, number, CODE_STORAGE, false, "the disk cannot be read");
+        refuse_channel(ch, CODE_STORAGE, false, "the disk cannot be read");
     else if (deleted)
-        refuse_open(conn, number, CODE_DELETED, true, "this document was deleted");
+        refuse_channel(ch, CODE_DELETED, true, "this document was deleted");
     else
-        refuse_open(conn, number, CODE_LINEAGE, true, "the name now means another document");
+        refuse_channel(ch, CODE_LINEAGE, true, "the name now means another document");
     return false;
 }
 
@@ -144,7 +149,7 @@ void room_create(struct room *room, const uint8_t *lineage)
     room->exists = room->create = room->dirty = room->has_lineage = true;
     for (struct channel *ch = room->channels, *next; ch != NULL; ch = next) {
         next = ch->next;
-        answer(ch, NULL, PLAN_CHANGES, true);
+        if (!ch->opening) answer(ch, NULL, PLAN_CHANGES, true);
     }
 }
 
@@ -210,22 +215,25 @@ static bool wants_snapshot(const struct room *room, const struct msg_open *open)
     return open->state_only || !syn_doc_has_history(room->doc) || room->log_bytes > SHORT_LOG;
 }
 
-static bool join_by_snapshot(struct channel *ch, const struct msg_open *open)
+/* SYN_EKIND: better by the log.  SYN_EBUSY: it is being made. */
+static syn_err join_by_snapshot(struct channel *ch, const struct msg_open *open)
 {
     struct room *room = ch->room;
     struct snapshot_parts *parts;
     bool packed = (ch->conn->features & FEATURE_PACKED) && ch->conn->max_raw >= 4 * FRAME_PIECE;
-    if (!wants_snapshot(room, open) || snapshot_make(room, packed, &parts)) return false;
+    if (!wants_snapshot(room, open)) return SYN_EKIND;
+    syn_err err = snapshot_make(room, packed, &parts);
+    if (err) return err == SYN_EBUSY ? err : SYN_EKIND;
     bool pays =
         open->state_only || !syn_doc_has_history(room->doc) || parts->bytes < room->log_bytes;
     if (!pays) {
         snapshot_unref(parts);
-        return false;
+        return SYN_EKIND;
     }
     ch->snapshot = parts;
-    ch->base = room->snapshot->at;
+    ch->base = parts->at;
     ch->cursor = ch->base + 1;
-    return true;
+    return SYN_OK;
 }
 
 /* ---- A restored server ----------------------------------------------------------------------- */
@@ -294,12 +302,22 @@ static void start_channel(struct channel *ch, const struct msg_open *open)
 {
     struct room *room = ch->room;
     enum plan plan = PLAN_SNAPSHOT;
-    syn_err err = SYN_OK;
-    if (!join_by_snapshot(ch, open)) err = join_by_log(ch, &open->version, &plan);
+    syn_err err = join_by_snapshot(ch, open);
+    if (err && err != SYN_EBUSY) err = join_by_log(ch, &open->version, &plan);
+    if (err == SYN_EBUSY) {
+        wait_frame(ch);
+        return;
+    }
+    ch->opening = false;
     if (err) {
-        bool trimmed = err == SYN_EHISTORY;
-        channel_closed(ch, trimmed ? CODE_TRIMMED : CODE_DAMAGED, trimmed, trimmed ? 0 : RETRY_MS,
-                       "the history that this copy needs is not there");
+        bool trimmed = err == SYN_EHISTORY, busy = err == SYN_ENOMEM;
+        refuse_channel(ch,
+                       trimmed ? CODE_TRIMMED
+                       : busy  ? CODE_BUSY
+                               : CODE_DAMAGED,
+                       trimmed,
+                       busy ? "no memory to read the history"
+                            : "the history that this copy needs is not there");
         return;
     }
     give_lineage(room);
@@ -312,70 +330,103 @@ static void start_channel(struct channel *ch, const struct msg_open *open)
     if (ch->conn != NULL) hold_start(ch);
 }
 
-static bool may_open(hub_conn *conn, const struct room *room, const struct msg_open *open,
-                     uint32_t rights, uint32_t number)
+static bool may_open(struct channel *ch, const struct msg_open *open)
 {
-    uint64_t most = conn->hub->limits.of[LIM_DOCUMENT_READERS];
-    if (room->deleting)
-        refuse_open(conn, number, CODE_DELETED, true, "this document was deleted");
-    else if (!lineage_fits(conn, room, open, number))
+    const struct room *room = ch->room;
+    uint64_t most = room->hub->limits.of[LIM_DOCUMENT_READERS];
+    if (!(ch->rights & RIGHT_READ))
+        refuse_channel(ch, CODE_FORBIDDEN, true, "no right to read this document");
+    else if (room->deleting)
+        refuse_channel(ch, CODE_DELETED, true, "this document was deleted");
+    else if (!lineage_fits(ch, open))
         return false;
-    else if (!room->exists && !(rights & RIGHT_CREATE))
-        refuse_open(conn, number, CODE_NOT_FOUND, true, "no such document");
-    else if (room->channel_count >= most && most != 0)
-        refuse_beyond(conn, number, LIM_DOCUMENT_READERS);
+    else if (!room->exists && !(ch->rights & RIGHT_CREATE))
+        refuse_channel(ch, CODE_NOT_FOUND, true, "no such document");
+    else if (room->channel_count > most && most != 0) /* itself among them */
+        refuse_channel_beyond(ch, LIM_DOCUMENT_READERS);
     else
         return true;
     return false;
 }
 
-void join_open(hub_conn *conn, uint32_t number, const struct msg_open *open)
+/* The document is there. */
+static void open_channel(struct channel *ch, const struct msg_open *open)
 {
-    hub *h = conn->hub;
-    struct channel *ch = conn_channel(conn, number);
+    struct room *room = ch->room;
+    channel_ref(ch);
+    if (may_open(ch, open)) {
+        if (!room->exists && !room->has_lineage && open->lineage.len == STORE_LINEAGE_BYTES) {
+            memcpy(room->lineage, open->lineage.data, STORE_LINEAGE_BYTES);
+            room->has_lineage = true;
+        }
+        if (ch->session == 0) ch->session = ++room->next_session;
+        start_channel(ch, open);
+    }
+    channel_unref(ch);
+}
+
+/* NULL: refused. */
+static struct channel *new_channel(hub_conn *conn, uint32_t number, const struct msg_open *open)
+{
     char detail[DETAIL_BYTES];
     struct room *room;
-    if (ch != NULL) {
-        if (!ch->closing) open_again(ch, open);
-        return;
-    }
-    if (number <= conn->last_channel) {
-        conn_error(conn, CODE_MALFORMED, true, 0, "channel numbers count up");
-        return;
-    }
-    if (conn->channel_count >= h->limits.of[LIM_CONNECTION_DOCUMENTS]) {
-        refuse_beyond(conn, number, LIM_CONNECTION_DOCUMENTS);
-        return;
-    }
     uint32_t rights = conn_rights(conn, open->document, open->rights);
     if (!(rights & RIGHT_READ)) { /* before it is loaded, or told to be damaged */
         refuse_open(conn, number, CODE_FORBIDDEN, true, "no right to read this document");
-        return;
+        return NULL;
     }
-    syn_err err = room_get(h, open->document, &room, detail);
+    syn_err err = room_get(conn->hub, open->document, &room, detail);
     if (err) {
         refuse_load(conn, number, err, detail);
-        return;
+        return NULL;
     }
-    if (!may_open(conn, room, open, rights, number)) return;
-    ch = channel_new(conn, room, number);
+    struct channel *ch = channel_new(conn, room, number);
     if (ch == NULL) {
         refuse_open(conn, number, CODE_BUSY, false, "out of memory");
-        return;
+        return NULL;
     }
+    ch->opening = true;
     ch->peer = open->peer;
     ch->rights = rights;
     ch->wanted = open->rights;
     ch->no_presence = open->no_presence;
     ch->authors = open->authors;
     ch->credit = open->window_bytes != 0 ? open->window_bytes : LIMIT_WINDOW_BYTES;
-    if (!room->exists && !room->has_lineage && open->lineage.len == STORE_LINEAGE_BYTES) {
-        memcpy(room->lineage, open->lineage.data, STORE_LINEAGE_BYTES);
-        room->has_lineage = true;
+    return ch;
+}
+
+static void open_known(struct channel *ch, const struct msg_open *open)
+{
+    if (ch->closing) return;
+    if (!ch->opening) {
+        open_again(ch, open);
+        return;
     }
-    channel_ref(ch);
-    start_channel(ch, open);
-    channel_unref(ch);
+    ch->rights = conn_rights(ch->conn, open->document, open->rights); /* it waited */
+    open_channel(ch, open);
+}
+
+void join_open(hub_conn *conn, uint32_t number, const struct msg_open *open)
+{
+    struct channel *ch = conn_channel(conn, number);
+    if (ch != NULL) {
+        open_known(ch, open);
+        return;
+    }
+    if (number <= conn->last_channel) {
+        conn_error(conn, CODE_MALFORMED, true, 0, "channel numbers count up");
+        return;
+    }
+    if (conn->channel_count >= conn->hub->limits.of[LIM_CONNECTION_DOCUMENTS]) {
+        refuse_beyond(conn, number, LIM_CONNECTION_DOCUMENTS);
+        return;
+    }
+    ch = new_channel(conn, number, open);
+    if (ch == NULL) return;
+    if (ch->room->opening)
+        wait_frame(ch);
+    else
+        open_channel(ch, open);
 }
 
 /* ---- Want ------------------------------------------------------------------------------------ */
@@ -418,7 +469,9 @@ static syn_err wanted_spans(struct channel *ch, const struct msg_want *want, syn
 
 static void want_failed(struct channel *ch, syn_err err)
 {
-    if (err == SYN_ENOTFOUND)
+    if (err == SYN_EBUSY)
+        wait_frame(ch);
+    else if (err == SYN_ENOTFOUND)
         channel_closed(ch, CODE_RESYNC, false, 0, "Want names events that are not here");
     else if (err == SYN_EHISTORY)
         channel_closed(ch, CODE_TRIMMED, true, 0, "the history asked for is not there");

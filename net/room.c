@@ -1,4 +1,4 @@
-/* room.c -- a document in memory: found, loaded, gathered into rows, forgotten.
+/* room.c -- a document in memory: found, gathered into rows, forgotten.
  *
  * peers is an open-addressing table over the peers that wrote since the room was loaded: their rows
  * are read from the store when they first appear, and moved on as rows are gathered.  users holds
@@ -40,59 +40,41 @@ syn_doc_config room_config(const hub *h)
     return config;
 }
 
-static syn_err load(struct room *room, char *detail)
+static struct room *room_new(hub *h, syn_str name)
 {
-    hub *h = room->hub;
-    syn_doc_config config = room_config(h);
-    syn_str name = {room->name, room->name_len};
-    syn_err err = doc_store_load(h->store, name, &config, &room->doc, &room->row, detail);
-    if (err == SYN_ENOTFOUND || err == SYN_EDELETED) {
-        memset(&room->row, 0, sizeof room->row);
-        return syn_doc_new(&room->doc, &config);
-    }
-    if (err) return err;
-    room->exists = true;
-    room->id = room->row.id;
-    room->has_lineage = room->row.has_lineage;
-    memcpy(room->lineage, room->row.lineage, sizeof room->lineage);
-    room->offset = doc_store_offset(&room->row, room->doc);
-    room->gathered = room->durable = room->fanned = syn_doc_log_end(room->doc);
-    room->log_bytes = room->row.bytes;
-    room->snapshot_at = room->folded_to = room->row.snapshot_at;
-    room->tail_rows = room->row.events - room->row.snapshot_at;
-    return SYN_OK;
+    uint32_t slot = name_slot(h, name);
+    struct room *room = calloc(1, sizeof *room);
+    assert(name.len <= LIMIT_NAME_BYTES);
+    if (room == NULL) return NULL;
+    room->hub = h;
+    memcpy(room->name, name.data, name.len);
+    room->name_len = name.len;
+    room->idle_since = room->used_at = h->now;
+    room->hash_next = h->rooms[slot];
+    h->rooms[slot] = room;
+    return room;
 }
 
 syn_err room_get(hub *h, syn_str name, struct room **out, char detail[DETAIL_BYTES])
 {
     struct room *room = room_find(h, name);
     detail[0] = '\0';
-    if (room != NULL) {
-        *out = room;
-        return SYN_OK;
-    }
-    assert(name.len <= LIMIT_NAME_BYTES);
-    room = calloc(1, sizeof *room);
-    if (room == NULL) return SYN_ENOMEM;
-    room->hub = h;
-    memcpy(room->name, name.data, name.len);
-    room->name_len = name.len;
-    room->idle_since = room->used_at = h->now;
-    syn_err err = load(room, detail);
-    if (err) {
-        hub_log(h, "load", "document %s: %s: %s", room->name, syn_errname(err), detail);
-        room_free(room);
-        return err;
-    }
-    uint32_t slot = name_slot(h, name);
-    room->hash_next = h->rooms[slot];
-    h->rooms[slot] = room;
     *out = room;
-    return SYN_OK;
+    if (room != NULL) return SYN_OK;
+    room = *out = room_new(h, name);
+    if (room == NULL) return SYN_ENOMEM;
+    room->jobs++; /* without threads it is opened at once, or dropped */
+    room_open(room);
+    room->jobs--;
+    if (!room->dead) return SYN_OK;
+    syn_err err = room->load_err;
+    snprintf(detail, DETAIL_BYTES, "%s", h->load_detail);
+    room_release(room);
+    return err;
 }
 
 /* Everybody's positions move up with the document's. */
-static void shift(struct room *room, uint32_t added)
+void room_shift(struct room *room, uint32_t added)
 {
     room->gathered += added;
     room->durable += added;
@@ -114,18 +96,6 @@ static void shift(struct room *room, uint32_t added)
     }
 }
 
-syn_err room_backfill(struct room *room)
-{
-    uint32_t added;
-    syn_err err = doc_store_backfill(room->hub->store, &room->row, room->doc, &added);
-    if (err == SYN_EDAMAGED || err == SYN_EMALFORMED) {
-        hub_log(room->hub, "damaged", "document %s: its history cannot be read", room->name);
-        store_mark_damaged(room->hub->store, room->id);
-    }
-    if (!err && added != 0) shift(room, added);
-    return err;
-}
-
 /* ---- Forgetting ------------------------------------------------------------------------------ */
 
 static void free_rows(struct room *room)
@@ -139,6 +109,8 @@ static void free_rows(struct room *room)
 void room_free(struct room *room)
 {
     assert(room->channel_count == 0);
+    waiting_fail(room, SYN_ECLOSED);
+    if (room->lingers) room->hub->lingering--;
     syn_doc_free(room->doc);
     free_rows(room);
     room_fold_drop(room);
@@ -176,6 +148,9 @@ void room_drop(struct room *room, enum code code, const char *detail)
     while (room->channels != NULL)
         channel_closed(room->channels, code, permanent, permanent ? 0 : RETRY_MS, detail);
     unhash(room);
+    waiting_fail(room, SYN_EBUSY);
+    room->lingers = room->unmade_turns != 0;
+    if (room->lingers) room->hub->lingering++;
     free_rows(room);
     room_fold_drop(room);
     room->dirty = room->give_lineage = false;

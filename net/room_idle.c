@@ -17,6 +17,8 @@ static void trim(struct room *room, uint32_t *left)
     hub *h = room->hub;
     if (room->trimmed || *left == 0 || h->now - room->used_at < ROOM_TRIM_MS) return;
     syn_doc_trim(room->doc);
+    snapshot_unref(room->snapshot);
+    room->snapshot = NULL;
     room->trimmed = true;
     h->stats.trims++;
     --*left;
@@ -30,13 +32,13 @@ void room_used(struct room *room)
 
 static bool in_use(const struct room *room)
 {
-    return room->channel_count != 0 || room->unmade_turns != 0 || room->jobs != 0;
+    return room->channel_count != 0 || room->unmade_turns != 0 || room->jobs != 0 || room->opening;
 }
 
 static void look_at(struct room *room, uint32_t *trims)
 {
     hub *h = room->hub;
-    if (room->jobs == 0) trim(room, trims);
+    if (room->jobs == 0 && !room->opening) trim(room, trims);
     if (in_use(room)) {
         room->idle_since = h->now;
         return;

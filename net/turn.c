@@ -403,6 +403,7 @@ static void landed(void *user, const struct store_result *result)
     make_durable(&turn);
     if (turn_writes(&h->gathering)) fly(h); /* the disk works while we send */
     release(h, &turn);
+    rooms_open_delayed(h);
     fly(h);
 }
 

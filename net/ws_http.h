@@ -25,8 +25,8 @@ struct ws_http { /* of one connection; all zero: no request */
     bool unread;            /* part of the body still comes: the connection cannot be used again */
     bool answered;          /* the headers are out, and the body follows */
     bool deaf;
-    bool linger, failed;    /* linger: answered, the rest is dropped for a while */
-    uint64_t until;         /* the body must be here, the answer gone, or lingering ends; ms */
+    bool linger, failed; /* linger: answered, the rest is dropped for a while */
+    uint64_t until;      /* the body must be here, the answer gone, or lingering ends; ms */
 };
 
 /* What libwebsockets tells of a request; each returns what its callback returns. */

@@ -39,6 +39,7 @@ struct world {
     struct client clients[CLIENTS];
     struct late_work late;
     bool threads;     /* work ends when it ends; else at once */
+    bool calm;        /* nothing is refused any more */
     uint64_t written; /* events of all clients */
     char folder[64];  /* a file whose disk fails now and then; "": in memory */
 };
@@ -380,7 +381,8 @@ static bool may_edit(const struct client *client)
 static bool work_port(void *user, struct work *work)
 {
     struct world *w = user;
-    return below(w, 32) != 0 && late_take(&w->late, work);
+    w->late.refuse = !w->calm && below(w, 32) == 0;
+    return late_take(&w->late, work);
 }
 
 static void start_hub(struct world *w)
@@ -590,6 +592,7 @@ static void run_history(uint64_t seed)
     }
     for (int i = 0; i < STEPS; i++) step(w);
     disk_trouble_ends(w);
+    w->calm = true;
     bring_together(w);
     check_equal(w);
     restart(w); /* what was stored is the same */
