@@ -18,7 +18,7 @@
 #define PATIENCE_S 30u
 
 struct options {
-    const char *mode, *doc, *update;
+    const char *mode, *doc, *update, *flood;
     enum speech speech;
     uint32_t clients, docs, processes, count, behind, pad, window, quiet_ms;
     double seconds, rate, limit_ms;
@@ -45,6 +45,7 @@ struct shared {
 };
 
 static struct options options = {.doc = "bench",
+                                 .flood = "edits",
                                  .clients = 1000,
                                  .docs = 1,
                                  .processes = 2,
@@ -543,6 +544,42 @@ static void stall(void)
                  before, after, most, conns[2].state == CONN_OPEN ? "true" : "false");
 }
 
+/* One client that sends as much as it can for --seconds: edits as credit allows, edits without
+ * asking, or Pings.  The server acts when it ends the connection, refuses, or lets it wait. */
+static void flood(void)
+{
+    static const uint8_t ping[] = {0xa2, 1, 2, 8, 1};
+    struct conn *c = new_conns(1);
+    bool pings = strcmp(options.flood, "pings") == 0, rude = strcmp(options.flood, "rude") == 0;
+    uint64_t sent = 0, acted = 0, last = 0, waited = 0;
+    c->writes = true;
+    c->peer = now_ns() << 1 | 1;
+    connect_all(c, 1, options.doc, 1, 1);
+    uint64_t begun = now_ns(), end = begun + (uint64_t)(options.seconds * (double)NS_PER_S);
+    last = begun;
+    for (uint64_t now = begun; now < end && c->state == CONN_OPEN; now = now_ns()) {
+        uint64_t before = sent;
+        for (uint32_t n = 0; n < 256 && c->out.len < 1 << 20; n++, sent++) {
+            if (rude) c->credit = 1 << 30;
+            if (pings)
+                conn_send(c, ping, sizeof ping);
+            else if (!speak_edit(c, 0))
+                break;
+        }
+        if (sent > before) last = now;
+        if (acted == 0 && now - last > 50000000u) acted = now - begun;
+        if (now - last > waited) waited = now - last;
+        conn_flush(epoll_fd, c);
+        turn(sent > before ? 0 : 5);
+    }
+    if (acted == 0 && c->state != CONN_OPEN) acted = now_ns() - begun;
+    (void)printf("{\"flood\":\"%s\",\"frames\":%llu,\"acked\":%u,\"acted_ms\":%.0f,"
+                 "\"longest_wait_ms\":%.0f,\"open\":%s,\"why\":\"%s\"}\n",
+                 options.flood, (unsigned long long)sent, c->acked,
+                 acted != 0 ? (double)acted / 1e6 : -1.0, (double)waited / 1e6,
+                 c->state == CONN_OPEN ? "true" : "false", mine->why);
+}
+
 /* One edit in each document, or an update of Yjs from a file into one; until it was seen. */
 static void seed(void)
 {
@@ -595,7 +632,8 @@ static void take_option(const char *name, const char *value)
                  {"--limit-ms", NULL, &options.limit_ms, NULL},
                  {"--rates", NULL, NULL, &options.rates},
                  {"--doc", NULL, NULL, &options.doc},
-                 {"--update", NULL, NULL, &options.update}};
+                 {"--update", NULL, NULL, &options.update},
+                 {"--flood", NULL, NULL, &options.flood}};
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (strcmp(name, known[i].name) != 0) continue;
         if (known[i].number != NULL) *known[i].number = (uint32_t)strtoul(value, NULL, 10);
@@ -622,8 +660,9 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         void (*run)(void);
-    } modes[] = {{"fanout", fanout}, {"pairs", pairs},  {"idle", idle},   {"connects", connects},
-                 {"join", join},     {"kill", kill_at}, {"stall", stall}, {"seed", seed}};
+    } modes[] = {{"fanout", fanout},     {"pairs", pairs}, {"idle", idle},
+                 {"connects", connects}, {"join", join},   {"kill", kill_at},
+                 {"stall", stall},       {"seed", seed},   {"flood", flood}};
     struct rlimit limit;
     if (argc < 2) fail("which mode?");
     for (int i = 2; i + 1 < argc; i += 2) take_option(argv[i], argv[i + 1]);

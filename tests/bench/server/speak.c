@@ -219,9 +219,10 @@ static void give_back(struct conn *c, size_t len)
 static void refused(struct conn *c, uint32_t kind, const uint8_t *at, size_t len)
 {
     char why[200];
-    size_t n = (size_t)snprintf(why, sizeof why, "frame %u:", kind);
+    const char *name = kind == 7 ? "Nack" : kind == 13 ? "Closed" : "Error";
+    size_t n = (size_t)snprintf(why, sizeof why, "%s: ", name);
     for (size_t i = 0; i < len && n + 1 < sizeof why; i++)
-        if (at[i] >= ' ' && at[i] < 127) why[n++] = (char)at[i];
+        if (at[i] >= ' ' && at[i] < 127 && at[i] != '"' && at[i] != '\\') why[n++] = (char)at[i];
     why[n] = '\0';
     conn_close(c, why);
 }
