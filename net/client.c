@@ -675,3 +675,20 @@ syn_err syn_client_presence(syn_client_doc *cd, syn_str state, uint32_t ttl_ms)
     syn_client_unlock(cd->client);
     return err;
 }
+
+syn_err syn_client_select(syn_client_doc *cd, const syn_selection *selections, size_t count)
+{
+    syn_client_lock(cd->client);
+    syn_err err = session_select(cd->sd, selections, count, client_now());
+    client_kick(cd->client);
+    syn_client_unlock(cd->client);
+    return err;
+}
+
+size_t syn_client_selections(syn_client_doc *cd, uint32_t number, syn_selection *out, size_t cap)
+{
+    syn_client_lock(cd->client);
+    size_t count = session_selections(cd->sd, number, out, cap);
+    syn_client_unlock(cd->client);
+    return count;
+}

@@ -241,8 +241,8 @@ void presence_receive(struct channel *ch, const struct msg_presence *presence)
         room->presence_bytes += session->bytes.len;
         if (err) return;
     }
-    if (session->bytes.len > LIMIT_PRESENCE_BYTES) {
-        channel_closed(ch, CODE_LIMIT, true, 0, "presence_bytes: 4096");
+    if (session->bytes.len > LIMIT_PRESENCE_FRAME) {
+        channel_closed(ch, CODE_LIMIT, true, 0, "presence: 8192 bytes with its cursors");
         return;
     }
     if (room->presence_bytes > room->hub->limits.of[LIM_DOCUMENT_PRESENCE]) { /* not shown */

@@ -78,7 +78,7 @@ static void doc_free(session_doc *sd)
     doc_channel_reset(sd);
     parts_free(&sd->base);
     free(sd->peers);
-    free(sd->presence);
+    doc_presence_free(sd);
     free(sd);
 }
 
@@ -360,7 +360,7 @@ void doc_channel_reset(session_doc *sd)
     proto_names_free(&sd->out);
     parts_free(&sd->incoming);
     history_free(&sd->history);
-    sd->presence_due = sd->presence_set;
+    doc_presence_reset(sd);
     for (uint32_t i = 0; i < sd->peer_count; i++) sd->peers[i].listed = false;
 }
 
@@ -478,55 +478,6 @@ void doc_status(session_doc *sd)
     if (sd->s->port.status != NULL) sd->s->port.status(sd->s->port.user, sd);
 }
 
-/* ---- Presence -------------------------------------------------------------------------------- */
-
-syn_err session_presence(session_doc *sd, syn_str state, uint32_t ttl_ms, uint64_t now)
-{
-    if (state.len > LIMIT_PRESENCE_BYTES || ttl_ms > LIMIT_PRESENCE_TTL_MS) return SYN_ELIMIT;
-    syn_err err = copy_text(&sd->presence, &sd->presence_len, state);
-    if (err) return err;
-    sd->presence_ttl = ttl_ms != 0 ? ttl_ms : PRESENCE_TTL_MS;
-    sd->presence_set = sd->presence_due = true;
-    if (sd->s->now < now) sd->s->now = now;
-    return SYN_OK;
-}
-
-/* Sent whole when it is new to the server, else its time is only started again. */
-static void presence_tick(session_doc *sd)
-{
-    session *s = sd->s;
-    bool due = sd->presence_due || (sd->presence_set && s->now >= sd->presence_renew);
-    if (!due || sd->state != CHANNEL_OPEN || sd->no_presence || s->now < sd->presence_at) return;
-    struct msg_presence_state state = {.ttl_ms = sd->presence_ttl, .unchanged = !sd->presence_due};
-    if (sd->presence_due) state.state = (syn_str){sd->presence, sd->presence_len};
-    struct frame frame = {.channel = sd->channel, .kind = FRAME_PRESENCE};
-    frame.as.presence.states = &state;
-    frame.as.presence.state_count = 1;
-    session_send(s, &frame);
-    uint32_t gap = s->limits.presence_ms != 0 ? s->limits.presence_ms : LIMIT_PRESENCE_MS;
-    sd->presence_due = false;
-    sd->presence_at = s->now + gap;
-    sd->presence_renew = s->now + sd->presence_ttl / 2;
-}
-
-static uint64_t presence_next(const session_doc *sd)
-{
-    if (sd->state != CHANNEL_OPEN || !sd->presence_set || sd->no_presence) return NEVER;
-    if (!sd->presence_due) return sd->presence_renew;
-    return sd->presence_at != 0 ? sd->presence_at : 1; /* the first one: at once; 0 says nothing */
-}
-
-static void handle_presence(session_doc *sd, const struct msg_presence *presence)
-{
-    session *s = sd->s;
-    if (s->port.presence == NULL) return;
-    for (uint32_t i = 0; i < presence->state_count; i++) {
-        const struct msg_presence_state *state = &presence->states[i];
-        if (state->session != sd->session_number && !state->unchanged)
-            s->port.presence(s->port.user, sd, state);
-    }
-}
-
 /* ---- Frames ---------------------------------------------------------------------------------- */
 
 static const struct change_container root_container = {.kind = SYN_TEXT, .form = CONTAINER_ROOT};
@@ -614,7 +565,7 @@ static void on_open_channel(session_doc *sd, const struct frame *frame, const vo
         handle_credit(sd, &frame->as.credit);
         break;
     case FRAME_PRESENCE:
-        handle_presence(sd, &frame->as.presence);
+        handle_presence(sd, &frame->as.presence, (syn_str){bytes, len});
         break;
     case FRAME_WANT:
         handle_want(sd, &frame->as.want);
@@ -700,7 +651,7 @@ static void doc_tick(session_doc *sd)
     session *s = sd->s;
     if (sd->state == CHANNEL_WAITING && s->now >= sd->retry_at) doc_open(sd);
     if (sd->state != CHANNEL_OPEN) return;
-    presence_tick(sd);
+    doc_presence_tick(sd);
     doc_pump(sd);
 }
 
@@ -726,7 +677,7 @@ uint64_t session_next_tick(const session *s)
     for (const session_doc *sd = s->docs; sd != NULL; sd = sd->next) {
         bool waits = sd->state == CHANNEL_WAITING || sd->state == CHANNEL_OPEN;
         if (waits) earlier(&next, sd->retry_at);
-        earlier(&next, presence_next(sd));
+        earlier(&next, doc_presence_next(sd));
     }
     return next;
 }

@@ -129,6 +129,14 @@ uint32_t session_doc_own(const session_doc *sd, struct session_own *out, uint32_
 
 /* The newest state wins; sent no more often than the server allows, and kept alive. */
 syn_err session_presence(session_doc *sd, syn_str state, uint32_t ttl_ms, uint64_t now);
+/* What is selected here, told together with the state: kept as cursors, so whoever opens the
+ * channel later is told where it is then.  SYN_ELIMIT: more than LIMIT_CURSORS; SYN_ERANGE;
+ * SYN_EMISUSE: not all in one container. */
+syn_err session_select(session_doc *sd, const syn_selection *selections, size_t count,
+                       uint64_t now);
+/* What another session has selected, where that is now; those that stand on events which have not
+ * come yet are left out until they have.  Returns how many there are, and fills in up to cap. */
+size_t session_selections(session_doc *sd, uint32_t number, syn_selection *out, size_t cap);
 
 #ifdef __cplusplus
 }

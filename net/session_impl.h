@@ -121,8 +121,11 @@ struct session_doc {
     struct mark marks[MARKS];
     uint32_t mark_count;
 
-    char *presence;
-    size_t presence_len;
+    syn_buf presence; /* the application's state */
+    syn_cursor (*selected)[2];
+    uint32_t selected_count;
+    struct other *others; /* who told where his selections are */
+    uint32_t other_count, other_cap;
     uint32_t presence_ttl;
     bool presence_set, presence_due;
     uint64_t presence_at, presence_renew;
@@ -197,6 +200,13 @@ void own_acked(session_doc *sd, struct own_peer *p, uint32_t next);
 void marks_settle(session_doc *sd);
 void handle_ack(session_doc *sd, const struct msg_ack *ack);
 void handle_nack(session_doc *sd, const struct msg_nack *nack);
+
+/* ---- session_presence.c: where one is, where others are */
+void doc_presence_free(session_doc *sd);
+void doc_presence_reset(session_doc *sd); /* the channel is gone, and with it the others */
+void doc_presence_tick(session_doc *sd);
+uint64_t doc_presence_next(const session_doc *sd); /* UINT64_MAX: nothing waits for time */
+void handle_presence(session_doc *sd, const struct msg_presence *presence, syn_str frame);
 
 /* ---- session_recv.c: others' events in */
 void handle_changes(session_doc *sd, const syn_changes *set);

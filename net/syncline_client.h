@@ -119,8 +119,24 @@ SYN_EXPORT void syn_client_offline(syn_client *client);
 SYN_EXPORT void syn_client_online(syn_client *client);
 
 /* Presence: the application's own bytes about this session, sent whole, at most once per interval.
- */
+ * SYN_ELIMIT: more than 4,096 bytes. */
 SYN_EXPORT syn_err syn_client_presence(syn_client_doc *doc, syn_str state, uint32_t ttl_ms);
+/* A place in a text or list, as positions of today (scalars; items): equal ends are a caret, and a
+ * selection may run backwards. */
+typedef struct {
+    syn_obj obj;
+    size_t anchor, head;
+} syn_selection;
+/* What is selected here: told to the others beside the state, until it is told anew (0: nothing is
+ * selected).  Under the lock.  SYN_ELIMIT: more than 64; SYN_ERANGE, SYN_EKIND; SYN_EMISUSE: not
+ * all in one container. */
+SYN_EXPORT syn_err syn_client_select(syn_client_doc *doc, const syn_selection *selections,
+                                     size_t count);
+/* What another session (of the presence callback) has selected, where that is now: ask again when
+ * the document changed.  Selections upon events that are not here yet are left out.  Returns how
+ * many there are, and fills in up to cap.  Under the lock. */
+SYN_EXPORT size_t syn_client_selections(syn_client_doc *doc, uint32_t session, syn_selection *out,
+                                        size_t cap);
 
 /* Rejected work kept: visits branch names; exports one as Changes bytes; forgets one. */
 SYN_EXPORT syn_err syn_client_branches(syn_client_doc *doc,

@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-enum { DEEPEST = 256 };
+enum { DEEPEST = CURSOR_DEPTH };
 
 /* ---- Presence -------------------------------------------------------------------------------- */
 
@@ -47,6 +47,34 @@ syn_err cursor_to_presence(syn_doc *doc, syn_cursor ends[2], uint32_t first_peer
                                .anchor = (uint32_t)anchor,
                                .head = (int32_t)((int64_t)head - (int64_t)anchor)};
     return SYN_OK;
+}
+
+/* ---- One's own Presence ---------------------------------------------------------------------- */
+
+void cursors_to_presence(syn_doc *doc, syn_cursor (*ends)[2], uint32_t count,
+                         struct cursor_tables *tables, struct msg_presence *presence,
+                         struct msg_presence_state *state)
+{
+    syn_id heads[CURSOR_HEADS];
+    uint32_t n = (uint32_t)syn_doc_heads(doc, heads, CURSOR_HEADS), made = 0;
+    uint64_t maker;
+    presence->peers = tables->peers;
+    presence->containers = tables->containers;
+    state->cursors = tables->cursors;
+    if (n > CURSOR_HEADS || syn_obj_chain(doc, ends[0][0].obj, tables->containers, CURSOR_DEPTH,
+                                          &presence->container_count, &maker) != SYN_OK)
+        return;
+    for (uint32_t i = 0; i < n; i++) tables->peers[i] = heads[i].peer;
+    while (made < n && heads[made].peer != maker) made++;
+    tables->peers[made] = maker;
+    presence->peer_count = n + (maker != 0 && made == n);
+    tables->containers[0].peer = made;
+    for (uint32_t i = 0; i < count; i++) {
+        struct msg_cursor *out = &tables->cursors[state->cursor_count];
+        if (cursor_to_presence(doc, ends[i], 0, heads, tables->at, n, out) != SYN_OK) continue;
+        out->container = presence->container_count - 1;
+        state->cursor_count++;
+    }
 }
 
 /* ---- One cursor as bytes --------------------------------------------------------------------- */

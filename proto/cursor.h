@@ -2,6 +2,7 @@
 #ifndef SYN_PROTO_CURSOR_H
 #define SYN_PROTO_CURSOR_H
 
+#include "change.h"
 #include "proto.h"
 #include "syncline_editor.h"
 
@@ -17,5 +18,20 @@ syn_err cursor_from_presence(syn_doc *doc, const struct msg_presence *presence,
 syn_err cursor_to_presence(syn_doc *doc, syn_cursor ends[2], uint32_t first_peer,
                            const syn_id *heads, struct change_dep *at, uint32_t count,
                            struct msg_cursor *out);
+
+/* Several selections in one container as one's own Presence tells them, and what it then points to.
+ * Names are borrowed from the document. */
+enum { CURSOR_HEADS = 16, CURSOR_DEPTH = 256 };
+struct cursor_tables {
+    struct msg_cursor cursors[LIMIT_CURSORS];
+    struct change_dep at[CURSOR_HEADS];
+    uint64_t peers[CURSOR_HEADS + 1];
+    struct change_container containers[CURSOR_DEPTH];
+};
+/* Those whose elements are not here (any more) are left out; so are all while the document has more
+ * than CURSOR_HEADS heads. */
+void cursors_to_presence(syn_doc *doc, syn_cursor (*ends)[2], uint32_t count,
+                         struct cursor_tables *tables, struct msg_presence *presence,
+                         struct msg_presence_state *state);
 
 #endif

@@ -2,7 +2,7 @@
 // going offline, by killing the server, by reloading; several tabs; characters of all kinds; undo; and a
 // word for everything that can be wrong.
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -142,6 +142,121 @@ test("two tabs share a document, with the server and without one", async () => {
   }
 });
 
+/** The page's process dies, whatever it was doing. */
+async function crash(page) {
+  const gone = new Promise((resolve) => page.once("crash", resolve));
+  const session = await page.context().newCDPSession(page);
+  session.send("Page.crash").catch(() => undefined);
+  await gone;
+}
+
+for (const [how, end] of [["closed", (page) => page.close({ runBeforeUnload: false })], ["crashed", crash]]) {
+  test(`the keeper's tab is ${how} without a server, and another tab takes over: nothing typed is lost`, async () => {
+    const ann = await person();
+    const name = `keeper-${how}`;
+    const offline = "{ transport: { open(e) { setTimeout(() => e.closed('no network'), 1); }, send() { return true; }, close() {} } }";
+    const [keeper, other] = [await typist(ann, name, site, offline), await typist(ann, name, site, offline)];
+    const kept = (page) => page.evaluate(() => doc._link.keeping.keeper);
+    assert.deepEqual([await kept(keeper), await kept(other)], [true, false]);
+    await keeper.evaluate(() => text.push("the keeper's, "));
+    await until("seen", async () => (await textOf(other)) === "the keeper's, ");
+    await other.evaluate(() => text.push("the other's, "));
+    await until("seen back", async () => (await textOf(keeper)) === "the keeper's, the other's, ");
+    // One letter after the other, until it ends: what is older than a second is on the disk.
+    await keeper.evaluate(() => {
+      window.n = 0;
+      setInterval(() => {
+        text.push(`${window.n},`);
+        localStorage.setItem("typed", `${window.n++} ${Date.now()}`);
+      }, 5);
+    });
+    await until("some typed", () => keeper.evaluate(() => window.n > 200));
+    const sure = await keeper.evaluate(() => window.n - 1); // a second before the end
+    await sleep(1000);
+    await end(keeper);
+    await until("taken over", () => kept(other));
+    const numbers = () => textOf(other).then((all) => all.split("the other's, ")[1].split(",").filter((n) => n !== "").map(Number));
+    await until("all of it", async () => (await numbers()).length > sure);
+    await other.evaluate(() => text.insert(0, "after, "));
+    const text = await textOf(other);
+    assert.ok(text.startsWith("after, the keeper's, the other's, 0,1,2,"), text.slice(0, 60));
+    const all = await numbers();
+    assert.deepEqual(all, all.map((_, i) => i));
+    await until("stored", () => other.evaluate(() => doc.local.state === "stored"));
+    await end(other); // everybody is gone: what is in the storage is all
+    const last = await typist(ann, name);
+    assert.equal(await textOf(last), text);
+    await saved(last);
+    assert.equal(site.text(name), text);
+  });
+}
+
+test("a tab crashes in mid-write, again and again: what its storage has is whole, what was typed a second ago is there", async () => {
+  const ann = await person();
+  let sure = 0;
+  for (let round = 0; round < 5; round++) {
+    const page = await typist(ann, "torn", site, "{ transport: { open(e) { setTimeout(() => e.closed('no network'), 1); }, send() { return true; }, close() {} } }");
+    assert.notEqual(await page.evaluate(() => doc.local.state), "failed");
+    const there = (await textOf(page)).split(",").filter((n) => n !== "").map(Number);
+    assert.deepEqual(there, there.map((_, i) => i), `round ${round}`);
+    assert.ok(there.length >= sure, `${there.length} of ${sure} are there`);
+    await page.evaluate((from) => {
+      window.n = from;
+      doc._link.keeping.storeSoon = function () { this.storeNow(); }; // writes without a pause
+      setInterval(() => { for (let i = 0; i < 20; i++) text.push(`${window.n++},`); }, 1);
+    }, there.length);
+    await until("some typed", () => page.evaluate((n) => window.n > n + 300, there.length));
+    sure = await page.evaluate(() => window.n);
+    await sleep(1000 + random(round + 1)(40));
+    await crash(page);
+    await page.close();
+  }
+});
+
+test("refused work with several tabs open: each is told, the document is the server's in all, the branch is kept once", async () => {
+  const folder = site.folder;
+  writeFileSync(join(folder, "tabs.json"), execFileSync(program, ["token", "key"], { encoding: "utf8" }), { mode: 0o600 });
+  writeFileSync(join(folder, "tabs-public.json"), execFileSync(program, ["token", "public", join(folder, "tabs.json")]));
+  const token = (user, ...rest) => execFileSync(program, ["token", "make", join(folder, "tabs.json"), "--user", user, ...rest], { encoding: "utf8" }).trim();
+  const guarded = await Site.start("--keys", join(folder, "tabs-public.json"));
+  try {
+    const writer = await typist(await person(), "shared", guarded, JSON.stringify({ token: token("ann", "--create", "shared") }));
+    await writer.evaluate(() => text.push("hers"));
+    await saved(writer);
+    const bob = await person();
+    const options = JSON.stringify({ token: token("bob", "--read", "shared") });
+    const tabs = [await typist(bob, "shared", guarded, options), await typist(bob, "shared", guarded, options), await typist(bob, "shared", guarded, options)];
+    for (const tab of tabs) await until("read", async () => (await textOf(tab)) === "hers");
+    for (const tab of tabs) await tab.evaluate(() => client.goOffline());
+    for (const tab of tabs) await until("offline", () => tab.evaluate(() => doc.status === "offline"));
+    await tabs[0].evaluate(() => text.push(" and his"));
+    for (const tab of tabs) await until("shared", async () => (await textOf(tab)) === "hers and his");
+    for (const tab of tabs) await tab.evaluate(() => client.goOnline());
+    for (const tab of tabs) {
+      await until("taken back", async () => (await textOf(tab)) === "hers");
+      await until("live", () => tab.evaluate(() => doc.status === "live" && doc.unsaved.count === 0));
+      assert.equal(await tab.locator("#text").inputValue(), "hers");
+    }
+    const branches = (tab) => tab.evaluate(() => doc.rejected.map((branch) => branch.code).join());
+    for (const tab of tabs) await until("one branch", async () => (await branches(tab)) === "FORBIDDEN");
+    await writer.evaluate(() => text.push("!"));
+    for (const tab of tabs) await until("goes on", async () => (await textOf(tab)) === "hers!");
+    await tabs[0].evaluate(() => doc.import(doc.rejected[0].changes)); // once more: the same work, kept once
+    for (const tab of tabs) await until("refused again", async () => (await textOf(tab)) === "hers!" && (await unsaved(tab)) === 0);
+    for (const tab of tabs) assert.equal(await branches(tab), "FORBIDDEN");
+    for (const tab of tabs) await tab.close();
+    const again = await typist(bob, "shared", guarded, options);
+    assert.equal(await branches(again), "FORBIDDEN");
+    assert.equal(await textOf(again), "hers!");
+    const beside = await typist(bob, "shared", guarded, options);
+    assert.equal(await branches(beside), "FORBIDDEN");
+    await again.evaluate(() => doc.dropRejected(doc.rejected[0].name));
+    await until("dropped in the other tab", async () => (await branches(beside)) === "");
+  } finally {
+    await guarded.stop();
+  }
+});
+
 test("a megabyte is pasted", async () => {
   const page = await typist(await person(), "large");
   const other = await typist(await person(), "large");
@@ -198,6 +313,70 @@ test("emoji, combining marks and text from right to left keep their cursors", as
   assert.ok(now.isWellFormed?.() ?? true);
   assert.ok(!now.includes("𝒳") && now.includes("𝓎") && now.startsWith("x😀"));
   assert.equal(site.text("scripts"), now);
+});
+
+test("a C client and a browser see each other's selection where it was made", async () => {
+  const page = await typist(await person(), "selected");
+  await page.evaluate(() => text.push("😀😀 one two"));
+  await saved(page);
+  const peer = spawn(process.env.CURSOR_PEER, [site.url, "selected", "3", "6"], { stdio: ["pipe", "pipe", "inherit"] });
+  try {
+    let said = "";
+    peer.stdout.on("data", (bytes) => (said += bytes));
+    const seen = () => page.evaluate(() => [...doc.presence.others.values()]
+      .flatMap((one) => one.selections.map(({ target, anchor, head }) => `${anchor} ${head} ${target.slice(anchor, head)}`)).join());
+    await until("the C client's", async () => (await seen()) === "5 8 one");
+    await page.evaluate(() => doc.presence.select({ target: text, anchor: 12, head: 9 })); // backwards
+    await until("the browser's", () => said.endsWith("10 7 two\n"));
+    await page.evaluate(() => text.insert(0, "𝒳 "));
+    assert.equal(await seen(), "8 11 one");
+    await until("moved along", () => said.endsWith("12 9 two\n"));
+    site.cli("insert", "selected", "", "0", "👋🏽");
+    await until("moved along here", async () => (await seen()) === "12 15 one");
+    await until("... and there", () => said.endsWith("14 11 two\n"));
+  } finally {
+    peer.stdin.end();
+    await new Promise((resolve) => peer.once("exit", resolve));
+  }
+  await until("gone", () => page.evaluate(() => doc.presence.others.size === 0));
+});
+
+test("a text area tells its caret, CodeMirror shows it where it stands", async () => {
+  const area = await bench(await person(), site, `
+    window.doc = await syn.connect().open("carets");
+    window.text = doc.text();
+    doc.presence.set({ name: "Ann", color: "#cc0000" });
+    syn.bindTextarea(text, document.querySelector("#text"), { cursor: true });
+  `);
+  const editor = await bench(await person(), site, `
+    const cm = await import("/codemirror.bundle.js");
+    window.doc = await syn.connect().open("carets");
+    window.text = doc.text();
+    window.view = new cm.EditorView({ doc: text.toString(), parent: document.body,
+      extensions: [cm.basicSetup, cm.codemirror(text, { user: { name: "Bob", color: "#0000cc" } })] });
+  `);
+  await area.locator("#text").pressSequentially("😀 from the area");
+  await until("here", () => editor.evaluate(() => view.state.doc.toString() === "😀 from the area"));
+  await area.evaluate(() => document.querySelector("#text").setSelectionRange(3, 7));
+  const marked = () => editor.evaluate(() => document.querySelector(".syn-selection")?.textContent);
+  await until("selected", async () => (await marked()) === "from");
+  await editor.locator(".cm-content").click();
+  await editor.keyboard.press("Control+Home");
+  await editor.keyboard.type("𝒳!");
+  await until("typed", async () => (await textOf(area)) === "𝒳!😀 from the area");
+  assert.equal(await marked(), "from");
+  assert.equal(await editor.evaluate(() => document.querySelector(".syn-caret-name").textContent), "Ann");
+  const bob = () => area.evaluate(() => [...doc.presence.others.values()].map((one) => [one.state.name, ...one.selections.map((at) => at.head)]).join());
+  await until("Bob's caret", async () => (await bob()) === "Bob,3");
+  await area.evaluate(() => text.insert(0, "😀"));
+  assert.equal(await bob(), "Bob,5");
+  // basicSetup brings a history of its own: one Mod-z takes back Bob's typing once, and nothing of Ann's.
+  await until("the same", () => editor.evaluate(() => view.state.doc.toString() === "😀𝒳!😀 from the area"));
+  await editor.keyboard.press("Control+z");
+  await until("taken back", async () => (await textOf(area)) === "😀😀 from the area");
+  await editor.keyboard.press("Control+z");
+  await editor.keyboard.type("-");
+  await until("nothing of hers", async () => (await textOf(area)).replace("-", "") === "😀😀 from the area");
 });
 
 test("a lone surrogate becomes U+FFFD", async () => {

@@ -150,6 +150,13 @@ static void put_presence(FILE *out, const struct msg_presence *presence)
                 state->unchanged ? " unchanged" : "");
         if (state->user.len != 0) fprintf(out, " %.*s", (int)state->user.len, state->user.data);
         if (state->state.len != 0) put_text(out, state->state);
+        for (uint32_t k = 0; k < state->cursor_count; k++) {
+            const struct msg_cursor *cursor = &state->cursors[k];
+            fprintf(out, " cursor %" PRIu32 "%+" PRId32, cursor->anchor, cursor->head);
+            for (uint32_t h = 0; h < cursor->at_count; h++)
+                fprintf(out, " at %" PRIx64 ":%" PRIu32, presence->peers[cursor->at[h].peer],
+                        cursor->at[h].seq);
+        }
         fprintf(out, "]");
     }
 }

@@ -668,6 +668,100 @@ START_TEST(presence_reaches_the_other)
 }
 END_TEST
 
+struct seen {
+    atomic_int session, came;
+};
+
+static void see_session(void *user, syn_client_doc *doc, uint32_t session, syn_str who,
+                        syn_str state, bool gone)
+{
+    struct seen *seen = user;
+    (void)doc;
+    (void)who;
+    (void)state;
+    atomic_store(&seen->session, gone ? 0 : (int)session);
+    atomic_fetch_add(&seen->came, 1);
+}
+
+static syn_client *watcher(const struct world *w, struct seen *seen)
+{
+    syn_client_config config = SYN_CLIENT_CONFIG_INIT;
+    syn_client *client;
+    config.url = w->url;
+    config.user = seen;
+    config.presence = see_session;
+    config.backoff_min_ms = 20;
+    config.backoff_max_ms = 200;
+    ck_assert_int_eq(syn_client_new(&client, &config, NULL), SYN_OK);
+    return client;
+}
+
+static void select_at(syn_client *client, syn_client_doc *cd, size_t anchor, size_t head)
+{
+    syn_client_lock(client);
+    syn_selection at = {text_of(syn_client_doc_state(cd)), anchor, head};
+    ck_assert_int_eq(syn_client_select(cd, &at, 1), SYN_OK);
+    at.anchor = 1000000;
+    ck_assert_int_eq(syn_client_select(cd, &at, 1), SYN_ERANGE);
+    syn_client_unlock(client);
+}
+
+static void wait_selected(syn_client *client, syn_client_doc *cd, const struct seen *seen,
+                          size_t anchor, size_t head)
+{
+    syn_selection at = {0};
+    size_t count = 0;
+    for (int i = 0; i < WAIT_MS; i++) {
+        syn_client_lock(client);
+        count = syn_client_selections(cd, (uint32_t)seen->session, &at, 1);
+        bool same = count == 1 && at.anchor == anchor && at.head == head &&
+                    at.obj == text_of(syn_client_doc_state(cd));
+        syn_client_unlock(client);
+        if (same) return;
+        usleep(1000);
+    }
+    ck_abort_msg("%zu selections, the first %zu to %zu, not %zu to %zu", count, at.anchor, at.head,
+                 anchor, head);
+}
+
+/* Told before the text it stands on has come, kept while both type, told again to whoever comes
+ * later, gone with its session. */
+START_TEST(selections_stand_where_they_were_made)
+{
+    struct world w;
+    struct seen seen = {0};
+    world_open(&w);
+    syn_client *a = client_of(&w, NULL), *b = watcher(&w, &seen);
+    syn_client_doc *da = open_doc(a, "doc"), *db = open_doc(b, "doc");
+    type_at(a, da, 0, "\xf0\x9f\x98\x80 one two");
+    select_at(a, da, 9, 6); /* backwards */
+    wait_selected(b, db, &seen, 9, 6);
+    type_at(b, db, 0, "\xf0\x9f\x98\x80\xf0\x9f\x98\x80");
+    type_at(b, db, 5, "-");
+    wait_selected(b, db, &seen, 12, 9);
+    wait_saved(db);
+    server_stop(&w);
+    server_start(&w);
+    struct seen late = {0};
+    syn_client *c = watcher(&w, &late);
+    syn_client_doc *dc = open_doc(c, "doc");
+    wait_selected(c, dc, &late, 12, 9);
+    wait_selected(b, db, &seen, 12, 9);
+    syn_client_lock(a);
+    ck_assert_int_eq(syn_client_select(da, NULL, 0), SYN_OK);
+    syn_client_unlock(a);
+    int came = seen.came;
+    for (int i = 0; i < WAIT_MS && seen.came == came; i++) usleep(1000);
+    syn_client_lock(b);
+    ck_assert_uint_eq(syn_client_selections(db, (uint32_t)seen.session, NULL, 0), 0);
+    syn_client_unlock(b);
+    syn_client_free(a);
+    syn_client_free(b);
+    syn_client_free(c);
+    world_close(&w);
+}
+END_TEST
+
 static void add_tests(TCase *tests)
 {
     tcase_add_test(tests, one_client_saves);
@@ -682,6 +776,7 @@ static void add_tests(TCase *tests)
     tcase_add_test(tests, a_file_belongs_to_one_server);
     tcase_add_test(tests, refused_edits_become_a_branch);
     tcase_add_test(tests, presence_reaches_the_other);
+    tcase_add_test(tests, selections_stand_where_they_were_made);
 }
 
 int main(void)

@@ -1021,8 +1021,9 @@ START_TEST(presence_both_ways)
                                            {.session = 8, .state = syn_s("you")}};
     bench_open(&b);
     attach(&b, NULL);
-    connect_live(&b);
     ck_assert_int_eq(session_presence(b.sd, syn_s("one"), 1000, b.now), SYN_OK);
+    connect_live(&b);
+    ck_assert_uint_eq(session_next_tick(b.s), b.now);
     session_tick(b.s, b.now);
     sent(&b, "Presence 1 [session 0 \"one\"]\n");
     ck_assert_int_eq(session_presence(b.sd, syn_s("two"), 1000, b.now), SYN_OK);
@@ -1041,6 +1042,53 @@ START_TEST(presence_both_ways)
     feed(&b, &frame);
     ck_assert_uint_eq(b.presences, 1);
     ck_assert_str_eq(b.presence, "you");
+    bench_close(&b);
+}
+END_TEST
+
+static void select_here(struct bench *b, size_t anchor, size_t head)
+{
+    syn_selection at = {text_of(b->doc), anchor, head};
+    ck_assert_int_eq(session_select(b->sd, &at, 1, b->now), SYN_OK);
+}
+
+/* Positions are those of the moment of sending; what another tells waits for its text. */
+START_TEST(selections_both_ways)
+{
+    struct bench b;
+    struct frame frame = {.channel = 1, .kind = FRAME_PRESENCE};
+    uint64_t peer = 0xb1;
+    struct change_dep at = {0, 5};
+    struct msg_cursor cursors[2] = {{.at = &at, .at_count = 1, .anchor = 2, .head = 3},
+                                    {.at = &at, .at_count = 1, .anchor = 9}}; /* beyond the end */
+    struct msg_presence_state state = {.session = 8, .cursors = cursors, .cursor_count = 2};
+    syn_selection seen[2], many[LIMIT_CURSORS + 1] = {{0}};
+    bench_open(&b);
+    attach(&b, NULL);
+    connect_live(&b);
+    insert(b.server, 0, "theirs");
+    frame.as.presence.states = &state;
+    frame.as.presence.state_count = 1;
+    frame.as.presence.peers = &peer;
+    frame.as.presence.peer_count = 1;
+    feed(&b, &frame);
+    ck_assert_uint_eq(b.presences, 1);
+    ck_assert_uint_eq(session_selections(b.sd, 8, seen, 2), 0);
+    server_sends(&b, 1, 0);
+    type(&b, 0, "me ");
+    ck_assert_uint_eq(session_selections(b.sd, 8, seen, 2), 1);
+    ck_assert_uint_eq(seen[0].anchor, 5);
+    ck_assert_uint_eq(seen[0].head, 8);
+    select_here(&b, 3, 6);
+    insert(b.doc, 0, "+");
+    session_flush(b.s, b.now);
+    forget_sent(&b);
+    session_tick(b.s, b.now);
+    sent(&b, "Presence 1 [session 0 cursor 4+3 at a1:3]\n");
+    ck_assert_int_eq(session_select(b.sd, many, LIMIT_CURSORS + 1, b.now), SYN_ELIMIT);
+    state = (struct msg_presence_state){.session = 8, .gone = true};
+    feed(&b, &frame);
+    ck_assert_uint_eq(session_selections(b.sd, 8, seen, 2), 0);
     bench_close(&b);
 }
 END_TEST
@@ -1145,6 +1193,7 @@ int main(void)
     tcase_add_test(tc, closed_documents);
     tcase_add_test(tc, a_server_that_errs);
     tcase_add_test(tc, presence_both_ways);
+    tcase_add_test(tc, selections_both_ways);
     tcase_add_test(tc, hostile_bytes);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);

@@ -53,8 +53,11 @@ const LARGE = 100000; // characters
 const LATER_MS = 100;
 
 /** A text area (or a one-line input) that shows the text, and edits it. The caret keeps its place
- *  while others type. Gives the function that ends it. */
-export function bindTextarea(text: Text, area: HTMLTextAreaElement | HTMLInputElement | null): Unsubscribe {
+ *  while others type; with `cursor` they see it (a text area cannot show theirs: see
+ *  `presence.others`). Gives the function that ends it. */
+export function bindTextarea(
+  text: Text, area: HTMLTextAreaElement | HTMLInputElement | null, options: { cursor?: boolean } = {},
+): Unsubscribe {
   if (area === null) throw new TypeError("bindTextarea: there is no such element");
   let composing = false; // an input method is at work: the value is not to be touched
   let waiting: Splice[] = [];
@@ -117,6 +120,15 @@ export function bindTextarea(text: Text, area: HTMLTextAreaElement | HTMLInputEl
   const onInput = (): void => {
     if (!composing) fromArea();
   };
+  const page = area.ownerDocument;
+  const onSelect = (): void => {
+    const [anchor, head] = [area.selectionStart ?? 0, area.selectionEnd ?? 0];
+    if (composing || area.value !== shown || waiting.length !== 0) return; // not of this text
+    if (page.activeElement === area) text.doc.presence.select({ target: text, anchor, head });
+    else text.doc.presence.select();
+  };
+  const selecting = ["selectionchange", "focusin", "focusout"];
+  if (options.cursor === true) for (const name of selecting) page.addEventListener(name, onSelect);
   area.addEventListener("input", onInput);
   area.addEventListener("compositionstart", onStart);
   area.addEventListener("compositionend", onEnd);
@@ -124,6 +136,7 @@ export function bindTextarea(text: Text, area: HTMLTextAreaElement | HTMLInputEl
   return () => {
     stop();
     clearTimeout(later);
+    for (const name of selecting) page.removeEventListener(name, onSelect);
     area.removeEventListener("input", onInput);
     area.removeEventListener("compositionstart", onStart);
     area.removeEventListener("compositionend", onEnd);

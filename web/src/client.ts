@@ -14,7 +14,7 @@ import { Emitter } from "./events.js";
 import { Keeping } from "./keeping.js";
 import { IndexedDbStorage, Storage } from "./storage.js";
 import { Transport, WebSocketTransport } from "./transport.js";
-import { Core, SynclineError, WasmSource } from "./wasm.js";
+import { Core, Exports, SynclineError, WasmSource } from "./wasm.js";
 import { inflate } from "./inflate.js";
 
 export interface ClientOptions {
@@ -484,6 +484,7 @@ export class Link implements DocLink {
       both.set(own, mine.length);
       this.attach(both);
     });
+    this.doc.presence._again();
   }
 
   /* ---- DocLink ---- */
@@ -519,9 +520,16 @@ export class Link implements DocLink {
   }
 
   presence(state: Uint8Array, ttl: number): void {
+    this.tellEngine((x, at) => x.doc_presence!(at, this.core.putBytes(state), state.length, ttl, now()));
+  }
+
+  select(words: Uint32Array): void {
+    this.tellEngine((x, at) => x.doc_select!(at, this.core.putWords(words), words.length / 3, now()));
+  }
+
+  private tellEngine(tell: (x: Exports, doc: number) => number): void {
     this.client.call(() => {
-      const at = this.core.putBytes(state);
-      this.core.check(this.core.x.doc_presence!(this.doc._at, at, state.length, ttl, now()), this.doc._at);
+      this.core.check(tell(this.core.x, this.doc._at), this.doc._at);
       this.core.done();
     });
     this.client.flushSoon();

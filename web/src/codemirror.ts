@@ -3,8 +3,8 @@
 //     user types --> transaction --> update listener --> Text (one change of the document)
 //     others type --> observe --> transaction marked `remote` --> the view
 //
-// Others' selections travel in presence as cursors that both ends resolve in their own state, so
-// that they stand right whatever is typed meanwhile.
+// Selections travel in presence as the protocol's cursors, which both ends resolve in their own
+// state, so that they stand right whatever is typed meanwhile.
 
 import { Annotation, Extension, Prec, RangeSet, Text as CmText } from "@codemirror/state";
 import {
@@ -51,6 +51,9 @@ class Binding implements PluginValue {
   private readonly stops: (() => void)[] = [];
   private mine = false; // the change comes from this editor
   private scheduled = false;
+  private showing = false;
+  private named = false;
+  private gone = false;
 
   constructor(
     private readonly view: EditorView, private readonly text: Text,
@@ -81,6 +84,7 @@ class Binding implements PluginValue {
   private fromText(event: TextEvent): void {
     if (this.mine || event.origin === this) return;
     for (const splice of event.splices) this.apply(splice);
+    if (this.text.doc.presence.others.size !== 0) this.showSoon(); // one may have waited for this
   }
 
   private apply(splice: Splice): void {
@@ -140,41 +144,57 @@ class Binding implements PluginValue {
   private tellSelection(): void {
     const { user } = this.options;
     if (user === undefined || user === false) return;
+    const { presence } = this.text.doc;
     const { anchor, head } = this.view.state.selection.main;
-    const cursor = this.view.hasFocus ? this.text.doc._selectionOut(this.text, anchor, head) : null;
-    this.text.doc.presence.update({ name: user.name, color: user.color, cursor });
+    if (!this.named) presence.update({ name: user.name, color: user.color });
+    this.named = true;
+    if (this.view.hasFocus) presence.select({ target: this.text, anchor, head });
+    else presence.select();
+  }
+
+  private showSoon(): void {
+    if (this.showing) return;
+    this.showing = true;
+    queueMicrotask(() => {
+      this.showing = false;
+      this.showOthers();
+    });
   }
 
   private showOthers(): void {
+    if (this.gone) return;
     const ranges = [];
     for (const other of this.text.doc.presence.others.values()) {
-      const who = cursorOf(other.state);
-      const at = who === undefined ? undefined : this.text.doc._selectionIn(this.text, who.cursor);
-      if (who === undefined || at === undefined) continue;
+      const who = personOf(other.state);
+      if (who === undefined) continue;
       const end = this.view.state.doc.length;
-      const [from, to] = [Math.min(at.anchor, at.head, end), Math.min(Math.max(at.anchor, at.head), end)];
-      if (to > from)
-        ranges.push(Decoration.mark({
-          class: "syn-selection", attributes: { style: `background-color: ${who.color}33` },
-        }).range(from, to));
-      ranges.push(Decoration.widget({
-        widget: new Caret(who.name, who.color), side: 1,
-      }).range(Math.min(at.head, end)));
+      for (const { target, anchor, head } of other.selections) {
+        if (target !== this.text) continue;
+        const [from, to] = [Math.min(anchor, head, end), Math.min(Math.max(anchor, head), end)];
+        if (to > from)
+          ranges.push(Decoration.mark({
+            class: "syn-selection", attributes: { style: `background-color: ${who.color}33` },
+          }).range(from, to));
+        ranges.push(Decoration.widget({
+          widget: new Caret(who.name, who.color), side: 1,
+        }).range(Math.min(head, end)));
+      }
     }
     this.decorations = RangeSet.of(ranges, true);
     this.view.dispatch({ annotations: remote.of(true) }); // shows them
   }
 
   destroy(): void {
+    this.gone = true;
     for (const stop of this.stops) stop();
   }
 }
 
-function cursorOf(state: Json): { name: string; color: string; cursor: Json } | undefined {
+function personOf(state: Json): { name: string; color: string } | undefined {
   if (state === null || typeof state !== "object" || Array.isArray(state)) return undefined;
-  const { name, color, cursor } = state;
+  const { name, color } = state;
   if (typeof name !== "string" || typeof color !== "string" || !/^#[0-9a-f]{6}$/i.test(color)) return undefined;
-  return cursor === null || cursor === undefined ? undefined : { name: name.slice(0, 40), color, cursor };
+  return { name: name.slice(0, 40), color };
 }
 
 class Caret extends WidgetType {

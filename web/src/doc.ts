@@ -11,7 +11,7 @@ import {
   CounterEvent, ListEvent, MapEvent, TextEvent, define, kindNames, makeContainer, narrow,
 } from "./containers.js";
 import { Emitter, deltaOf, reportError_ } from "./events.js";
-import { Presence } from "./presence.js";
+import { Presence, Selected } from "./presence.js";
 import { UndoManager, UndoOptions } from "./undo.js";
 import { Units } from "./units.js";
 import { Core, Exports, SynclineError, WasmSource } from "./wasm.js";
@@ -76,6 +76,7 @@ export interface DocLink {
   unsaved(): Unsaved;
   local(): Local;
   presence(state: Uint8Array, ttl: number): void;
+  select(words: Uint32Array): void;
   close(): Promise<void>;
   saved(): Promise<void>;
   synced(): Promise<void>;
@@ -542,30 +543,17 @@ export class Doc extends Emitter<DocEvents> {
     return err === 0 ? core.out(0) : undefined;
   }
 
-  /** @internal A selection for presence: cursors that others resolve in their own state. */
-  _selectionOut(text: Text, anchor: number, head: number): Json {
-    const name = this.roots().find((root) => root.target === text)?.name;
-    if (name === undefined) return null;
-    try {
-      return {
-        text: name,
-        anchor: text.anchor(anchor, anchor < head ? "before" : "after").toJSON(),
-        head: text.anchor(head, head < anchor ? "before" : "after").toJSON(),
-      };
-    } catch {
-      return null;
-    }
-  }
-
-  /** @internal undefined: what it stands on is not here yet. */
-  _selectionIn(text: Text, cursor: Json): { anchor: number; head: number } | undefined {
-    if (cursor === null || typeof cursor !== "object" || Array.isArray(cursor)) return undefined;
-    if (typeof cursor.text !== "string" || this.text(cursor.text) !== text) return undefined;
-    const [anchor, head] = [cursor.anchor, cursor.head].map((json) => {
-      const at = text.anchorFrom(json ?? null);
-      return at === undefined ? undefined : text.resolve(at);
-    });
-    return anchor === undefined || head === undefined ? undefined : { anchor, head };
+  /** @internal */
+  _selections(session: number): Selected[] {
+    const { core, _x: x } = this;
+    if (this._link === undefined) return [];
+    const count = x.doc_selections!(this._at, session);
+    const at = x.web_scratch!() >>> 2;
+    const words = core.words.slice(at, at + 3 * count);
+    return Array.from({ length: count }, (_, i) => ({
+      target: this._container(words[3 * i]!, x.obj_kind!(this._at, words[3 * i]!)) as Text | List,
+      anchor: words[3 * i + 1]!, head: words[3 * i + 2]!,
+    }));
   }
 
   /** Stores and sends nothing more; the handle is dead then. */

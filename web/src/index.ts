@@ -10,7 +10,7 @@ export type {
 export { deltaOf } from "./events.js";
 export type { DeltaOp, Splice, Unsubscribe } from "./events.js";
 export { Presence } from "./presence.js";
-export type { Other } from "./presence.js";
+export type { Other, Selected } from "./presence.js";
 export { UndoManager } from "./undo.js";
 export type { Selection, UndoOptions } from "./undo.js";
 export { BroadcastTransport, WebSocketTransport } from "./transport.js";

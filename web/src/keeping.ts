@@ -14,7 +14,7 @@
 // are stored twice, which does no harm.
 //
 // Between tabs: [HELLO, tab id (16), vector] asks for what is lacking; [CHANGES, Changes] answers,
-// and carries edits; [ALSO, vector] asks back.
+// and carries edits; [ALSO, vector] asks back; [DROPPED, name] a rejected branch.
 
 import type { Client, Link } from "./client.js";
 import type { Branch, Local } from "./doc.js";
@@ -29,6 +29,7 @@ const PIECES = 200; // so many are joined
 const HELLO = 1;
 const CHANGES = 2;
 const ALSO = 3;
+const DROPPED = 4;
 
 const tabId = hex(crypto.getRandomValues(new Uint8Array(8)));
 let tabLock: Promise<void> | undefined;
@@ -247,19 +248,25 @@ export class Keeping {
     this.storeSoon();
   }
 
+  /** Every tab that had the work is told, and keeps it: under one name, so it is kept once. */
   addBranch(code: string, detail: string, changes: Uint8Array): Branch {
-    const name = `${code}-${hex(crypto.getRandomValues(new Uint8Array(4)))}`;
-    const branch = { name, code, detail, changes };
+    const branch = { name: `${code}-${fingerprint(changes)}`, code, detail, changes };
+    this.forgetBranch(branch.name);
     this.branches.push(branch);
     void this.write({ branch });
     return branch;
   }
 
   dropBranch(name: string): void {
-    const at = this.branches.findIndex((branch) => branch.name === name);
-    if (at < 0) return;
-    this.branches.splice(at, 1);
+    if (!this.forgetBranch(name)) return;
     void this.write({ dropBranch: name });
+    this.post(DROPPED, new TextEncoder().encode(name));
+  }
+
+  private forgetBranch(name: string): boolean {
+    const at = this.branches.findIndex((branch) => branch.name === name);
+    if (at >= 0) this.branches.splice(at, 1);
+    return at >= 0;
   }
 
   storeSoon(delay = STORE_MS): void {
@@ -402,6 +409,7 @@ export class Keeping {
 
   private fromTab(bytes: Uint8Array): void {
     if (bytes[0] === CHANGES) return this.fromTabChanges(bytes.subarray(1));
+    if (bytes[0] === DROPPED) return void this.forgetBranch(new TextDecoder().decode(bytes.subarray(1)));
     const tab = new TextDecoder().decode(bytes.subarray(1, 17));
     const vector = new Uint32Array(bytes.slice(17).buffer);
     if (vector.length % 3 !== 0) return;
@@ -452,6 +460,16 @@ export class Keeping {
       this.post(CHANGES, this.core.outBytes(0));
     this.shared = end;
   }
+}
+
+/** 64 bits of two FNV hashes: the same work has the same name in every tab. */
+function fingerprint(bytes: Uint8Array): string {
+  let [a, b] = [0x811c9dc5, 0x01000193];
+  for (const byte of bytes) {
+    a = Math.imul(a ^ byte, 0x01000193);
+    b = Math.imul(b ^ byte ^ (a >>> 13), 0x5bd1e995);
+  }
+  return [a, b].map((n) => (n >>> 0).toString(16).padStart(8, "0")).join("");
 }
 
 function text(error: unknown): string {

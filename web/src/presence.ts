@@ -1,8 +1,15 @@
 // presence.ts -- who is here: each session's own state, seen by all, kept by none.
 
-import type { Json } from "./containers.js";
+import type { Json, List, Text } from "./containers.js";
 import type { Doc } from "./doc.js";
 import { Emitter } from "./events.js";
+
+/** A place in a text (UTF-16 units) or list: equal ends are a caret, and it may run backwards. */
+export interface Selected {
+  target: Text | List;
+  anchor: number;
+  head: number;
+}
 
 export interface Other {
   /** A number of the server's for this session. */
@@ -10,6 +17,8 @@ export interface Other {
   /** Who the server says it is; "" without sign-in. */
   user: string;
   state: Json;
+  /** What it has selected, where that is now: look again when the document changed. */
+  readonly selections: Selected[];
 }
 
 export type PresenceEvents = { change: Map<number, Other> };
@@ -43,6 +52,17 @@ export class Presence extends Emitter<PresenceEvents> {
     this.set({ ...(now !== null && typeof now === "object" && !Array.isArray(now) ? now : {}), ...members });
   }
 
+  /** What is selected here; others see it where it was made, whatever is typed meanwhile. Nothing: no
+   *  selection. At most 64, all in one container. */
+  select(...selections: Selected[]): void {
+    this.doc._link?.select(new Uint32Array(selections.flatMap((one) => [one.target.obj, one.anchor, one.head])));
+  }
+
+  /** @internal The session is another one. */
+  _again(): void {
+    if (this.mine !== null) this.set(this.mine);
+  }
+
   /** @internal */
   _seen(session: number, user: string, bytes: Uint8Array, gone: boolean): void {
     let state: Json = null;
@@ -52,7 +72,10 @@ export class Presence extends Emitter<PresenceEvents> {
       return; // another program's: not for us
     }
     if (gone) this.others.delete(session);
-    else this.others.set(session, { session, user, state });
+    else {
+      const { doc } = this;
+      this.others.set(session, { session, user, state, get selections() { return doc._selections(session); } });
+    }
     this.emit("change", this.others);
   }
 

@@ -185,8 +185,8 @@ export class MemoryStorage implements Storage {
     for (const note of writing.own ?? []) s.own = [...s.own.filter((o) => o.peer !== note.peer), note];
     s.own = s.own.filter((o) => !(writing.settled ?? []).includes(o.peer));
     if (writing.lineage !== undefined) s.lineage = writing.lineage;
+    s.branches = s.branches.filter((b) => b.name !== (writing.branch?.name ?? writing.dropBranch));
     if (writing.branch !== undefined) s.branches.push(writing.branch);
-    s.branches = s.branches.filter((b) => b.name !== writing.dropBranch);
   }
   async join(document: string, join: (pieces: Uint8Array[]) => Uint8Array): Promise<void> {
     const s = this.at(document);

@@ -327,6 +327,41 @@ test("a state that is too large for presence is refused, and the session goes on
   await a.saved();
 }));
 
+test("selections stand where they were made, in UTF-16, while everybody types", () => withServer(async (server, client) => {
+  const [c, d] = [client(), client()];
+  const [a, b] = [await c.open("s"), await d.open("s")];
+  const where = (doc, text) => [...doc.presence.others.values()]
+    .flatMap((one) => one.selections).filter((one) => one.target === text).map((one) => [one.anchor, one.head]);
+  const text = b.text("body");
+  a.text("body").push("😀 one two");
+  a.map("m").list("items").push(1, 2, 3);
+  const body = a.text("body");
+  a.presence.select({ target: body, anchor: 10, head: 7 }, { target: body, anchor: 2, head: 2 });
+  await until("seen", () => where(b, text).length === 2);
+  assert.deepEqual(where(b, text), [[10, 7], [2, 2]]);
+  text.insert(0, "😀😀");
+  assert.deepEqual(where(b, text), [[14, 11], [6, 6]]);
+  b.presence.set({ name: "b" });
+  a.presence.set({ name: "a" }); // the selection stays
+  await until("named", () => [...b.presence.others.values()].some((one) => one.state?.name === "a"));
+  assert.deepEqual(where(b, text), [[14, 11], [6, 6]]);
+  await Promise.all([a.saved(), b.saved()]);
+  await server.kill(); // and the next server is told again
+  await until("alone", () => b.presence.others.size === 0);
+  await server.start();
+  await until("seen again", () => where(b, text).length === 2);
+  assert.deepEqual(where(b, text), [[14, 11], [6, 6]]);
+  const items = (doc) => doc.map("m").list("items"); // a list in a map
+  a.presence.select({ target: items(a), anchor: 2, head: 2 });
+  await until("in the list", () => where(b, items(b)).length === 1);
+  items(b).insert(0, 0);
+  assert.deepEqual(where(b, items(b)), [[3, 3]]);
+  assert.throws(() => a.presence.select({ target: items(a), anchor: 0, head: 0 }, { target: body, anchor: 0, head: 0 }), { code: "EMISUSE" });
+  a.presence.select();
+  await until("gone", () => where(b, items(b)).length === 0);
+  assert.throws(() => a.presence.select(...Array(65).fill({ target: a.text("body"), anchor: 0, head: 0 })), { code: "ELIMIT" });
+}));
+
 test("two documents opened at once", () => withServer(async (_server, client) => {
   const c = client();
   const [a, b] = await Promise.all([c.open("one"), c.open("two")]);

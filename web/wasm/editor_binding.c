@@ -62,6 +62,43 @@ EXPORT(cursor_parts) void js_cursor_parts(const syn_cursor *cursor)
     web_out[4] = cursor->index;
 }
 
+/* ---- Selections in presence ------------------------------------------------------------------ */
+
+static bool is_text(const struct web_doc *d, syn_obj obj)
+{
+    return syn_obj_kind(d->doc, obj) == SYN_TEXT;
+}
+
+/* words: container, anchor, head of each. */
+EXPORT(doc_select)
+syn_err js_doc_select(struct web_doc *d, const uint32_t *words, uint32_t count, double now)
+{
+    syn_selection at[LIMIT_CURSORS];
+    if (count > LIMIT_CURSORS) return SYN_ELIMIT;
+    for (uint32_t i = 0; i < count; i++, words += 3) {
+        bool text = is_text(d, words[0]);
+        at[i].obj = words[0];
+        at[i].anchor = text ? scalar_of(d, words[0], words[1]) : words[1];
+        at[i].head = text ? scalar_of(d, words[0], words[2]) : words[2];
+    }
+    return session_select(d->sd, at, count, (uint64_t)now);
+}
+
+/* What a session has selected: 3 words each in web_scratch; gives how many. */
+EXPORT(doc_selections) uint32_t js_doc_selections(struct web_doc *d, uint32_t number)
+{
+    syn_selection at[LIMIT_CURSORS];
+    uint32_t *words = (uint32_t *)(void *)web_scratch;
+    uint32_t count = (uint32_t)session_selections(d->sd, number, at, LIMIT_CURSORS);
+    for (uint32_t i = 0; i < count; i++) {
+        bool text = is_text(d, at[i].obj);
+        *words++ = at[i].obj;
+        *words++ = text ? unit_of(d, at[i].obj, at[i].anchor) : (uint32_t)at[i].anchor;
+        *words++ = text ? unit_of(d, at[i].obj, at[i].head) : (uint32_t)at[i].head;
+    }
+    return count;
+}
+
 /* ---- Undo ------------------------------------------------------------------------------------ */
 
 EXPORT(undo_new)
