@@ -17,7 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define WINDOW (128u * 1024u)
+#define WINDOW (32u * 1024u)
 /* Below it a copy is cheaper than counting who still needs it. */
 #define SHARED_ABOVE 128u
 
