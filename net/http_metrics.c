@@ -136,31 +136,23 @@ static uint64_t resident_bytes(void)
     return good ? resident * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
-static void put_busy(struct page *page, const char *loop, uint64_t us)
-{
-    page_put(page, "syncline_loop_busy_seconds_total{loop=\"%s\"} %" PRIu64 ".%06" PRIu64 "\n",
-             loop, us / 1000000, us % 1000000);
-}
-
-/* Loop 0 has the documents, and with one loop the sockets as well. */
 static void put_loops(struct page *page, const struct http_pages *from)
 {
-    char name[16];
+    const struct loop_stats *of = from->loops;
     head(page, "loop_busy_seconds_total", "counter", "Time that a loop did not wait.");
-    put_busy(page, "0", from->busy_us);
-    for (uint32_t i = 0; i < from->loop_count; i++) {
-        snprintf(name, sizeof name, "%" PRIu32, i + 1);
-        put_busy(page, name, from->loops[i].busy_us);
-    }
-    if (from->loop_count == 0) return;
-    head(page, "loop_connections", "gauge", "Open WebSockets of a loop.");
     for (uint32_t i = 0; i < from->loop_count; i++)
-        page_put(page, "syncline_loop_connections{loop=\"%" PRIu32 "\"} %" PRIu64 "\n", i + 1,
-                 from->loops[i].connections);
+        page_put(page,
+                 "syncline_loop_busy_seconds_total{loop=\"%" PRIu32 "\"} %" PRIu64 ".%06" PRIu64
+                 "\n",
+                 i, of[i].busy_us / 1000000, of[i].busy_us % 1000000);
     head(page, "loop_wakes_total", "counter", "Times that a loop had something to do.");
     for (uint32_t i = 0; i < from->loop_count; i++)
-        page_put(page, "syncline_loop_wakes_total{loop=\"%" PRIu32 "\"} %" PRIu64 "\n", i + 1,
-                 from->loops[i].wakes);
+        page_put(page, "syncline_loop_wakes_total{loop=\"%" PRIu32 "\"} %" PRIu64 "\n", i,
+                 of[i].wakes);
+    head(page, "loop_connections", "gauge", "Open WebSockets of a loop.");
+    for (uint32_t i = 0; i < from->loop_count; i++)
+        page_put(page, "syncline_loop_connections{loop=\"%" PRIu32 "\"} %" PRIu64 "\n", i,
+                 of[i].connections);
 }
 
 static void put_answers(struct page *page, const struct http_pages *from)
@@ -168,7 +160,7 @@ static void put_answers(struct page *page, const struct http_pages *from)
     head(page, "http_answers_total", "counter", "Answers over HTTP, by kind of status.");
     for (uint32_t status = 2; status < 6; status++) {
         uint64_t sum = 0;
-        for (uint32_t i = 0; i < LOOPS_MAX; i++) sum += from->loops[i].answers[status];
+        for (uint32_t i = 0; i < from->loop_count; i++) sum += from->loops[i].answers[status];
         page_put(page, "syncline_http_answers_total{status=\"%" PRIu32 "xx\"} %" PRIu64 "\n",
                  status, sum);
     }

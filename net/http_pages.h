@@ -9,9 +9,9 @@ struct http_pages {
     hub *hub;
     syn_store *store;
     bool draining;
-    uint64_t uptime_ms, busy_us; /* busy: of the loop with the documents */
-    struct loop_stats loops[LOOPS_MAX];
-    uint32_t loop_count; /* beside that one; 0: loops[0] has its answers */
+    uint64_t uptime_ms;
+    struct loop_stats loops[LOOPS_MAX + 1]; /* the first has the documents */
+    uint32_t loop_count;
     uint32_t feeds;
     struct hub_load load; /* may be some seconds old */
 };

@@ -217,18 +217,19 @@ uint16_t loops_port(const loops *all)
     return all->port;
 }
 
-uint32_t loops_read_stats(const loops *all, struct loop_stats out[LOOPS_MAX])
+uint32_t loops_read_stats(const loops *all, struct loop_stats out[LOOPS_MAX + 1])
 {
-    memset(out, 0, LOOPS_MAX * sizeof *out);
+    memset(out, 0, (LOOPS_MAX + 1) * sizeof *out);
     if (all->only != NULL) ws_server_answers(all->only, out[0].answers);
     for (uint32_t i = 0; i < all->count; i++) {
         const struct loop *loop = &all->loops[i];
-        out[i].connections = loop->connections;
-        out[i].wakes = loop->wakes;
-        out[i].busy_us = loop->busy_us;
-        for (uint32_t k = 0; k < 6; k++) out[i].answers[k] = loop->answers[k];
+        struct loop_stats *to = &out[i + 1];
+        to->connections = loop->connections;
+        to->wakes = loop->wakes;
+        to->busy_us = loop->busy_us;
+        for (uint32_t k = 0; k < 6; k++) to->answers[k] = loop->answers[k];
     }
-    return all->count;
+    return all->count + 1;
 }
 
 /* ---- Life ------------------------------------------------------------------------------------ */

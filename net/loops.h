@@ -49,8 +49,8 @@ struct loop_stats {
     uint64_t connections, wakes, busy_us;
     uint64_t answers[6]; /* of HTTP, by the first digit of their status */
 };
-/* 0: there are none beside home, and out[0] has the answers alone. */
-uint32_t loops_read_stats(const loops *all, struct loop_stats out[LOOPS_MAX]);
+/* How many there are, at least home's, out[0]: of which it knows the answers alone, if any. */
+uint32_t loops_read_stats(const loops *all, struct loop_stats out[LOOPS_MAX + 1]);
 
 /* Ends every thread and connection, and hands out what came in.  Nothing is sent any more, but
  * replies may still be answered. */

@@ -55,7 +55,7 @@ struct syn_server {
     pthread_t thread;
     ev_prepare prepare;
     ev_check check;
-    uint64_t busy_us, busy_since; /* since: 0 while it waits */
+    uint64_t wakes, busy_us, busy_since; /* since: 0 while it waits */
     struct hub_load load;
     uint64_t load_at;
     ev_async wake;
@@ -331,6 +331,7 @@ static bool http_may_send(void *user, syn_str token)
 static void http_pages_of(void *user, struct http_pages *out)
 {
     syn_server *server = user;
+    struct hub_stats stats;
     uint64_t now = now_ms();
     if (server->load_at == 0 || now - server->load_at >= LOAD_MS) {
         hub_read_load(server->hub, &server->load);
@@ -340,9 +341,12 @@ static void http_pages_of(void *user, struct http_pages *out)
                                .store = server->store,
                                .draining = server->draining,
                                .uptime_ms = now - server->started,
-                               .busy_us = server->busy_us,
                                .load = server->load};
+    hub_read_stats(server->hub, &stats);
     out->loop_count = loops_read_stats(server->loops, out->loops);
+    out->loops[0].busy_us = server->busy_us;
+    out->loops[0].wakes = server->wakes;
+    out->loops[0].connections = out->loop_count == 1 ? stats.connections : 0;
 }
 
 static void on_asked(void *user, const struct http_request *request, http_reply *reply)
@@ -507,6 +511,7 @@ static void on_check(struct ev_loop *loop, ev_check *check, int events)
     (void)loop;
     (void)events;
     server->busy_since = now_us();
+    server->wakes++;
 }
 
 static void count_busy(syn_server *server)

@@ -96,6 +96,7 @@ START_TEST(counting)
     ck_assert(value(page, "syncline_loop_busy_seconds_total{loop=\"0\"}") > 0);
     ck_assert(value(page, "syncline_loop_busy_seconds_total{loop=\"0\"}") <
               value(page, "syncline_uptime_seconds") + 1);
+    ck_assert(value(page, "syncline_loop_connections{loop=\"0\"}") == 1);
     ck_assert(value(page, "syncline_memory_bytes") > 1000000);
     ck_assert(value(page, "syncline_document_bytes") > 100);
     ck_assert(value(page, "syncline_lagging_channels") == 0);
@@ -135,6 +136,7 @@ START_TEST(several_loops)
     ck_assert(open == 30);
     ck_assert(busy > 0);
     ck_assert(value(page, "syncline_connections") == 30);
+    ck_assert(value(page, "syncline_loop_connections{loop=\"0\"}") == 0);
     ck_assert(value(page, "syncline_loop_busy_seconds_total{loop=\"0\"}") > 0);
     ck_assert(value(page, "syncline_http_answers_total{status=\"4xx\"}") == 10);
     free(page);
