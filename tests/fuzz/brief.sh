@@ -1,15 +1,45 @@
 #!/usr/bin/env bash
-# brief.sh FUZZER CORPUS -- every kept input, then new ones for 20 s (times SYN_SEEDS).
+# brief.sh FUZZER CORPUS [RUNS] -- every kept input, then new ones: for 20 s (times SYN_SEEDS), or
+# RUNS of them (times SYN_SEEDS) in four processes with other seeds.  Sessions are then replayed on
+# SQLite, where commits end on another thread.
 set -eu
-fuzzer=$1 corpus=$2
+fuzzer=$1 corpus=$2 runs=${3:-0}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-mkdir "$work/new"
-seconds=$((20 * ${SYN_SEEDS:-1}))
-echo "$(basename "$fuzzer"): seed 1, $seconds s"
-if ! "$fuzzer" -seed=1 -max_total_time="$seconds" -timeout=30 -rss_limit_mb=4096 -max_len=4096 \
-  -artifact_prefix="$PWD/" -print_final_stats=1 "$work/new" "$corpus" >"$work/log" 2>&1; then
-  tail -60 "$work/log"
-  exit 1
+export ASAN_OPTIONS="malloc_context_size=5:quarantine_size_mb=16:detect_stack_use_after_return=0"
+
+# run SEED LIMIT: the log says what happened.
+run() {
+  mkdir "$work/new$1"
+  "$fuzzer" -seed="$1" "$2" -entropic=0 -timeout=30 -rss_limit_mb=4096 -max_len="$longest" \
+    -artifact_prefix="$PWD/" -print_final_stats=1 "$work/new$1" "$corpus" >"$work/log$1" 2>&1
+}
+
+failed=0
+if [ "$runs" -eq 0 ]; then
+  longest=4096
+  seconds=$((20 * ${SYN_SEEDS:-1}))
+  echo "$(basename "$fuzzer"): seed 1, $seconds s"
+  run 1 "-max_total_time=$seconds" || failed=1
+else
+  longest=200 # a few dozen steps: rare sequences come from many short sessions, not from long ones
+  each=$((runs * ${SYN_SEEDS:-1} / 4))
+  echo "$(basename "$fuzzer"): seeds 1 to 4, $each runs each"
+  pids=""
+  for seed in 1 2 3 4; do
+    run "$seed" "-runs=$each" &
+    pids="$pids $!"
+  done
+  for pid in $pids; do wait "$pid" || failed=1; done
+  if [ "$failed" -eq 0 ]; then
+    folder=/dev/shm
+    [ -w "$folder" ] || folder=$work
+    SYN_FUZZ_FILE="$folder/syncline-fuzz-$$.db" "$fuzzer" -timeout=60 "$corpus"/* \
+      >"$work/log5" 2>&1 || failed=1
+    echo "on SQLite: $(grep -c '^Executed' "$work/log5") kept inputs"
+  fi
 fi
-tail -8 "$work/log"
+for log in "$work"/log*; do
+  if [ "$failed" -ne 0 ]; then tail -60 "$log"; else sed -n '/^stat::/p' "$log"; fi
+done
+exit "$failed"

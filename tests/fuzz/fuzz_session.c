@@ -1,70 +1,38 @@
 /* fuzz_session.c -- libFuzzer: whole conversations with the hub.
  *
- *     input -- one command per byte, with its arguments behind --> frames of four connections,
- *              right or broken; commits that end later or fail; time; lost connections
+ *     input -- decisions, one byte each --> frames of four clients, right, twisted, made up or
+ *              broken; commits that end later or fail; time; readers that stop; lost connections
  *
- * The store is the one in memory: its commits happen when the hub is polled, and fail when the
- * allocator it was given does.  Whatever the input: no frame that the server sends is malformed,
- * nothing unknown leaves it before the commit, every document passes its own check, and in the end
- * the hub comes to rest and can be freed. */
-#include "hub.h"
-#include "hub_impl.h"
+ * The first byte says how it begins; the usual way is that everybody has opened document "a".  Two
+ * of the clients stay right, and are judged at rest (session_reader.c).  The store is the one in
+ * memory, whose commits fail when the allocator it was given does; with SYN_FUZZ_FILE in the
+ * environment it is a file of that name, for replaying kept inputs on SQLite and its thread.
+ * Whatever the input: nothing leaves the hub that is not stored or not for that reader, every
+ * document passes its own check after every step, queues stay below their limits, and in the end
+ * the hub comes to rest, and right clients, hub and store hold the same. */
+#include "session_world.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include <unistd.h>
 
-enum { CONNS = 4, PEERS = 6, STEPS = 400 };
+enum { STEPS = 300, QUIET_ROUNDS = 3, REST_ROUNDS = 1000 };
 
-struct input {
-    const uint8_t *at;
-    size_t left;
-};
+const char *const doc_names[DOCS] = {"a", "b", "r", "s"};
 
-enum { NAMED = 16 };
-
-struct client {
-    struct {
-        uint32_t channel;
-        struct proto_names names;
-    } named[NAMED]; /* what the server named on its newest channels */
-    uint32_t named_next;
-    hub_conn *conn;
-    bool stopped, closing;
-    uint32_t channel; /* the last that was opened */
-};
-
-struct world {
-    struct input in;
-    hub *hub;
-    syn_store *store;
-    uint64_t now, random;
-    bool failing; /* the store's allocator */
-    struct client clients[CONNS];
-    uint32_t next[PEERS]; /* seq that a well-behaved writer would use */
-    proto_arena *arena;
-};
-
-static void must(bool holds, const char *what)
+int doc_index(syn_str name)
 {
-    if (holds) return;
-    fprintf(stderr, "fuzz_session: %s\n", what);
-    abort();
+    for (int i = 0; i < DOCS; i++)
+        if (name.len == 1 && name.data[0] == doc_names[i][0]) return i;
+    return -1;
 }
 
-static uint8_t byte(struct world *w)
+/* "a" may do everything; "r" is for reading, "s" is a's secret. */
+uint32_t rights_of(const struct world *w, const char *user, syn_str document)
 {
-    if (w->in.left == 0) return 0;
-    w->in.left--;
-    return *w->in.at++;
-}
-
-static uint32_t number(struct world *w)
-{
-    uint8_t first = byte(w);
-    if (first < 250) return first % 16;
-    if (first < 253) return (uint32_t)byte(w) << 8 | byte(w);
-    return first == 253 ? SEQ_MAX : first == 254 ? UINT32_MAX : 1u << 30;
+    int doc = doc_index(document);
+    if (strcmp(user, "a") == 0) return 15;
+    if (doc == 3) return 0;
+    if (doc == 2 || (doc == 1 && w->revoked)) return doc == 2 ? RIGHT_READ : 0;
+    return 7;
 }
 
 /* ---- The world ------------------------------------------------------------------------------- */
@@ -87,66 +55,26 @@ static uint64_t next_random(void *user)
     return w->random ^ (w->random >> 29);
 }
 
-/* What the server says must be right by the rules for everybody's frames. */
-static struct proto_names *names_of(struct client *c, uint32_t channel)
-{
-    for (int i = 0; i < NAMED; i++)
-        if (c->named[i].names.container_count != 0 && c->named[i].channel == channel)
-            return &c->named[i].names;
-    uint32_t at = c->named_next++ % NAMED;
-    proto_names_free(&c->named[at].names);
-    c->named[at].channel = channel;
-    must(proto_names_begin(&c->named[at].names, 0) == SYN_OK, "no memory");
-    return &c->named[at].names;
-}
-
-static void forget_names(struct client *c)
-{
-    for (int i = 0; i < NAMED; i++) proto_names_free(&c->named[i].names);
-}
-
-static bool named_tables(void *user, uint32_t channel, struct proto_tables *out)
-{
-    *out = proto_names_tables(names_of(user, channel));
-    return true;
-}
-
 static bool on_send(void *user, void *link, syn_str head, syn_str body)
 {
-    struct world *w = user;
-    struct client *c = link;
-    struct frame frame;
-    struct proto_fault fault;
-    size_t len = head.len + body.len;
-    char *bytes = malloc(len + 1);
-    must(!c->closing, "a frame after the connection was closed");
-    must(bytes != NULL, "no memory");
-    memcpy(bytes, head.data, head.len);
-    if (body.len != 0) memcpy(bytes + head.len, body.data, body.len);
-    syn_err err = proto_decode(w->arena, bytes, len, NULL, named_tables, c, &frame, &fault);
-    if (!err && frame.kind == FRAME_NAMES)
-        err = proto_names_add(names_of(c, frame.channel), &frame.as.names, &fault);
-    if (err == SYN_EMALFORMED && c->named_next > NAMED) err = SYN_OK; /* forgotten here */
-    if (err) fprintf(stderr, "%s: %s\n", syn_errname(err), fault.text);
-    must(err == SYN_OK, "the server sent a malformed frame");
-    free(bytes);
-    return !c->stopped;
+    (void)user;
+    return reader_takes(link, head, body);
 }
 
 static void on_close(void *user, void *link, unsigned status, const char *reason)
 {
     struct client *c = link;
     (void)user;
-    (void)status;
     (void)reason;
+    require(status >= 1000 && status < 5000, "a close code that may not be sent");
     c->closing = true;
 }
 
 static uint32_t on_authorise(void *user, const struct hub_identity *who, syn_str document)
 {
-    (void)user;
-    if (document.len == 1 && document.data[0] == 'r') return RIGHT_READ;
-    return who->name.len == 1 ? 15 : 7;
+    char name[16];
+    snprintf(name, sizeof name, "%.*s", (int)who->name.len, who->name.data);
+    return rights_of(user, name, document);
 }
 
 static void on_authenticate(void *user, uint64_t conn, syn_str token)
@@ -156,234 +84,54 @@ static void on_authenticate(void *user, uint64_t conn, syn_str token)
         hub_refused(w->hub, conn, syn_s("no"), w->now);
     else if (token.len != 2) /* 2: answered never */
         hub_signed_in(w->hub, conn,
-                      &(struct hub_identity){.name = syn_s(token.len == 1 ? "a" : "anonymous")}, 0,
-                      w->now);
+                      &(struct hub_identity){.name = token.len == 1 ? token : syn_s("anonymous")},
+                      0, w->now);
 }
 
-/* ---- Frames ---------------------------------------------------------------------------------- */
-
-/* As it is, or with a few bytes changed, left out or added. */
-static void give(struct world *w, struct client *c, const struct frame *frame, bool broken)
+static bool on_work(void *user, struct work *work)
 {
-    syn_buf buf = {0};
-    if (c->conn == NULL || c->closing) return;
-    if (proto_encode(&buf, frame) != SYN_OK || buf.len == 0) {
-        syn_buf_free(&buf);
-        return;
+    struct world *w = user;
+    return late_take(&w->late, work);
+}
+
+/* ---- Checks after each step ------------------------------------------------------------------ */
+
+static void check_rooms(struct world *w)
+{
+    for (int i = 0; i < DOCS; i++) {
+        const struct room *room = room_find(w->hub, syn_s(doc_names[i]));
+        if (room == NULL) continue;
+        if (room->doc != NULL) syn_doc_check(room->doc);
+        require(room->presence_bytes <= 512 * 1024 + 8192, "too much presence is kept");
+        require(room->body_count <= MAX_BODIES, "too many bodies are kept");
     }
-    for (uint32_t n = broken ? 1 + byte(w) % 3 : 0; n > 0; n--) {
-        uint32_t at = byte(w) % (uint32_t)buf.len;
-        buf.data[at] = (char)byte(w);
+}
+
+static void check_bounds(struct world *w)
+{
+    for (uint32_t i = 0; i < CLIENTS; i++) {
+        const hub_conn *conn = w->clients[i].conn;
+        if (conn == NULL) continue;
+        require(conn->queue.len - conn->queue_at <= MAX_QUEUE, "a queue above its limit");
+        require(conn->channel_count <= LIMIT_CHANNELS, "too many channels");
+        for (uint32_t k = 0; k < conn->channel_count; k++)
+            require(conn->channels[k]->ignored_count <= MAX_IGNORED, "too many ignored peers");
     }
-    size_t len = broken && byte(w) % 4 == 0 ? byte(w) % (buf.len + 1) : buf.len;
-    hub_receive(w->hub, c->conn, buf.data, len, w->now);
-    syn_buf_free(&buf);
 }
 
-static void do_hello(struct world *w, struct client *c, bool broken)
-{
-    static const char *const tokens[] = {"", "", "", "a", "b", "no", "bad", ""};
-    struct frame frame = {.kind = FRAME_HELLO};
-    frame.as.hello.min_version = frame.as.hello.max_version = 1;
-    frame.as.hello.features = byte(w) % 8;
-    frame.as.hello.token = syn_s(tokens[byte(w) % 8]);
-    frame.as.hello.client = syn_s("fuzz");
-    give(w, c, &frame, broken);
-}
-
-static uint64_t peer_of(uint32_t index)
-{
-    return 0xa1u + index % PEERS;
-}
-
-static void do_open(struct world *w, struct client *c, bool broken)
-{
-    static const char *const names[] = {"a", "b", "r", "\xc3\xa9"};
-    syn_id heads[3];
-    uint64_t old[2];
-    struct frame frame = {.kind = FRAME_OPEN};
-    struct msg_open *open = &frame.as.open;
-    uint8_t flags = byte(w);
-    open->document = syn_s(names[byte(w) % 4]);
-    frame.channel = flags & 1 && c->channel != 0 ? c->channel : ++c->channel;
-    open->peer = flags & 2 ? 0 : peer_of(byte(w));
-    open->state_only = (flags & 4) != 0;
-    open->history = (flags & 8) != 0;
-    open->authors = (flags & 16) != 0;
-    open->no_presence = (flags & 32) != 0;
-    if (flags & 64) open->window_bytes = number(w);
-    if (flags & 128) {
-        uint32_t first = byte(w) % PEERS;
-        open->version.heads = heads;
-        open->version.head_count = 1 + byte(w) % 2;
-        for (uint32_t i = 0; i < open->version.head_count; i++)
-            heads[i] = (syn_id){peer_of(first) + i, number(w)};
-        open->old_peers = old;
-        open->old_peer_count = byte(w) % 3;
-        for (uint32_t i = 0; i < open->old_peer_count; i++) old[i] = peer_of(byte(w));
-    }
-    give(w, c, &frame, broken);
-}
-
-static const struct change_container roots[] = {
-    {.kind = SYN_TEXT},
-    {.kind = SYN_MAP},
-    {.kind = SYN_LIST, .name = {"l", 1}},
-    {.kind = SYN_COUNTER, .form = CONTAINER_MERGEABLE, .parent = 1, .key = {"k", 1}},
-    {.kind = SYN_TEXT, .form = CONTAINER_BY_EVENT, .peer = 0, .seq = 1},
-};
-
-/* One operation; what it takes goes into the queues. */
-static void add_op(struct world *w, struct change_op *op, syn_changes *set,
-                   struct change_value *value, syn_str *key)
-{
-    static const uint8_t kinds[] = {OP_TEXT_INSERT, OP_DELETE,      OP_DELETE_BACK, OP_MAP_SET,
-                                    OP_MAP_DELETE,  OP_LIST_INSERT, OP_LIST_SET,    OP_COUNTER_ADD,
-                                    OP_NOTHING,     OP_TEXT_INSERT, OP_LIST_MOVE};
-    static const uint32_t places[] = {0, 0, 0, 1, 1, 2, 2, 3, 0, 4, 2};
-    static char text[256];
-    uint32_t which = byte(w) % (sizeof kinds);
-    memset(text, 'x', sizeof text);
-    *op = (struct change_op){.kind = kinds[which], .container = places[which], .len = 1};
-    if (op->kind != OP_MAP_SET && op->kind != OP_MAP_DELETE && op->kind != OP_COUNTER_ADD &&
-        op->kind != OP_NOTHING)
-        op->pos = number(w);
-    if (op->kind <= OP_DELETE_BACK) op->len = 1 + byte(w) % 40;
-    if (op->kind == OP_TEXT_INSERT) set->text = (syn_str){text, op->len};
-    if (op->kind == OP_MAP_SET || op->kind == OP_MAP_DELETE) {
-        *key = syn_s(byte(w) % 2 ? "k" : "m");
-        set->keys = key;
-        set->key_count = 1;
-    }
-    bool takes = op->kind == OP_MAP_SET || op->kind == OP_LIST_INSERT || op->kind == OP_LIST_SET;
-    if (!takes && op->kind != OP_COUNTER_ADD) return;
-    static const uint32_t values[] = {SYN_VALUE_INT, SYN_VALUE_NULL, SYN_VALUE_CHILD,
-                                      SYN_VALUE_MERGEABLE, SYN_VALUE_STRING};
-    *value = (struct change_value){.kind = takes ? values[byte(w) % 5] : SYN_VALUE_INT};
-    value->i = value->kind == SYN_VALUE_INT ? byte(w) : SYN_TEXT;
-    if (value->kind == SYN_VALUE_STRING) value->blob = syn_s("value");
-    set->values = value;
-    set->value_count = 1;
-}
-
-static void do_changes(struct world *w, struct client *c, bool broken)
-{
-    struct frame frame = {.kind = FRAME_CHANGES, .channel = c->channel};
-    syn_changes *set = &frame.as.changes;
-    uint64_t peers[2];
-    struct change_run run = {0};
-    struct change_dep deps[2];
-    struct change_op op;
-    struct change_value value;
-    syn_str key;
-    uint32_t writer = byte(w) % PEERS, other = byte(w) % PEERS;
-    uint8_t flags = byte(w);
-    peers[0] = peer_of(writer);
-    peers[1] = peer_of(other);
-    set->peers = peers;
-    set->peer_count = other != writer ? 2 : 1;
-    set->containers = roots;
-    set->container_count = sizeof roots / sizeof *roots;
-    add_op(w, &op, set, &value, &key);
-    run.len = op.len;
-    run.seq = flags & 1 ? number(w) : w->next[writer];
-    if (flags & 2 && set->peer_count == 2) {
-        run.explicit_parents = true;
-        uint32_t n = 0;
-        if (run.seq != 0 && flags & 4) deps[n++] = (struct change_dep){0, run.seq - 1};
-        uint32_t seq = w->next[other] != 0 && flags & 8 ? w->next[other] - 1 : number(w);
-        deps[n++] = (struct change_dep){1, seq};
-        if (n == 2 && peers[1] < peers[0]) {
-            struct change_dep first = deps[0];
-            deps[0] = deps[1];
-            deps[1] = first;
-        }
-        run.dep_count = n;
-    }
-    set->deps = deps;
-    set->dep_count = run.dep_count;
-    set->runs = &run;
-    set->ops = &op;
-    set->run_count = set->op_count = 1;
-    if (!(flags & 1)) w->next[writer] += run.len;
-    give(w, c, &frame, broken);
-}
-
-static void do_want(struct world *w, struct client *c, bool broken)
-{
-    struct frame frame = {.kind = FRAME_WANT, .channel = c->channel};
-    struct msg_version *have = &frame.as.want.have, *upto = &frame.as.want.upto;
-    syn_id ids[2] = {{peer_of(byte(w)), number(w)}, {0xb0, 0}},
-           head = {peer_of(byte(w)), number(w)};
-    uint8_t flags = byte(w);
-    if (flags & 1) {
-        have->vector = ids;
-        have->vector_count = 1 + (flags & 2) / 2;
-    } else if (flags & 4) {
-        have->heads = ids;
-        have->head_count = 1;
-    }
-    if (flags & 8) {
-        upto->heads = &head;
-        upto->head_count = 1;
-    }
-    give(w, c, &frame, broken);
-}
-
-static void do_presence(struct world *w, struct client *c, bool broken)
-{
-    struct frame frame = {.kind = FRAME_PRESENCE, .channel = c->channel};
-    uint8_t flags = byte(w);
-    struct msg_presence_state state = {.ttl_ms = number(w), .unchanged = (flags & 1) != 0};
-    if (!state.unchanged) state.state = syn_s("here");
-    frame.as.presence.states = &state;
-    frame.as.presence.state_count = 1;
-    give(w, c, &frame, broken);
-}
-
-static void do_other(struct world *w, struct client *c, bool broken)
-{
-    static const enum frame_kind kinds[] = {FRAME_CLOSE, FRAME_CREDIT, FRAME_PING, FRAME_DIGEST,
-                                            FRAME_AUTH,  FRAME_PONG,   FRAME_CLOSE};
-    struct frame frame = {.kind = kinds[byte(w) % 7], .channel = c->channel};
-    syn_id head = {peer_of(byte(w)), number(w)};
-    if (frame.kind == FRAME_PING || frame.kind == FRAME_PONG || frame.kind == FRAME_AUTH)
-        frame.channel = 0;
-    if (frame.kind == FRAME_CREDIT) frame.as.credit.bytes = number(w);
-    if (frame.kind == FRAME_DIGEST) {
-        frame.as.digest.version.heads = &head;
-        frame.as.digest.version.head_count = 1;
-        frame.as.digest.kinds = 4;
-    }
-    if (frame.kind == FRAME_AUTH) frame.as.auth.token = syn_s(byte(w) % 2 ? "a" : "bad");
-    give(w, c, &frame, broken);
-}
-
-static void do_raw(struct world *w, struct client *c)
-{
-    size_t len = byte(w);
-    if (len > w->in.left) len = w->in.left;
-    if (c->conn != NULL && !c->closing) hub_receive(w->hub, c->conn, w->in.at, len, w->now);
-    w->in.at += len;
-    w->in.left -= len;
-}
-
-/* ---- The rest -------------------------------------------------------------------------------- */
-
-static void check_rooms(const hub *h)
-{
-    for (uint32_t i = 0; i < h->room_slots; i++)
-        for (const struct room *room = h->rooms[i]; room != NULL; room = room->hash_next)
-            if (room->doc != NULL) syn_doc_check(room->doc);
-}
+/* ---- Steps ----------------------------------------------------------------------------------- */
 
 static syn_err own_edit(void *user, syn_doc *doc)
 {
-    syn_obj text;
+    if (doc != NULL) edit_document(user, doc);
+    return doc != NULL ? SYN_OK : SYN_ENOTFOUND;
+}
+
+static syn_err own_look(void *user, syn_doc *doc)
+{
     (void)user;
-    if (doc == NULL) return SYN_OK;
-    syn_err err = syn_root(doc, syn_s(""), SYN_TEXT, &text);
-    return err ? err : syn_text_insert(doc, text, 0, syn_s("own"));
+    if (doc != NULL) syn_doc_check(doc);
+    return SYN_OK;
 }
 
 static void nothing_done(void *user, syn_err err)
@@ -392,21 +140,69 @@ static void nothing_done(void *user, syn_err err)
     (void)err;
 }
 
-static void toggle(struct world *w, struct client *c)
+static bool look_at(void *user, const struct hub_conn_info *info)
 {
-    if (c->conn == NULL) {
-        forget_names(c);
-        *c = (struct client){0};
-        c->conn = hub_connect(w->hub, c, w->now);
-    } else {
-        hub_disconnect(w->hub, c->conn, w->now);
-        c->conn = NULL;
-    }
+    (void)user;
+    return info->channels <= LIMIT_CHANNELS;
+}
+
+static void hang_up(struct client *c)
+{
+    if (c->conn != NULL) hub_disconnect(c->world->hub, c->conn, c->world->now);
+    client_forget(c);
+}
+
+static void call(struct client *c)
+{
+    c->conn = hub_connect(c->world->hub, c, c->world->now);
+    require(c->conn != NULL, "no memory");
+}
+
+/* What a right client begins with, as far as the decisions go. */
+static void begin(struct client *c, uint8_t how)
+{
+    static const uint64_t features[CLIENTS] = {0, FEATURE_PACKED | FEATURE_NAMES, FEATURE_PACKED,
+                                               FEATURE_NAMES | FEATURE_PACKED | FEATURE_DIGEST};
+    static const char *const tokens[CLIENTS] = {"", "a", "b", ""};
+    call(c);
+    say_hello(c, features[c->number], tokens[c->number], false);
+    (void)say_open(c, how & 3, c->number == 0 ? 1 : how >> 2);
+}
+
+static void stop_or_go_on(struct client *c)
+{
+    c->stopped = !c->stopped;
+    if (!c->stopped && c->conn != NULL && !c->closing)
+        hub_writable(c->world->hub, c->conn, c->world->now);
+}
+
+static void delete_document(struct world *w, uint8_t which)
+{
+    int doc = which % DOCS;
+    acks_forget(w, doc);
+    w->deleting |= 1u << doc;
+    hub_delete(w->hub, syn_s(doc_names[doc]), nothing_done, NULL, w->now);
+}
+
+static void look_around(struct world *w, struct client *c)
+{
+    struct hub_room_info info;
+    struct hub_load load;
+    syn_id heads[4];
+    hub_each_connection(w->hub, w->now, look_at, NULL);
+    (void)hub_inspect(w->hub, syn_s("a"), &info);
+    (void)hub_heads(w->hub, syn_s("a"), 1, heads, 4);
+    hub_read_load(w->hub, &load);
+    require(load.document_bytes < 64u << 20, "documents take too much memory");
+    hub_read(w->hub, syn_s("a"), own_look, nothing_done, NULL, w->now);
+    if (c->conn != NULL)
+        hub_kick(w->hub, byte(w) % 4 == 0 ? c->conn->id : 1, syn_s("nobody"), w->now);
 }
 
 static void do_world(struct world *w, struct client *c)
 {
-    switch (byte(w) % 9) {
+    uint8_t what = byte(w);
+    switch (what % 12) {
     case 0:
         w->failing = !w->failing;
         break;
@@ -419,105 +215,173 @@ static void do_world(struct world *w, struct client *c)
         hub_tick(w->hub, w->now);
         break;
     case 3:
-        c->stopped = !c->stopped;
-        if (!c->stopped && c->conn != NULL && !c->closing) hub_writable(w->hub, c->conn, w->now);
+        stop_or_go_on(c);
         break;
     case 4:
-        if (byte(w) % 4 == 0) hub_delete(w->hub, syn_s("a"), nothing_done, NULL, w->now);
+        if (what >= 128) delete_document(w, byte(w));
         break;
     case 5:
-        hub_edit(w->hub, syn_s(byte(w) % 2 ? "a" : "b"), true, own_edit, nothing_done, NULL,
-                 w->now);
-        break;
     case 6:
-        if (c->conn != NULL && !c->closing)
-            hub_refuse(w->hub, c->conn, CODE_LIMIT, 1009, "too long", w->now);
+        hub_edit(w->hub, syn_s(doc_names[byte(w) % DOCS]), true, own_edit, nothing_done, w, w->now);
         break;
     case 7:
-        toggle(w, c);
+        if (c->number >= HONEST && c->conn != NULL && !c->closing)
+            hub_refuse(w->hub, c->conn, CODE_LIMIT, 1009, "too long", w->now);
+        break;
+    case 8:
+        hang_up(c);
+        begin(c, byte(w));
+        break;
+    case 9:
+        late_step(&w->late, w->hub, byte(w), w->now);
+        w->late.refuse = what >= 192;
+        break;
+    case 10:
+        w->revoked = !w->revoked;
+        look_around(w, c);
         break;
     default:
         hub_flush(w->hub, w->now);
-        break;
     }
 }
 
-/* Commits end between two commands in half of the cases, so that turns gather meanwhile. */
+static void do_honest(struct world *w, struct client *c, uint32_t command)
+{
+    uint8_t which = byte(w);
+    struct copy *copy = &c->copies[which % COPIES];
+    for (uint32_t i = 0; i < COPIES && copy->channel == 0; i++) copy = &c->copies[i];
+    if (copy->channel == 0 || command == 0)
+        (void)say_open(c, which & 3, which >> 2);
+    else if (command < 4)
+        say_edit(c, copy, false);
+    else if (command == 4)
+        stop_or_go_on(c);
+    else if (command == 5)
+        give(c, &(struct frame){.kind = FRAME_CLOSE, .channel = copy->channel}, false);
+}
+
+/* Nothing waits any more, neither for the disk nor for a reader. */
+static bool all_told(struct world *w)
+{
+    for (int i = 0; i < CLIENTS; i++)
+        if (w->clients[i].conn != NULL && w->clients[i].conn->queue.len != 0) return false;
+    return hub_idle(w->hub);
+}
+
 static void step(struct world *w)
 {
+    static const uint8_t kinds[] = {0, 1, 1, 8, 8, 2, 3, 4, 5, 6, 9, 10, 7, 8, 1, 4};
     uint8_t command = byte(w);
-    struct client *c = &w->clients[command % CONNS];
-    bool broken = command >= 224;
-    if (c->conn == NULL) toggle(w, c);
-    if (c->conn != NULL && c->closing) toggle(w, c);
-    switch (command / CONNS % 8) {
-    case 0:
-        do_hello(w, c, broken);
-        break;
-    case 1:
-        do_open(w, c, broken);
-        break;
-    case 2:
-    case 3:
-        do_changes(w, c, broken);
-        break;
-    case 4:
-        do_want(w, c, broken);
-        break;
-    case 5:
-        if (byte(w) % 2)
-            do_presence(w, c, broken);
-        else
-            do_raw(w, c);
-        break;
-    case 6:
-        do_other(w, c, broken);
-        break;
-    default:
+    struct client *c = &w->clients[command % CLIENTS];
+    uint32_t kind = command / CLIENTS % 8;
+    if (c->conn != NULL && c->closing) hang_up(c);
+    if (c->conn == NULL) begin(c, 0);
+    if (kind >= 6)
         do_world(w, c);
-    }
+    else if (c->number < HONEST)
+        do_honest(w, c, kind);
+    else
+        say_anything(c, kinds[byte(w) % 16], (command & 128) != 0 && kind == 0);
     if (command & 32) hub_flush(w->hub, w->now);
     if (command & 64) store_poll(w->store);
-    check_rooms(w->hub);
+    if (all_told(w)) w->deleting = 0;
+    for (int i = 0; i < CLIENTS; i++)
+        if (!w->clients[i].stopped) pay_credit(&w->clients[i]);
+    check_rooms(w);
+    check_bounds(w);
 }
 
-static void come_to_rest(struct world *w)
+/* ---- Beginning and end ----------------------------------------------------------------------- */
+
+static bool turn_over(struct world *w, const char *file)
 {
-    w->failing = false;
-    for (int i = 0; i < 1000 && !hub_idle(w->hub); i++) {
-        w->now += 100;
-        hub_tick(w->hub, w->now);
-        hub_flush(w->hub, w->now);
-        store_poll(w->store);
+    uint64_t sends = w->sends;
+    w->now += 100;
+    hub_tick(w->hub, w->now);
+    hub_flush(w->hub, w->now);
+    if (file != NULL) usleep(100);
+    store_poll(w->store);
+    late_all(&w->late, w->hub, w->now);
+    for (int i = 0; i < CLIENTS; i++) {
+        struct client *c = &w->clients[i];
+        if (c->conn != NULL && !c->closing) hub_writable(w->hub, c->conn, w->now);
+        pay_credit(c);
     }
-    must(hub_idle(w->hub), "the hub does not come to rest");
-    check_rooms(w->hub);
-    for (int i = 0; i < CONNS; i++)
-        if (w->clients[i].conn != NULL) hub_disconnect(w->hub, w->clients[i].conn, w->now);
-    for (int i = 0; i < CONNS; i++) forget_names(&w->clients[i]);
+    return hub_idle(w->hub) && !store_failing(w->store) && w->sends == sends;
+}
+
+static void come_to_rest(struct world *w, const char *file)
+{
+    int quiet = 0;
+    w->failing = false;
+    w->late.refuse = false;
+    for (int i = 0; i < CLIENTS; i++) w->clients[i].stopped = false;
+    for (int i = 0; i < REST_ROUNDS && quiet < QUIET_ROUNDS; i++)
+        quiet = turn_over(w, file) ? quiet + 1 : 0;
+    require(quiet == QUIET_ROUNDS, "the hub does not come to rest");
+    w->deleting = 0;
+    check_rooms(w);
+    check_rest(w);
+    for (int i = 0; i < CLIENTS; i++) hang_up(&w->clients[i]);
+    for (int i = 0; i < REST_ROUNDS && !hub_idle(w->hub); i++) (void)turn_over(w, file);
+    require(hub_idle(w->hub), "the hub does not come to rest without connections");
+}
+
+static void remove_file(const char *file)
+{
+    static const char *const parts[] = {"", "-wal", "-shm", ".lock"};
+    char name[512];
+    for (int i = 0; i < 4 && file != NULL; i++) {
+        snprintf(name, sizeof name, "%s%s", file, parts[i]);
+        (void)unlink(name);
+    }
+}
+
+static void start(struct world *w, const char *file)
+{
+    static const uint8_t id[16] = {1};
+    char detail[256];
+    struct hub_port port = {.user = w,
+                            .random = next_random,
+                            .send = on_send,
+                            .close = on_close,
+                            .authenticate = on_authenticate,
+                            .authorise = on_authorise,
+                            .work = on_work};
+    store_options options = {.path = file, .create = true, .random_id = id};
+    if (file == NULL) options.mem = (syn_mem){store_memory, w};
+    remove_file(file);
+    require(!proto_arena_new(&w->arena, NULL) && !proto_arena_new(&w->inner, NULL) &&
+                !proto_arena_new(&w->given, NULL),
+            "no memory");
+    require(store_open(&w->store, &options, detail) == SYN_OK, detail);
+    require(hub_new(&w->hub, w->store, &port) == SYN_OK, "no hub");
+    hub_tune(w->hub, &(struct hub_tuning){.frame_piece = 64, .fold_rows = 8, .fold_bytes = 256});
+    for (uint32_t i = 0; i < CLIENTS; i++) {
+        w->clients[i].world = w;
+        w->clients[i].number = i;
+    }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const uint8_t id[16] = {1};
-    char detail[256];
-    struct world w = {.in = {data, size}, .now = 1000, .random = 1};
-    struct hub_port port = {.user = &w,
-                            .random = next_random,
-                            .send = on_send,
-                            .close = on_close,
-                            .authenticate = on_authenticate,
-                            .authorise = on_authorise};
-    store_options options = {.create = true, .random_id = id, .mem = {store_memory, &w}};
-    must(proto_arena_new(&w.arena, NULL) == SYN_OK, "no memory");
-    must(store_open(&w.store, &options, detail) == SYN_OK, detail);
-    must(hub_new(&w.hub, w.store, &port) == SYN_OK, "no hub");
-    hub_tune(w.hub, &(struct hub_tuning){.frame_piece = 64, .fold_rows = 8, .fold_bytes = 256});
-    for (int i = 0; i < STEPS && w.in.left != 0; i++) step(&w);
-    come_to_rest(&w);
-    hub_free(w.hub);
-    store_close(w.store);
-    proto_arena_free(w.arena);
+    const char *file = getenv("SYN_FUZZ_FILE");
+    static struct world world; /* large */
+    struct world *w = &world;
+    *w = (struct world){.at = data, .left = size, .now = 1000, .random = 1, .next_peer = 0xc001};
+    start(w, file);
+    uint8_t how = byte(w);
+    for (int i = 0; i < CLIENTS; i++)
+        if (!(how & 1 << i)) begin(&w->clients[i], how >> 4);
+    for (int i = 0; i < STEPS && w->left != 0; i++) step(w);
+    come_to_rest(w, file);
+    hub_free(w->hub);
+    store_close(w->store);
+    proto_arena_free(w->arena);
+    proto_arena_free(w->inner);
+    proto_arena_free(w->given);
+    syn_buf_free(&w->last);
+    remove_file(file);
     return 0;
 }
