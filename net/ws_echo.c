@@ -22,37 +22,64 @@ static void wait_for_message(struct lws *wsi)
 
 void ws_echo_begin(struct ws_echo *echo, struct lws *wsi)
 {
+    char query[8] = "";
     memset(echo, 0, sizeof *echo);
+    (void)lws_hdr_copy(wsi, query, sizeof query, WSI_TOKEN_HTTP_URI_ARGS);
+    echo->exact = strcmp(query, "exact") == 0;
     wait_for_message(wsi);
+}
+
+/* Grows as the message comes: a length alone costs nothing. */
+static bool make_room(struct ws_echo *echo, size_t len)
+{
+    if (echo->answer != NULL && len <= echo->cap) return true;
+    size_t cap = echo->cap != 0 ? echo->cap : ECHO_MOST;
+    while (cap < len) cap *= 2;
+    char *grown = realloc(echo->answer, LWS_PRE + HELLO + cap + 1);
+    if (grown == NULL) return false;
+    echo->answer = grown;
+    echo->cap = cap;
+    return true;
 }
 
 void ws_echo_receive(struct ws_echo *echo, struct lws *wsi, const void *bytes, size_t len)
 {
+    size_t scalars;
     if (echo->close_status != 0) return;
-    if (lws_frame_is_binary(wsi)) {
+    echo->binary = lws_frame_is_binary(wsi) != 0;
+    if (echo->binary && !echo->exact) {
         refuse(echo, wsi, LWS_CLOSE_STATUS_UNACCEPTABLE_OPCODE);
         return;
     }
-    if (echo->whole || len > ECHO_MOST - echo->len) {
+    if (echo->whole || len > (echo->exact ? ECHO_EXACT_MOST : ECHO_MOST) - echo->len) {
         refuse(echo, wsi, LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE);
         return;
     }
-    if (echo->answer == NULL) echo->answer = malloc(LWS_PRE + HELLO + ECHO_MOST + 1);
-    if (echo->answer == NULL) {
+    if (!make_room(echo, echo->len + len)) {
         refuse(echo, wsi, LWS_CLOSE_STATUS_UNEXPECTED_CONDITION);
         return;
     }
     if (len != 0) memcpy(echo->answer + LWS_PRE + HELLO + echo->len, bytes, len);
     echo->len += len;
     if (lws_is_final_fragment(wsi) == 0 || lws_remaining_packet_payload(wsi) != 0) return;
-    size_t scalars;
-    if (!utf8_check(echo->answer + LWS_PRE + HELLO, echo->len, &scalars)) {
+    if (!echo->binary && !utf8_check(echo->answer + LWS_PRE + HELLO, echo->len, &scalars)) {
         refuse(echo, wsi, LWS_CLOSE_STATUS_INVALID_PAYLOAD);
         return;
     }
     echo->whole = true;
     lws_rx_flow_control(wsi, 0);
     lws_callback_on_writable(wsi);
+}
+
+static bool answer(const struct ws_echo *echo, struct lws *wsi)
+{
+    unsigned char *at = (unsigned char *)echo->answer + LWS_PRE;
+    if (echo->exact)
+        return lws_write(wsi, at + HELLO, echo->len,
+                         echo->binary ? LWS_WRITE_BINARY : LWS_WRITE_TEXT) >= 0;
+    memcpy(at, hello, HELLO);
+    at[HELLO + echo->len] = '!';
+    return lws_write(wsi, at, HELLO + echo->len + 1, LWS_WRITE_TEXT) >= 0;
 }
 
 int ws_echo_writable(struct ws_echo *echo, struct lws *wsi)
@@ -62,13 +89,9 @@ int ws_echo_writable(struct ws_echo *echo, struct lws *wsi)
         return -1;
     }
     if (!echo->whole) return 0;
-    unsigned char *at = (unsigned char *)echo->answer + LWS_PRE;
-    size_t len = HELLO + echo->len;
-    memcpy(at, hello, HELLO);
-    at[len++] = '!';
+    if (!answer(echo, wsi)) return -1;
     echo->len = 0;
     echo->whole = false;
-    if (lws_write(wsi, at, len, LWS_WRITE_TEXT) < 0) return -1;
     lws_rx_flow_control(wsi, 1);
     wait_for_message(wsi);
     return 0;

@@ -98,22 +98,26 @@ static bool on_work(void *user, struct work *work)
 
 static void check_rooms(struct world *w)
 {
+    const struct limits *most = hub_limits(w->hub);
     for (int i = 0; i < DOCS; i++) {
         const struct room *room = room_find(w->hub, syn_s(doc_names[i]));
         if (room == NULL) continue;
         if (room->doc != NULL) syn_doc_check(room->doc);
-        require(room->presence_bytes <= 512 * 1024 + 8192, "too much presence is kept");
+        require(room->presence_bytes <= most->of[LIM_DOCUMENT_PRESENCE] + 8192,
+                "too much presence is kept");
         require(room->body_count <= MAX_BODIES, "too many bodies are kept");
     }
 }
 
 static void check_bounds(struct world *w)
 {
+    const struct limits *most = hub_limits(w->hub);
     for (uint32_t i = 0; i < CLIENTS; i++) {
         const hub_conn *conn = w->clients[i].conn;
         if (conn == NULL) continue;
-        require(conn->queue.len - conn->queue_at <= MAX_QUEUE, "a queue above its limit");
-        require(conn->channel_count <= LIMIT_CHANNELS, "too many channels");
+        require(conn->queue.len - conn->queue_at <= most->of[LIM_CONNECTION_QUEUE],
+                "a queue above its limit");
+        require(conn->channel_count <= most->of[LIM_CONNECTION_DOCUMENTS], "too many channels");
         for (uint32_t k = 0; k < conn->channel_count; k++)
             require(conn->channels[k]->ignored_count <= MAX_IGNORED, "too many ignored peers");
     }
@@ -143,7 +147,7 @@ static void nothing_done(void *user, syn_err err)
 static bool look_at(void *user, const struct hub_conn_info *info)
 {
     (void)user;
-    return info->channels <= LIMIT_CHANNELS;
+    return info->queued_bytes < 16u << 20;
 }
 
 static void hang_up(struct client *c)

@@ -21,7 +21,8 @@ struct copy *copy_asked(struct client *c, uint32_t channel, const struct msg_ope
     for (uint32_t i = 0; i < COPIES && copy == NULL; i++)
         if (c->copies[i].channel == 0) copy = &c->copies[i];
     if (copy == NULL || channel == 0 || open->document.len > LIMIT_NAME_BYTES) return NULL;
-    *copy = (struct copy){.world = c->world, .client = c->number, .channel = channel, .peer = open->peer};
+    *copy = (struct copy){
+        .world = c->world, .client = c->number, .channel = channel, .peer = open->peer};
     copy->name_len = open->document.len;
     memcpy(copy->name, open->document.data, open->document.len);
     return copy;
@@ -76,7 +77,8 @@ static bool is_stored(const struct copy *copy, uint64_t peer, uint32_t next)
     int doc = doc_index((syn_str){copy->name, copy->name_len});
     if (doc >= 0 && copy->world->deleting & 1u << doc) return true;
     int64_t id = room != NULL ? room->id : 0;
-    if (room == NULL && !store_find(copy->world->store, (syn_str){copy->name, copy->name_len}, &found))
+    if (room == NULL &&
+        !store_find(copy->world->store, (syn_str){copy->name, copy->name_len}, &found))
         id = found.id;
     return id != 0 && !store_read_peer(copy->world->store, id, peer, &row) && row.next >= next;
 }

@@ -63,8 +63,8 @@ struct world {
     hub *hub;
     syn_store *store;
     uint64_t now, random, sends;
-    bool failing; /* the store's allocator */
-    bool revoked; /* "b" of those who may not see "s" either */
+    bool failing;      /* the store's allocator */
+    bool revoked;      /* "b" of those who may not see "s" either */
     uint32_t deleting; /* bits: which documents are on their way out */
     uint64_t next_peer;
     struct client clients[CLIENTS];

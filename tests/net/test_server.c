@@ -266,17 +266,26 @@ END_TEST
 
 /* ---- /echo ----------------------------------------------------------------------------------- */
 
-static int echo_connect(const syn_server *server)
+static int echo_at(const syn_server *server, const char *path)
 {
+    char text[512];
     int fd = raw_connect(syn_server_port(server));
-    char *answer = raw_request(fd, "GET /echo HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
-                                   "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                                   "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
+    snprintf(text, sizeof text,
+             "GET %s HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+             "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+             path);
+    char *answer = raw_request(fd, text);
     bool upgraded = strncmp(answer, "HTTP/1.1 101", 12) == 0;
     free(answer);
     if (upgraded) return fd;
     close(fd);
     return -1;
+}
+
+static int echo_connect(const syn_server *server)
+{
+    return echo_at(server, "/echo");
 }
 
 static void expect_echo(int fd, const char *expected)
@@ -334,6 +343,38 @@ START_TEST(echo)
     fd = echo_connect(server); /* goes without a word */
     raw_send(fd, RAW_TEXT, false, "Wor", 3);
     close(fd);
+    syn_server_stop(server, 1000);
+}
+END_TEST
+
+/* Whatever came, as it came: fragments, no bytes, text and binary. */
+START_TEST(exact_echo)
+{
+    static char most[65537];
+    syn_server_config config = SYN_SERVER_CONFIG_INIT;
+    char *bytes;
+    size_t len;
+    config.log = no_log;
+    config.web = "/nonexistent";
+    syn_server *server = start_with(config);
+    ck_assert_int_eq(echo_at(server, "/echo/exact"), -1);
+    int fd = echo_at(server, "/echo?exact");
+    ck_assert_int_ge(fd, 0);
+    raw_send(fd, RAW_TEXT, false, "W\xc3", 2);
+    raw_send(fd, 0, true, "\xb6rld", 4);
+    expect_echo(fd, "W\xc3\xb6rld");
+    raw_send(fd, RAW_TEXT, true, "", 0);
+    expect_echo(fd, "");
+    for (size_t size = 0; size <= 65536; size = size * 3 + 65536 % (size + 7)) {
+        memset(most, 'a' + (int)(size % 26), size);
+        raw_send(fd, RAW_BINARY, true, most, size);
+        ck_assert_int_eq(raw_receive(fd, &bytes, &len), RAW_BINARY);
+        ck_assert_uint_eq(len, size);
+        ck_assert_int_eq(memcmp(bytes, most, size), 0);
+        free(bytes);
+    }
+    raw_send(fd, RAW_BINARY, true, most, 65537);
+    expect_echo_closed(fd, 1009);
     syn_server_stop(server, 1000);
 }
 END_TEST
@@ -700,6 +741,7 @@ static void add_tests(TCase *tests)
     tcase_add_test(tests, origins);
     tcase_add_test(tests, pages);
     tcase_add_test(tests, echo);
+    tcase_add_test(tests, exact_echo);
     tcase_add_test(tests, no_echo_without_pages);
     tcase_add_test(tests, secret);
     tcase_add_test(tests, beyond_loopback_needs_a_secret);
