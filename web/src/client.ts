@@ -206,14 +206,13 @@ export class Client extends Emitter<ClientEvents> {
   /** Used from now on; also after the server said that the old one expired. */
   setToken(token: string): void {
     const { core } = this;
-    void this.ready.then(() => {
-      this.call(() => {
-        const at = core.put(token);
-        core.check(this.core.x.client_set_token!(at, core.len));
-        core.done();
-      });
-      if (this.refused()) this.goOnline();
+    if (core === undefined) return void this.ready.then(() => this.setToken(token), () => undefined);
+    this.call(() => {
+      const at = core.put(token);
+      core.check(core.x.client_set_token!(at, core.len));
+      core.done();
     });
+    if (this.refused()) this.goOnline();
   }
 
   private connectIfDue(): void {

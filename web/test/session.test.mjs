@@ -392,6 +392,61 @@ test("a tab that has no connection: its edits reach the server through another t
   await until("all", () => c.digest() === b.digest() && a.digest() === b.digest());
 }));
 
+test("a document is deleted while some have it open, and some are away: denied, with its reason; what was typed stays", () =>
+  withUsers(async (signed, token, server) => {
+    const storage = new MemoryStorage();
+    const ann = token("ann", "--create", "*", "--admin");
+    const client = (options) => signed({ token: ann, ...options });
+    const kept = { storage, store: "gone", tabs: false };
+    const [c, d] = [client(), client(kept)];
+    const [a, b] = [await c.open("gone"), await d.open("gone")];
+    a.text().push("typed");
+    await a.saved();
+    await until("read", () => b.text().toString() === "typed");
+    d.goOffline();
+    await until("offline", () => b.status === "offline");
+    b.text().push(" offline");
+    const headers = { authorization: `Bearer ${ann}` };
+    const answer = await fetch(`http://${server.listen}/v1/documents/gone`, { method: "DELETE", headers });
+    assert.equal(answer.status, 200);
+    await until("denied", () => a.status === "denied");
+    assert.match(a.reason, /DELETED/);
+    a.text().push(" on");
+    d.goOnline();
+    await until("denied", () => b.status === "denied");
+    assert.match(b.reason, /DELETED/);
+    await assert.rejects(b.saved(), { code: "EDENIED" });
+    assert.equal(b.unsaved.count, 8);
+    assert.deepEqual([a.text().toString(), b.text().toString()], ["typed on", "typed offline"]);
+    await until("stored", () => b.local.state === "stored");
+    await d.close();
+    const again = await client(kept).open("gone"); // the next page: still there, still refused
+    assert.equal(again.text().toString(), "typed offline");
+    await until("denied", () => again.status === "denied");
+    const other = await client().open("another"); // and this is how it gets away
+    other.import(again.export());
+    await other.saved();
+    assert.equal(other.text().toString(), "typed offline");
+  }));
+
+test("a token that expires while connected: denied with its reason, until there is another", () =>
+  withUsers(async (client, token) => {
+    const c = client({ token: token("ann", "--create", "*", "--for", "1s") });
+    const a = await c.open("t");
+    a.text().push("before");
+    await a.saved();
+    await until("denied", () => a.status === "denied");
+    assert.match(a.reason, /EXPIRED/);
+    a.text().push(", between");
+    assert.equal(a.unsaved.count, 9);
+    c.setToken(token("ann", "--create", "*"));
+    await a.saved();
+    const b = await client({ token: token("bob", "--read", "*") }).open("t");
+    await b.synced();
+    assert.equal(b.text().toString(), "before, between");
+    assert.equal(a.rejected.length, 0);
+  }));
+
 /* ---- Servers that are none ---- */
 
 const varint = (n) => n < 128 ? [n] : [(n & 127) | 128, ...varint(n >>> 7)];
