@@ -47,6 +47,7 @@ struct own_peer {
     bool unasked;    /* did not fit into Open: nothing is sent before it was listed */
     bool foreign;    /* another's events, which the server lacks */
     bool forked;     /* the server has other events under these ids */
+    bool refused;    /* as another's: what it has of it is asked before the tail is renamed */
 };
 
 struct mark { /* own events by the time they were made, oldest first */

@@ -467,6 +467,11 @@ void handle_nack(session_doc *sd, const struct msg_nack *nack)
         return;
     }
     if (p->foreign && act == NACK_REKEY) act = NACK_ASIDE; /* not ours to sign */
+    if (act == NACK_REKEY &&
+        !p->refused) { /* renamed, what another brought for us would be twice */
+        p->refused = true;
+        act = NACK_REOPEN;
+    }
     if (act == NACK_RESEND && nack->first_seq < p->acked) act = NACK_REOPEN;
     switch (act) {
     case NACK_ASIDE:
