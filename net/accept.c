@@ -174,6 +174,10 @@ static bool check_size(const struct offer *offer, struct refusal *why)
 static bool check_pace(const struct offer *offer, struct refusal *why)
 {
     struct pace pace = rates_offered(offer->ch, offer->bytes);
+    if (offer->room->shedding) {
+        *why = limited(offer->room->hub, LIM_MEMORY, RETRY_MS);
+        return false;
+    }
     if (pace.state < BUCKET_REFUSE) return true;
     *why = limited(offer->room->hub, pace.limit, pace.wait_ms);
     return false;
@@ -411,6 +415,7 @@ static syn_err room_for(hub *h, syn_str document, const struct hub_call *call, s
 {
     char detail[DETAIL_BYTES];
     bool valid = document.len != 0 && document.len <= LIMIT_NAME_BYTES;
+    if (valid && !pressure_may_open(h, document)) return SYN_ENOMEM;
     syn_err err = valid ? room_get(h, document, room, detail) : SYN_EMISUSE;
     if (err || !(*room)->opening) return err;
     wait_call(*room, call);
@@ -421,6 +426,7 @@ static syn_err room_for(hub *h, syn_str document, const struct hub_call *call, s
 static void call_edit(hub *h, struct room *room, const struct hub_call *call)
 {
     syn_err err = room->deleting ? SYN_EDELETED : store_failing(h->store) ? SYN_EIO : SYN_OK;
+    if (room->shedding) err = SYN_ENOMEM;
     if (err) {
         if (call->done != NULL) call->done(call->user, err);
         return;

@@ -202,11 +202,12 @@ void hub_writable(hub *h, hub_conn *conn, uint64_t now)
 /* ---- Handshake --------------------------------------------------------------------------------
  */
 
-static struct msg_limits told_limits(const struct limits *limits)
+static struct msg_limits told_limits(const hub *h)
 {
+    const struct limits *limits = &h->limits;
     return (struct msg_limits){
         .frame_bytes = LIMIT_FRAME_BYTES,
-        .raw_bytes = LIMIT_RAW_BYTES,
+        .raw_bytes = pressure_raw_bytes(h),
         .frame_events = LIMIT_FRAME_EVENTS,
         .documents = (uint32_t)limits->of[LIM_CONNECTION_DOCUMENTS],
         .window_bytes = LIMIT_WINDOW_BYTES,
@@ -254,7 +255,7 @@ static void send_welcome(hub_conn *conn, uint32_t expires_ms)
     welcome->features = conn->features;
     welcome->connection = conn->id;
     welcome->store = (syn_str){(const char *)conn->hub->store_id, STORE_ID_BYTES};
-    welcome->limits = told_limits(&conn->hub->limits);
+    welcome->limits = told_limits(conn->hub);
     welcome->heartbeat_ms = LIMIT_HEARTBEAT_MS;
     welcome->expires_ms = expires_ms;
     welcome->user = (syn_str){conn->user, conn->user_len};

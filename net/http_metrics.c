@@ -2,11 +2,11 @@
  *
  * Everyone may read them, so they hold sums alone: no name of a document or a user. */
 #include "http_text.h"
+#include "process.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 static void head(struct page *page, const char *name, const char *type, const char *help)
 {
@@ -57,7 +57,7 @@ static void put_connections(struct page *page, const struct hub_stats *stats)
 }
 
 /* Without a label `limit`: for another reason. */
-static void put_refusals(struct page *page, const struct hub_stats *stats)
+static void put_refusals(struct page *page, const struct hub_stats *stats, const uint64_t *door)
 {
     uint64_t other[HUB_CODES];
     memcpy(other, stats->refused, sizeof other);
@@ -69,7 +69,7 @@ static void put_refusals(struct page *page, const struct hub_stats *stats)
         other[info->code] -=
             stats->limited[i] < other[info->code] ? stats->limited[i] : other[info->code];
         page_put(page, "syncline_refused_total{code=\"%s\",limit=\"%s\"} %" PRIu64 "\n",
-                 proto_code_name(info->code), info->name, stats->limited[i]);
+                 proto_code_name(info->code), info->name, stats->limited[i] + door[i]);
     }
     for (uint32_t code = 1; code < HUB_CODES; code++) {
         bool last = code == HUB_CODES - 1;
@@ -126,16 +126,6 @@ static void put_store(struct page *page, const struct store_stats *store)
              store->commit_us_total / 1000000, store->commit_us_total % 1000000, sum);
 }
 
-static uint64_t resident_bytes(void)
-{
-    unsigned long long pages = 0, resident = 0;
-    FILE *file = fopen("/proc/self/statm", "r");
-    if (file == NULL) return 0;
-    bool good = fscanf(file, "%llu %llu", &pages, &resident) == 2;
-    (void)fclose(file);
-    return good ? resident * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
-}
-
 static void put_loops(struct page *page, const struct http_pages *from)
 {
     const struct loop_stats *of = from->loops;
@@ -169,7 +159,9 @@ static void put_answers(struct page *page, const struct http_pages *from)
 static void put_process(struct page *page, const struct http_pages *from)
 {
     const struct hub_load *load = &from->load;
-    metric(page, "memory_bytes", "gauge", "Resident memory of the process.", resident_bytes());
+    metric(page, "memory_bytes", "gauge", "Resident memory of the process.", process_resident());
+    metric(page, "memory_limit_bytes", "gauge", "Where load is shed; 0: nowhere.",
+           hub_limits(from->hub)->of[LIM_MEMORY]);
     metric(page, "document_bytes", "gauge", "Memory of the documents loaded.",
            load->document_bytes);
     metric(page, "queued_bytes", "gauge", "Control frames for readers that do not read.",
@@ -192,7 +184,7 @@ bool http_metrics(const struct http_pages *from, struct http_answer *out)
     hub_read_stats(from->hub, &stats);
     store_read_stats(from->store, &store);
     put_connections(&page, &stats);
-    put_refusals(&page, &stats);
+    put_refusals(&page, &stats, from->door);
     put_store(&page, &store);
     put_process(&page, from);
     return page_finish(&page, "text/plain; version=0.0.4; charset=utf-8", out);

@@ -13,7 +13,8 @@ struct http_pages {
     struct loop_stats loops[LOOPS_MAX + 1]; /* the first has the documents */
     uint32_t loop_count;
     uint32_t feeds;
-    struct hub_load load; /* may be some seconds old */
+    uint64_t door[LIM_COUNT]; /* refused before they were connections, by limit */
+    struct hub_load load;     /* may be some seconds old */
 };
 
 /* /healthz, /metrics, /v1/documents (which not everyone may see).  false: another path, or no

@@ -165,7 +165,7 @@ static void handle_packed(struct channel *ch, const struct msg_packed *packed, s
         channel_closed(ch, CODE_MALFORMED, true, 0, "Packed was not agreed, or holds a Snapshot");
         return;
     }
-    syn_err err = proto_inflate(h->arena, &copy, 0, &raw, &fault);
+    syn_err err = proto_inflate(h->arena, &copy, pressure_raw_bytes(h), &raw, &fault);
     if (!err) err = proto_decode_changes(h->inner, raw.data, raw.len, NULL, &tables, &set, &fault);
     if (err)
         channel_closed(ch, fault.code, fault.code != CODE_BUSY, 0, fault.text);

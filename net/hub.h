@@ -65,6 +65,10 @@ void hub_tune(hub *h, const struct hub_tuning *tuning);
 /* Hold from now on; what is above them already stays. */
 void hub_limit(hub *h, const struct limits *limits);
 const struct limits *hub_limits(const hub *h);
+/* How much memory the process has now, once in a while: beyond shares of LIM_MEMORY load is shed.
+ * Returns how it stands (pressure.c). */
+enum pressure { PRESSURE_NONE, PRESSURE_LOW, PRESSURE_HIGH, PRESSURE_FULL };
+enum pressure hub_memory(hub *h, uint64_t used, uint64_t now);
 /* Nothing may be in flight (hub_idle).  NULL is fine. */
 void hub_free(hub *h);
 

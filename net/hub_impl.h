@@ -226,6 +226,7 @@ struct room {
     bool create; /* this turn creates it */
     bool dead;   /* dropped from memory: nobody may join */
     bool deleting;
+    bool shedding;                        /* leaves memory as soon as what was taken is stored */
     uint8_t lineage[STORE_LINEAGE_BYTES]; /* not there yet: what a client remembers, if any */
     bool has_lineage;
 
@@ -330,6 +331,8 @@ struct hub {
     uint32_t sweep_at;
     hub_conn *starved; /* whom credit is kept from */
     uint64_t feed_at;  /* it is looked at again; 0: nobody */
+    enum pressure pressure;
+    uint64_t used, promised, shed_at; /* memory; promised: to what was opened since */
     syn_buf scratch, message, prefix;
     syn_str raw;                    /* the frame that is being handled, as it came */
     size_t parked_bytes;            /* of all that wait for documents */
@@ -372,6 +375,10 @@ void hub_count_limit(hub *h, enum limit limit);
 #define LIMIT_WORDS 96
 const char *limit_words(enum limit limit, char text[LIMIT_WORDS]);
 void conn_limited(hub_conn *conn, enum limit limit, uint32_t retry_ms);
+
+/* ---- pressure.c */
+bool pressure_may_open(hub *h, syn_str name);
+uint32_t pressure_raw_bytes(const hub *h);
 
 /* ---- account.c */
 struct account *account_find(hub *h, syn_str name);

@@ -375,6 +375,10 @@ static struct channel *new_channel(hub_conn *conn, uint32_t number, const struct
         refuse_open(conn, number, CODE_FORBIDDEN, true, "no right to read this document");
         return NULL;
     }
+    if (!pressure_may_open(conn->hub, open->document)) {
+        refuse_beyond(conn, number, LIM_MEMORY);
+        return NULL;
+    }
     syn_err err = room_get(conn->hub, open->document, &room, detail);
     if (err) {
         refuse_load(conn, number, err, detail);

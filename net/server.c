@@ -10,8 +10,10 @@
  * happens on the loop's thread; only a token that comes before a body is looked at on others, so
  * keys are read again under a lock. */
 #include "http_api.h"
+#include "gate.h"
 #include "hub.h"
 #include "loops.h"
+#include "process.h"
 #include "server_impl.h"
 #include "sign_in.h"
 #include "ws_handshake.h"
@@ -50,6 +52,9 @@ struct syn_server {
     syn_server_config config;
     sign_in *sign_in;
     struct limits limits;
+    gate *gate;
+    uint64_t memory_at, trim_at; /* next look, next trim */
+    uint64_t used;               /* since the last trim, at most */
     struct ev_loop *loop;
     bool own_loop;
     pthread_t thread;
@@ -327,6 +332,11 @@ static bool http_may_send(void *user, syn_str token)
 
 /* Strangers may ask for the metrics, and the load walks everything: once in a while is enough. */
 #define LOAD_MS 2000u
+/* Between looks at the memory, where it has a limit; between trims, which walk all that is free. */
+#define MEMORY_MS    25u
+#define TRIM_MS      500u
+#define IDLE_TRIM_MS 5000u
+#define MEMORY_STEP  (4u << 20)
 
 static void http_pages_of(void *user, struct http_pages *out)
 {
@@ -344,6 +354,7 @@ static void http_pages_of(void *user, struct http_pages *out)
                                .load = server->load};
     hub_read_stats(server->hub, &stats);
     out->loop_count = loops_read_stats(server->loops, out->loops);
+    gate_read(server->gate, out->door);
     out->loops[0].busy_us = server->busy_us;
     out->loops[0].wakes = server->wakes;
     out->loops[0].connections = out->loop_count == 1 ? stats.connections : 0;
@@ -520,13 +531,33 @@ static void count_busy(syn_server *server)
     server->busy_since = 0;
 }
 
+/* Looks at the memory of the process, if it has a limit; returns when to look again. */
+static uint64_t watch_memory(syn_server *server, uint64_t now)
+{
+    if (hub_limits(server->hub)->of[LIM_MEMORY] == 0) return UINT64_MAX;
+    if (now < server->memory_at) return server->memory_at;
+    uint64_t used = process_resident();
+    enum pressure pressure = hub_memory(server->hub, used, now);
+    gate_shut(server->gate, pressure >= PRESSURE_HIGH);
+    if (used > server->used) server->used = used;
+    bool fell = server->used - used > MEMORY_STEP || pressure != PRESSURE_NONE;
+    if (now >= server->trim_at) {
+        process_trim();
+        server->trim_at = now + (fell ? TRIM_MS : IDLE_TRIM_MS);
+        server->used = used;
+    }
+    server->memory_at = now + (pressure != PRESSURE_NONE ? MEMORY_MS : 2 * MEMORY_MS);
+    return server->memory_at;
+}
+
 static void on_prepare(struct ev_loop *loop, ev_prepare *prepare, int events)
 {
     syn_server *server = prepare->data;
     (void)events;
     uint64_t now = now_ms();
     hub_flush(server->hub, now);
-    uint64_t next = hub_next_tick(server->hub);
+    uint64_t next = hub_next_tick(server->hub), look = watch_memory(server, now);
+    if (look < next) next = look;
     if (server->draining) {
         drain(server);
         if (next > now + 20) next = now + 20;
@@ -644,7 +675,8 @@ static syn_err open_sockets(syn_server *server, const char *host, uint16_t port,
         .count = server->config.loops != 0 ? server->config.loops : 1,
         .host = host,
         .port = port,
-        .ws = {.web = server->config.web,
+        .ws = {.gate = server->gate,
+               .web = server->config.web,
                .local_names = loopback && open,
                .origins = server->config.origins,
                .tls_cert = server->config.tls_cert,
@@ -684,6 +716,7 @@ static void free_server(syn_server *server)
     http_api_free(server->api);
     hub_free(server->hub);
     loops_free(server->loops);
+    gate_free(server->gate);
     store_close(server->store);
     if (server->own_loop && server->loop != NULL) ev_loop_destroy(server->loop);
     for (struct job *next; server->jobs != NULL; server->jobs = next) {
@@ -734,7 +767,12 @@ static syn_err start(syn_server *server, char *detail)
     server->own_loop = server->config.loop == NULL;
     server->loop = server->own_loop ? ev_loop_new(EVFLAG_AUTO) : server->config.loop;
     if (server->loop == NULL) return SYN_ENOMEM;
-    err = open_store(server, detail);
+    if (server->limits.of[LIM_MEMORY] != 0) {
+        process_stay_small();
+        store_limit_memory(server->limits.of[LIM_MEMORY]);
+    }
+    server->gate = gate_new(&server->limits);
+    err = server->gate != NULL ? open_store(server, detail) : SYN_ENOMEM;
     if (!err) err = open_hub(server);
     if (!err) err = open_api(server);
     if (!err) err = open_sockets(server, host, port, loopback, detail);

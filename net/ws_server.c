@@ -12,6 +12,7 @@
 #include "ws_server.h"
 
 #include "proto_limits.h"
+#include "gate.h"
 #include "ws_echo.h"
 #include "ws_handshake.h"
 #include "ws_http.h"
@@ -27,6 +28,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 struct ws_link { /* libwebsockets' per-session memory of the WebSocket protocol */
@@ -56,6 +58,7 @@ struct ws_server {
     char *origins; /* of the rules; ours to free */
     char web[512], cert[512], key[512];
     ws_tls *tls; /* NULL: none */
+    gate *gate;  /* NULL: none */
     int fd;
     ev_io accepting;
     ev_timer again; /* after accept failed for want of descriptors */
@@ -75,6 +78,54 @@ static void prepare_socket(int fd)
     setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size); /* a stopped reader costs this */
 }
 
+/* Before a byte is read of it.  Over TLS nothing can be said yet. */
+static void turn_away(const ws_server *server, int fd)
+{
+    static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 2\r\n"
+                                 "Content-Length: 0\r\nConnection: close\r\n\r\n";
+    if (server->tls == NULL) (void)send(fd, answer, sizeof answer - 1, MSG_NOSIGNAL);
+    shutdown(fd, SHUT_WR);
+    close(fd);
+}
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u;
+}
+
+/* false: there is no room for it, and it is closed. */
+static bool take_seat(const ws_server *server, int fd, const struct sockaddr *from,
+                      gate_seat **seat)
+{
+    enum limit limit;
+    *seat = server->gate != NULL ? gate_enter(server->gate, from, now_ms(), &limit) : NULL;
+    if (*seat != NULL || server->gate == NULL) return true;
+    turn_away(server, fd);
+    return false;
+}
+
+/* libwebsockets closes the socket if it cannot take it. */
+static void adopt(ws_server *server, int fd, gate_seat *seat)
+{
+    struct lws *wsi = lws_adopt_socket_vhost(server->vhost, fd);
+    if (wsi == NULL) {
+        if (seat != NULL) gate_leave(server->gate, seat);
+        return;
+    }
+    lws_set_opaque_user_data(wsi, seat);
+    /* adopted sockets get 30 s by default, whatever timeout_secs says */
+    lws_set_timeout(wsi, PENDING_TIMEOUT_ESTABLISH_WITH_SERVER, LIMIT_HANDSHAKE_MS / 1000);
+}
+
+static void give_seat_back(ws_server *server, struct lws *wsi)
+{
+    gate_seat *seat = lws_get_opaque_user_data(wsi);
+    lws_set_opaque_user_data(wsi, NULL);
+    if (seat != NULL) gate_leave(server->gate, seat);
+}
+
 static void accept_again(struct ev_loop *loop, ev_timer *timer, int events)
 {
     ws_server *server = timer->data;
@@ -88,7 +139,11 @@ static void accept_ready(struct ev_loop *loop, ev_io *io, int events)
     ws_server *server = io->data;
     (void)events;
     for (int i = 0; i < 64; i++) { /* then others get a turn */
-        int fd = accept4(server->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        struct sockaddr_storage from = {0};
+        struct sockaddr *at = (struct sockaddr *)&from;
+        socklen_t size = sizeof from;
+        gate_seat *seat;
+        int fd = accept4(server->fd, at, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM)) {
             ev_io_stop(loop, io); /* the backlog waits; asking again at once would spin */
             ev_timer_set(&server->again, 0.1, 0);
@@ -96,21 +151,27 @@ static void accept_ready(struct ev_loop *loop, ev_io *io, int events)
             return;
         }
         if (fd < 0) return;
+        if (!take_seat(server, fd, at, &seat)) continue;
         prepare_socket(fd);
-        struct lws *wsi = lws_adopt_socket_vhost(server->vhost, fd); /* closes fd if it fails */
-        if (wsi != NULL) /* adopted sockets get 30 s by default, whatever timeout_secs says */
-            lws_set_timeout(wsi, PENDING_TIMEOUT_ESTABLISH_WITH_SERVER, LIMIT_HANDSHAKE_MS / 1000);
+        adopt(server, fd, seat);
     }
 }
 
 /* ---- Messages -------------------------------------------------------------------------------- */
 
-static void give_up(ws_link *link, enum ws_fault fault)
+/* What it was allowed goes back, too. */
+static void drop_message(ws_link *link)
 {
-    ws_server *server = link->server;
+    if (link->server->gate != NULL) gate_give(link->server->gate, link->cap);
     free(link->message);
     link->message = NULL;
     link->len = link->cap = 0;
+}
+
+static void give_up(ws_link *link, enum ws_fault fault)
+{
+    ws_server *server = link->server;
+    drop_message(link);
     link->skipping = true;
     server->events.fault(server->events.user, link->conn, fault);
 }
@@ -120,8 +181,13 @@ static bool gather(ws_link *link, const void *bytes, size_t len)
     if (link->cap - link->len < len) {
         size_t cap = link->cap != 0 ? link->cap * 2 : 512;
         while (cap < link->len + len) cap *= 2;
+        gate *door = link->server->gate;
+        if (door != NULL && !gate_take(door, cap - link->cap)) return false;
         char *grown = realloc(link->message, cap);
-        if (grown == NULL) return false;
+        if (grown == NULL) {
+            if (door != NULL) gate_give(door, cap - link->cap);
+            return false;
+        }
         link->message = grown;
         link->cap = cap;
     }
@@ -137,11 +203,7 @@ static void finish_message(ws_link *link)
     size_t len = link->len;
     link->len = 0;
     server->events.message(server->events.user, link->conn, message, len);
-    if (link->cap > 4096) { /* idle connections hold nothing */
-        free(link->message);
-        link->message = NULL;
-        link->cap = 0;
-    }
+    if (link->cap > 4096) drop_message(link); /* idle connections hold nothing */
 }
 
 static void receive(ws_link *link, const void *bytes, size_t len)
@@ -236,8 +298,7 @@ static void closed(ws_link *link)
 {
     if (link->conn != NULL)
         link->server->events.disconnected(link->server->events.user, link->conn);
-    free(link->message);
-    link->message = NULL;
+    drop_message(link);
     link->conn = NULL;
 }
 
@@ -302,6 +363,9 @@ static int on_http(struct lws *wsi, enum lws_callback_reasons reason, void *sess
         return http != NULL ? ws_http_writable(&http->http) : 0;
     case LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS: /* session is the SSL_CTX */
         ws_tls_serve(server->tls, session);
+        return 0;
+    case LWS_CALLBACK_WSI_DESTROY: /* of whatever protocol it was in the end */
+        give_seat_back(server, wsi);
         return 0;
     case LWS_CALLBACK_CLOSED_HTTP:
     case LWS_CALLBACK_HTTP_DROP_PROTOCOL: /* the memory of the session goes */
@@ -436,6 +500,7 @@ syn_err ws_server_new(ws_server **out, struct ev_loop *loop, const struct ws_opt
     server->requests.events = &server->events;
     server->requests.share = options->share != 0 ? options->share : 1;
     server->fd = options->fd;
+    server->gate = options->gate;
     server->rules.local_names = options->local_names;
     server->rules.echo = options->web != NULL;
     if (options->origins != NULL) server->origins = strdup(options->origins);

@@ -74,6 +74,7 @@ struct ws_events {
 
 struct ws_options {
     int fd;              /* listens, and is taken over (ws_listen.h) */
+    struct gate *gate;   /* borrowed; NULL: everybody is let in */
     uint32_t share;      /* of the bounds for HTTP: this is one of so many servers; 0 is 1 */
     const char *web;     /* folder for what `asked` does not answer; NULL: none */
     bool local_names;    /* only requests that name this machine as localhost or by an address */

@@ -51,6 +51,9 @@ typedef struct {
  * SYN_ENOTFOUND: no such file and !create.  SYN_EBUSY: another process has it (detail: its URL).
  * SYN_EVERSION: not a Syncline file, or a newer schema.  SYN_EDAMAGED.  SYN_EIO.  SYN_EFULL.
  * SYN_ENOMEM. */
+/* Of all stores of the process, and of SQLite: caches stay below an eighth, everything below a
+ * quarter.  0: no limit. */
+void store_limit_memory(uint64_t bytes);
 syn_err store_open(syn_store **out, const store_options *options, char detail[256]);
 /* Commits what was submitted, runs the `done` of all that was not polled yet, stops the thread,
  * gives the lock back.  NULL is fine. */

@@ -404,3 +404,9 @@ syn_err store_open_sqlite(syn_store **out, const store_options *options, char de
     if (err == SYN_ENOMEM && detail[0] == '\0') (void)snprintf(detail, 256, "out of memory");
     return err;
 }
+
+void store_limit_memory(uint64_t bytes)
+{
+    sqlite3_soft_heap_limit64((sqlite3_int64)(bytes / 8));
+    sqlite3_hard_heap_limit64((sqlite3_int64)(bytes / 4));
+}

@@ -34,7 +34,8 @@ def same(have, *want):
 
 
 class Server:
-    def __init__(self, program, folder):
+    def __init__(self, program, folder, *options, before=None):
+        """before: called in the new process, before it is the server."""
         self.program, self.folder = program, folder
         self.data = os.path.join(folder, "data.db")
         self.taken = 0
@@ -42,7 +43,8 @@ class Server:
             self.spare = 800 if re.search(b"__[at]san_init", binary.read()) else 200
         self.log = open(os.path.join(folder, "log"), "w")
         self.process = subprocess.Popen([program, "serve", "--listen", "127.0.0.1:0", "--data",
-                                         self.data, "--loops", os.environ.get("SYN_LOOPS", "3")], stdout=subprocess.PIPE, stderr=self.log, text=True)
+                                         self.data, "--loops", os.environ.get("SYN_LOOPS", "3"), *options],
+                                        stdout=subprocess.PIPE, stderr=self.log, text=True, preexec_fn=before)
         line = self.process.stdout.readline()
         found = re.match(r"syncline: ready ws://127\.0\.0\.1:(\d+) ", line)
         assert found, "serve says %r" % line

@@ -3,9 +3,12 @@
  * The clock is the test's.  Each test sets one limit so low that a few frames reach it, and looks
  * at code, permanent, retry_ms and count; what was acknowledged must be in the document, and
  * nothing else. */
+#include "gate.h"
 #include "hub_world.h"
 
+#include <arpa/inet.h>
 #include <check.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -506,6 +509,205 @@ START_TEST(answers_that_nobody_reads)
 }
 END_TEST
 
+/* ---- Addresses ------------------------------------------------------------------------------- */
+
+static gate_seat *enter(gate *g, const char *address, uint64_t now, enum limit *limit)
+{
+    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
+    struct sockaddr_in in = {.sin_family = AF_INET};
+    if (inet_pton(AF_INET, address, &in.sin_addr) == 1)
+        return gate_enter(g, (const struct sockaddr *)&in, now, limit);
+    ck_assert_int_eq(inet_pton(AF_INET6, address, &in6.sin6_addr), 1);
+    return gate_enter(g, (const struct sockaddr *)&in6, now, limit);
+}
+
+static gate *gate_with(const char *list)
+{
+    struct limits limits;
+    char why[200];
+    limits_default(&limits);
+    ck_assert_int_eq(limits_read(&limits, list, why), SYN_OK);
+    gate *g = gate_new(&limits);
+    ck_assert_ptr_nonnull(g);
+    return g;
+}
+
+/* An IPv6 customer has 2^64 addresses, and is one. */
+START_TEST(addresses)
+{
+    enum limit limit;
+    uint64_t refused[LIM_COUNT];
+    gate *g = gate_with("address_connections=2,connections=9");
+    gate_seat *first = enter(g, "10.0.0.1", 0, &limit);
+    ck_assert_ptr_nonnull(first);
+    ck_assert_ptr_nonnull(enter(g, "::ffff:10.0.0.1", 0, &limit)); /* the same one */
+    ck_assert_ptr_null(enter(g, "10.0.0.1", 0, &limit));
+    ck_assert_int_eq(limit, LIM_ADDRESS_CONNECTIONS);
+    ck_assert_ptr_nonnull(enter(g, "10.0.0.2", 0, &limit));
+    ck_assert_ptr_nonnull(enter(g, "2001:db8:0:1::1", 0, &limit));
+    ck_assert_ptr_nonnull(enter(g, "2001:db8:0:1:ffff:ffff:ffff:ffff", 0, &limit));
+    ck_assert_ptr_null(enter(g, "2001:db8:0:1::2", 0, &limit));
+    ck_assert_ptr_nonnull(enter(g, "2001:db8:0:2::1", 0, &limit));
+    ck_assert_ptr_nonnull(enter(g, "127.0.0.1", 0, &limit)); /* counted, for it was set */
+    ck_assert_ptr_nonnull(enter(g, "127.0.0.1", 0, &limit));
+    ck_assert_ptr_null(enter(g, "127.0.0.1", 0, &limit));
+    gate_leave(g, first);
+    first = enter(g, "10.0.0.1", 0, &limit);
+    ck_assert_ptr_nonnull(first);
+    ck_assert_ptr_nonnull(enter(g, "10.0.0.3", 0, &limit));
+    ck_assert_ptr_null(enter(g, "10.0.0.4", 0, &limit)); /* nine in all */
+    ck_assert_int_eq(limit, LIM_CONNECTIONS);
+    gate_leave(g, first);
+    gate_shut(g, true);
+    ck_assert_ptr_null(enter(g, "10.0.0.4", 0, &limit));
+    ck_assert_int_eq(limit, LIM_MEMORY);
+    gate_shut(g, false);
+    ck_assert_ptr_nonnull(enter(g, "10.0.0.4", 0, &limit));
+    gate_read(g, refused);
+    ck_assert_uint_eq(refused[LIM_ADDRESS_CONNECTIONS], 3);
+    ck_assert_uint_eq(refused[LIM_CONNECTIONS], 1);
+    ck_assert_uint_eq(refused[LIM_MEMORY], 1);
+    gate_free(g);
+}
+END_TEST
+
+START_TEST(handshakes)
+{
+    enum limit limit;
+    gate *g = gate_with("burst=1");
+    for (int i = 0; i < 200; i++) {
+        gate_seat *seat = enter(g, "10.0.0.1", 1000, &limit);
+        ck_assert_ptr_nonnull(seat);
+        gate_leave(g, seat);
+    }
+    ck_assert_ptr_null(enter(g, "10.0.0.1", 1000, &limit));
+    ck_assert_int_eq(limit, LIM_ADDRESS_HANDSHAKES);
+    for (int i = 0; i < 1000; i++) { /* nobody counts this machine, unless told to */
+        ck_assert_ptr_nonnull(enter(g, "::1", 1000, &limit));
+        ck_assert_ptr_nonnull(enter(g, "127.0.0.2", 1000, &limit));
+    }
+    ck_assert_ptr_nonnull(enter(g, "10.0.0.1", 1020, &limit));
+    gate_free(g);
+}
+END_TEST
+
+START_TEST(unfinished_messages)
+{
+    uint64_t refused[LIM_COUNT];
+    gate *g = gate_with("unfinished_bytes=1M"), *small = gate_with("memory=32M");
+    ck_assert(gate_take(g, 1000000));
+    ck_assert(!gate_take(g, 100000));
+    gate_give(g, 1000000);
+    ck_assert(gate_take(g, 1048576));
+    ck_assert(!gate_take(g, 1));
+    gate_read(g, refused);
+    ck_assert_uint_eq(refused[LIM_UNFINISHED_BYTES], 2);
+    ck_assert(!gate_take(small, 5 << 20)); /* an eighth of the memory */
+    gate_free(g);
+    gate_free(small);
+}
+END_TEST
+
+/* ---- Memory ---------------------------------------------------------------------------------- */
+
+enum { CEILING = 64 << 20 };
+
+/* Three documents, one of them large, one without a reader. */
+static hub_conn *three_documents(struct world *w)
+{
+    set(w, LIM_MEMORY, CEILING);
+    set(w, LIM_CONNECTION_EVENTS, 0);
+    set(w, LIM_USER_EVENTS, 0);
+    hub_conn *conn = connected(w);
+    open_channel(w, conn, 1, "large");
+    open_channel(w, conn, 2, "small");
+    hub_conn *other = connected(w);
+    open_channel(w, other, 1, "idle");
+    type(w, other, 1, 0xc1, 0, 100);
+    for (uint32_t i = 0; i < 8; i++) {
+        type(w, conn, 1, 0xa1, i * 60000, 60000);
+        settle(w);
+    }
+    type(w, conn, 2, 0xb1, 0, 100);
+    settle(w);
+    ck_assert_uint_eq(w->count[FRAME_NACK] + w->count[FRAME_CLOSED], 0);
+    hub_disconnect(w->hub, other, w->now);
+    return conn;
+}
+
+START_TEST(memory_in_steps)
+{
+    struct world w;
+    start(&w);
+    hub_conn *conn = three_documents(&w);
+    ck_assert_int_eq(hub_memory(w.hub, CEILING / 2, w.now), PRESSURE_NONE);
+    ck_assert_ptr_nonnull(room_find(w.hub, syn_s("idle")));
+    ck_assert_int_eq(hub_memory(w.hub, CEILING / 100 * 70, w.now), PRESSURE_LOW);
+    ck_assert_ptr_null(room_find(w.hub, syn_s("idle")));
+    open_channel(&w, conn, 3, "idle"); /* comes back, for there is room */
+    ck_assert_ptr_nonnull(room_find(w.hub, syn_s("idle")));
+    ck_assert_int_eq(hub_memory(w.hub, CEILING / 100 * 85, w.now), PRESSURE_HIGH);
+    open_channel(&w, conn, 4, "fourth");
+    ck_assert_uint_eq(w.count[FRAME_CLOSED], 1);
+    ck_assert_uint_eq(w.code, CODE_BUSY);
+    ck_assert(!w.permanent && w.retry_ms != 0);
+    ck_assert_uint_eq(limited(&w, LIM_MEMORY), 1);
+    ck_assert_int_eq(hub_memory(w.hub, CEILING / 2, w.now), PRESSURE_NONE);
+    open_channel(&w, conn, 5, "fourth");
+    ck_assert_uint_eq(w.count[FRAME_CLOSED], 1);
+    stop(&w);
+}
+END_TEST
+
+/* The largest leaves when what was taken of it is stored; who works elsewhere notices nothing. */
+START_TEST(the_largest_leaves)
+{
+    struct world w;
+    start(&w);
+    hub_conn *conn = three_documents(&w);
+    type(&w, conn, 1, 0xa1, 480000, 10); /* not stored yet */
+    ck_assert_int_eq(hub_memory(w.hub, CEILING / 100 * 76 + (1 << 20) + CEILING / 100 * 15, w.now),
+                     PRESSURE_FULL);
+    struct room *large = room_find(w.hub, syn_s("large"));
+    ck_assert_ptr_nonnull(large);
+    ck_assert(large->shedding);
+    type(&w, conn, 1, 0xa1, 480010, 10);
+    type(&w, conn, 2, 0xb1, 100, 10);
+    uint32_t acks = w.count[FRAME_ACK];
+    settle(&w);
+    ck_assert_uint_eq(w.count[FRAME_ACK], acks + 2);
+    ck_assert_uint_eq(w.count[FRAME_NACK], 1);
+    ck_assert_uint_eq(w.code, CODE_BUSY);
+    ck_assert_ptr_nonnull(room_find(w.hub, syn_s("small")));
+    (void)hub_memory(w.hub, CEILING / 2, w.now);
+    ck_assert_ptr_null(room_find(w.hub, syn_s("large")));
+    ck_assert_uint_eq(w.count[FRAME_CLOSED], 1);
+    ck_assert_uint_eq(w.code, CODE_BUSY);
+    ck_assert_uint_eq(events_of(&w, "large"), 480010); /* what was acknowledged */
+    ck_assert_uint_eq(events_of(&w, "small"), 110);
+    stop(&w);
+}
+END_TEST
+
+/* A document is let in by what it will take, not by what there is when it comes. */
+START_TEST(many_at_once)
+{
+    struct world w;
+    start(&w);
+    hub_conn *conn = three_documents(&w);
+    (void)hub_memory(w.hub, CEILING / 100 * 70, w.now);
+    uint32_t opened = w.count[FRAME_OPENED];
+    for (uint32_t i = 0; i < 500; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "n%u", i);
+        open_channel(&w, conn, 10 + i, name);
+    }
+    ck_assert_uint_gt(w.count[FRAME_OPENED] - opened, 50); /* 6 MiB, 64 KiB each */
+    ck_assert_uint_lt(w.count[FRAME_OPENED] - opened, 110);
+    stop(&w);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("limits");
@@ -528,6 +730,12 @@ int main(void)
     tcase_add_test(tests, full_documents);
     tcase_add_test(tests, presence_of_a_document);
     tcase_add_test(tests, answers_that_nobody_reads);
+    tcase_add_test(tests, addresses);
+    tcase_add_test(tests, handshakes);
+    tcase_add_test(tests, unfinished_messages);
+    tcase_add_test(tests, memory_in_steps);
+    tcase_add_test(tests, the_largest_leaves);
+    tcase_add_test(tests, many_at_once);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
