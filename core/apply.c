@@ -254,15 +254,6 @@ static syn_err not_there(syn_doc *doc, uint32_t op, uint32_t pos)
                       op, pos);
 }
 
-/* The same as reserve_set for the runs of the set's only container. */
-static syn_err reserve_runs(syn_doc *doc, const syn_changes *set, syn_obj obj)
-{
-    if (set->container_count != 1 || obj == SYN_NO_OBJ) return SYN_OK;
-    struct container *c = container_at(&doc->all, obj);
-    if (!kind_is_sequence(c->id.kind) || set->op_count <= c->runs.n) return SYN_OK;
-    return array_reserve(&doc->mem, &c->runs, set->op_count);
-}
-
 /* Appends some new events, the first of which has become LV lv in the graph.  Plans them, too,
  * unless something is concurrent: from there on the set is planned when all of it is known. */
 static syn_err add_events(syn_doc *doc, const syn_changes *set, const struct taken *taken,
@@ -284,7 +275,7 @@ static syn_err add_events(syn_doc *doc, const syn_changes *set, const struct tak
     }
     bool args = kind < OP_FIRST_UNKNOWN && op_takes_args(kind);
     if (err == SYN_OK) err = doc_reserve_append(doc, obj, taken->text.len, args ? taken->len : 0);
-    if (err == SYN_OK && taken->index == 0) err = reserve_runs(doc, set, obj);
+    if (err == SYN_OK && taken->index == 0) err = doc_reserve_runs(doc, set, obj);
     uint32_t at = kind == OP_TEXT_INSERT ? doc->log.text.n : doc->log.args.n;
     if (err == SYN_OK) err = push_content(doc, set, taken, obj, in->agent, seq);
     if (err != SYN_OK) return err;
@@ -298,10 +289,12 @@ static syn_err add_events(syn_doc *doc, const syn_changes *set, const struct tak
     struct op_piece piece = {lv, lv + taken->len, stored, obj, pos, at};
     bool given = effects_given(doc);
     if (!in->fast && !given && *unplanned == LV_NONE) *unplanned = lv;
-    if (given)
+    if (given) {
         err = doc_plan_given(doc, &piece, in->fast);
-    else if (*unplanned == LV_NONE)
+    } else if (*unplanned == LV_NONE) {
+        doc_drop_stale(doc, &piece);
         err = doc_plan(doc, &piece);
+    }
     if (err == SYN_ERANGE) err = not_there(doc, taken->index, pos);
     if (err == SYN_OK) doc->desk->fault.op_run = 0;
     return err;
@@ -343,7 +336,7 @@ static syn_err append_text(syn_doc *doc, struct reader *reader, struct container
     }
     const struct op_run run = {piece->from, piece->pos,       piece->at,
                                c->len,      piece->container, piece->kind};
-    if (joins) {
+    if (joins && !oplog_turns(&doc->log, op->kind)) {
         doc_append(doc, &run, len, true);
     } else {
         *array_push(&c->runs) = doc->log.runs.n;
@@ -710,25 +703,6 @@ static void mark_touched(syn_doc *doc, lv_t from)
     }
 }
 
-/* A set greater than all that is here finds its room at once; growing step by step would copy it
- * over and over.  (A lesser one may be all known, and leave its room unused.) */
-static syn_err reserve_set(syn_doc *doc, const syn_changes *set)
-{
-    struct desk *desk = doc->desk;
-    desk->resolved.n = desk->agents.n = desk->previous.n = 0;
-    syn_err err = array_reserve(&doc->mem, &desk->resolved, set->container_count);
-    if (err == SYN_OK) err = array_reserve(&doc->mem, &desk->agents, set->peer_count);
-    if (err != SYN_OK) return err;
-    for (uint32_t i = 0; i < set->container_count; i++) *array_push(&desk->resolved) = SYN_NO_OBJ;
-    for (uint32_t i = 0; i < set->peer_count; i++) *array_push(&desk->agents) = AGENT_NONE;
-    if (set->run_count > graph_run_count(doc->graph))
-        err = graph_reserve(doc->graph, set->run_count, set->run_count + set->dep_count);
-    if (err == SYN_OK && set->effect_count > 0)
-        err = array_reserve(&doc->mem, &desk->plan, set->op_count);
-    if (err != SYN_OK || set->op_count <= doc->log.runs.n) return err;
-    return oplog_reserve(&doc->log, &doc->mem, set->op_count, set->text.len, 0);
-}
-
 static syn_err apply_once(syn_doc *doc, const syn_changes *set, syn_applied *out)
 {
     struct doc_mark mark = doc_mark(doc);
@@ -739,7 +713,7 @@ static syn_err apply_once(syn_doc *doc, const syn_changes *set, syn_applied *out
     *out = (syn_applied){0};
     syn_err err = check_shape(doc, set, &reader.ascii);
     if (err != SYN_OK) return err;
-    err = reserve_set(doc, set);
+    err = doc_reserve_set(doc, set);
     if (err != SYN_OK) return err;
     for (uint32_t i = 0; err == SYN_OK && i < set->run_count; i++)
         err = apply_run(doc, &reader, &set->runs[i], &unplanned, out);
@@ -782,7 +756,7 @@ syn_err syn_apply(syn_doc *doc, const syn_changes *set, bool keep_pending, syn_a
         out->applied = set->runs[0].len;
     else
         err = apply_set(doc, set, out);
-    if (err == SYN_OK && loads) doc_fit(doc);
+    if (err == SYN_OK && (loads || doc->expected > 0)) doc_came(doc, out->applied);
     if (err == SYN_EMISSING && keep_pending) {
         err = pending_keep(doc, set);
         out->pending = err == SYN_OK;

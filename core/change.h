@@ -143,6 +143,10 @@ SYN_EXPORT uint64_t syn_doc_set_work_limit(syn_doc *doc, uint64_t limit);
 /* Steps that the last changes applied took, as the limit counts them; and counts from 0 again. */
 SYN_EXPORT uint64_t syn_doc_take_work(syn_doc *doc);
 
+/* Tells that so many events are about to come, in several sets: the first of them finds room for
+ * all, where growing step by step would copy what is here over and over.  0: no more come. */
+SYN_EXPORT void syn_doc_expect(syn_doc *doc, uint32_t events);
+
 /* A cursor into the document's log: events in the order they came here.  Log positions count from
  * the base of the log; syn_doc_backfill() moves them all up by the number of events it adds below.
  */

@@ -145,6 +145,7 @@ struct syn_doc {
     size_t pending_bytes, max_pending;
 
     uint32_t max_heads, max_events, max_value;
+    uint32_t expected;   /* events that are still to come (syn_doc_expect) */
     uint64_t work_limit; /* of one change; 0: by its size */
     struct desk *desk;   /* NULL: cleared away */
 };
@@ -213,6 +214,8 @@ static inline void doc_append(syn_doc *doc, const struct op_run *run, uint32_t l
 /* Plans the effects of some events of one op that nothing here is concurrent with: all that was
  * planned or applied are their ancestors.  SYN_ERANGE, SYN_ENOMEM. */
 syn_err doc_plan(syn_doc *doc, const struct op_piece *piece);
+/* Lets the merge of its sequence go, if it is time to (merge_is_stale). */
+void doc_drop_stale(syn_doc *doc, const struct op_piece *piece);
 /* The same of any other.  ready: all events below have been applied or planned, those of the
  * stretch from there on come in an order that has parents first.  SYN_ELIMIT: the work budget is
  * spent. */
@@ -310,6 +313,13 @@ syn_err record_differences(const syn_doc *from, syn_doc *to);
 
 /* Bytes that syn_changes_copy will take. */
 size_t changes_footprint(const syn_changes *set);
+
+/* ---- reserve.c */
+/* Room for the tables of a set, and for its runs if all are of this container. */
+syn_err doc_reserve_set(syn_doc *doc, const syn_changes *set);
+syn_err doc_reserve_runs(syn_doc *doc, const syn_changes *set, syn_obj obj);
+/* Some events of those that were expected: when all are here, spare room is given back. */
+void doc_came(syn_doc *doc, uint32_t events);
 
 /* ---- live.c, shape.c, apply.c, pending.c */
 /* Do the tables of a set fit one another?  *ascii: all its text is.  SYN_EMALFORMED, SYN_EUTF8,

@@ -74,9 +74,15 @@ void flat_free(struct flat_merge *f, const syn_mem *mem)
     array_free(mem, &f->effects);
 }
 
+#ifdef SYN_STRESS
+enum { STEPS = 1 }; /* an event: so that windows are given up, too */
+#else
+enum { STEPS = 64 };
+#endif
+
 bool flat_worth_it(const struct flat_merge *f)
 {
-    return f->work <= 64 * (uint64_t)(f->dense->window.end - f->dense->window.from);
+    return f->work <= STEPS * (uint64_t)(f->dense->window.end - f->dense->window.from);
 }
 
 /* Opens a place before record i, for which there is room. */

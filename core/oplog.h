@@ -139,6 +139,14 @@ static inline bool oplog_goes_on(const struct oplog *log, const struct op_run *r
            run->pos + have == last->pos;
 }
 
+/* Would the edit, which follows the last event, certainly begin a run of its own: one deletes and
+ * the other does not? */
+static inline bool oplog_turns(const struct oplog *log, uint32_t kind)
+{
+    return log->runs.n > 0 &&
+           op_is_delete(log->runs.at[log->runs.n - 1].kind) != op_is_delete(kind);
+}
+
 struct oplog_mark oplog_mark(const struct oplog *log);
 void oplog_truncate(struct oplog *log, struct oplog_mark mark);
 

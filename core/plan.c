@@ -178,8 +178,14 @@ syn_err doc_plan(syn_doc *doc, const struct op_piece *piece)
     if (!acts(piece)) return SYN_OK;
     struct container *c = container_at(&doc->all, piece->container);
     if (!kind_is_sequence(c->id.kind)) return plan_push(doc, effect_of(piece, true));
-    if (c->merge != NULL && merge_is_stale(c->merge, piece->from)) drop_merge(doc, c);
     return plan_fast_sequence(doc, c, piece);
+}
+
+void doc_drop_stale(syn_doc *doc, const struct op_piece *piece)
+{
+    if (!acts(piece)) return;
+    struct container *c = container_at(&doc->all, piece->container);
+    if (c->merge != NULL && merge_is_stale(c->merge, piece->from)) drop_merge(doc, c);
 }
 
 syn_err doc_plan_merged(syn_doc *doc, const struct op_piece *piece,
@@ -256,7 +262,7 @@ syn_err doc_plan_given(syn_doc *doc, const struct op_piece *piece, bool fast)
     if (!acts(piece)) return SYN_OK;
     struct container *c = container_at(&doc->all, piece->container);
     if (!kind_is_sequence(c->id.kind)) return plan_push(doc, effect_of(piece, fast));
-    if (c->merge != NULL && merge_is_stale(c->merge, piece->from)) drop_merge(doc, c);
+    doc_drop_stale(doc, piece);
     return plan_given(doc, c, piece, fast);
 }
 
@@ -289,8 +295,10 @@ syn_err doc_plan_text(syn_doc *doc, struct container *c, const struct op_piece *
     struct given_effects *given = &doc->desk->given;
     uint32_t len = piece->end - piece->from;
     int32_t by;
-    if (c->merge != NULL)
+    if (c->merge != NULL) {
+        doc_drop_stale(doc, piece);
         return given->at ? doc_plan_given(doc, piece, fast) : doc_plan(doc, piece);
+    }
     if (given->at == NULL) return plan_text_at(doc, c, piece, bytes, 0);
     if (given->left == 0 || given->at->len - given->used < len)
         return doc_plan_given(doc, piece, fast); /* it fell apart */

@@ -70,7 +70,8 @@ static struct op_piece next_piece(struct set_plan *plan, lv_t *from, lv_t end)
     return oplog_piece(log, index, first, *from);
 }
 
-/* Events that nothing is concurrent with. */
+/* Events that nothing is concurrent with.  Merges that are stale by then stay for the next window,
+ * which needs as much memory again, unless this is the last stretch. */
 static syn_err plan_critical(struct set_plan *plan, struct lv_range stretch)
 {
     syn_doc *doc = plan->doc;
@@ -80,6 +81,7 @@ static syn_err plan_critical(struct set_plan *plan, struct lv_range stretch)
         if (run->lv == lv && run->container != SYN_NO_OBJ)
             run->before = container_at(&doc->all, run->container)->len;
         struct op_piece piece = next_piece(plan, &lv, stretch.end);
+        if (stretch.end == doc->log.end) doc_drop_stale(doc, &piece);
         err = doc_plan(doc, &piece);
     }
     return err;
@@ -157,6 +159,8 @@ static syn_err plan_flat(struct set_plan *plan, struct lv_range window, syn_obj 
         }
         *done = flat_worth_it(flat);
     }
+    doc->desk->work.done += flat->work + d->runs.n;
+    if (err == SYN_OK && doc->desk->work.done > doc->desk->work.limit) err = SYN_ELIMIT;
     if (*done || err != SYN_OK) return err;
     doc->desk->plan.n = planned;
     container_at(&doc->all, obj)->len = len;

@@ -195,11 +195,13 @@ static syn_err apply_from(syn_store *store, const struct store_doc *row, struct 
     uint64_t limit = syn_doc_set_work_limit(doc, UINT64_MAX); /* it was accepted before */
     if (row->events > from)
         err = store_read_log(store, row->id, from, row->events, keep_piece, &pieces);
+    syn_doc_expect(doc, row->events - from);
     for (uint32_t i = 0; !err && i < pieces.count; i++) {
         err = apply_piece(&loading, &pieces.at[i]);
         piece_free(&pieces.at[i]);
     }
     pieces_free(&pieces);
+    syn_doc_expect(doc, 0);
     syn_doc_set_work_limit(doc, limit);
     if (!err && loading.next < row->events) {
         snprintf(d->fault.text, sizeof d->fault.text, "the log ends at %u instead of %u",

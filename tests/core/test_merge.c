@@ -258,6 +258,50 @@ START_TEST(a_change_that_takes_too_much_work_is_refused_whole)
 }
 END_TEST
 
+/* Two typed at once, and somebody gets both in one set: the short way costs work, too. */
+START_TEST(a_short_window_has_a_limit)
+{
+    enum { TIMES = 200 };
+    syn_doc *a = new_doc(1, 0), *b = new_doc(2, 0), *small = new_doc(3, 100), *big = new_doc(3, 0);
+    type_backwards(a, TIMES);
+    type_backwards(b, TIMES);
+    ck_assert_int_eq(give(a, b, 0, TIMES), SYN_OK);
+    ck_assert_int_eq(give(small, a, 0, 2 * TIMES), SYN_ELIMIT);
+    ck_assert_uint_eq(syn_doc_log_end(small), 0);
+    ck_assert_int_eq(give(big, a, 0, 2 * TIMES), SYN_OK);
+    ck_assert_uint_eq(syn_text_len(big, text_of(big)), 2 * TIMES);
+    syn_doc_check(big);
+    syn_doc_free(a);
+    syn_doc_free(b);
+    syn_doc_free(small);
+    syn_doc_free(big);
+}
+END_TEST
+
+/* What is expected is a matter of memory alone, be it right or not. */
+START_TEST(a_history_comes_in_parts_whatever_was_expected)
+{
+    enum { TIMES = 300 };
+    static const uint32_t told[] = {0, 1, TIMES, 2 * TIMES, 1000 * 1000};
+    syn_doc *a = new_doc(1, 0), *b = new_doc(2, 0);
+    type_backwards(a, TIMES);
+    type_backwards(b, TIMES);
+    ck_assert_int_eq(give(a, b, 0, TIMES), SYN_OK);
+    for (size_t i = 0; i < sizeof told / sizeof *told; i++) {
+        syn_doc *c = new_doc(3, 0);
+        syn_doc_expect(c, told[i]);
+        for (uint32_t from = 0; from < 2 * TIMES; from += TIMES / 10)
+            ck_assert_int_eq(give(c, a, from, from + TIMES / 10), SYN_OK);
+        syn_doc_expect(c, 0);
+        ck_assert_uint_eq(syn_text_len(c, text_of(c)), 2 * TIMES);
+        syn_doc_check(c);
+        syn_doc_free(c);
+    }
+    syn_doc_free(a);
+    syn_doc_free(b);
+}
+END_TEST
+
 /* Many at one place, each knowing only himself.  Passing all others one by one would take 8 million
  * steps in all, and 4,000 for the last. */
 START_TEST(thousands_at_one_place_take_few_steps_each)
@@ -288,6 +332,8 @@ int main(void)
     tcase_add_test(tc, two_branches_are_visited_one_after_the_other);
     tcase_add_test(tc, dense_differences_equal_those_of_the_graph);
     tcase_add_test(tc, a_change_that_takes_too_much_work_is_refused_whole);
+    tcase_add_test(tc, a_short_window_has_a_limit);
+    tcase_add_test(tc, a_history_comes_in_parts_whatever_was_expected);
     tcase_add_test(tc, thousands_at_one_place_take_few_steps_each);
     suite_add_tcase(s, tc);
     SRunner *runner = srunner_create(s);
