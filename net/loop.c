@@ -9,7 +9,7 @@
 
 /* Above it a loop waits until home has taken what there is: its sockets then fill, and who sent too
  * much has to wait, as with a single thread. */
-#define OUTBOX_BYTES (64u * 1024u)
+#define OUTBOX_BYTES (8u * 1024u)
 
 static uint64_t now_us(void)
 {
