@@ -1,5 +1,5 @@
-/* http_admin.c -- who is connected, what a document is, ending connections: for those with the
- * admin right, and nobody else learns that a name or a number is there. */
+/* http_admin.c -- who is connected, what a document is, ending connections, limits: for those with
+ * the admin right, and nobody else learns that a name or a number is there. */
 #include "http_impl.h"
 
 #include "syncline_server.h"
@@ -98,6 +98,83 @@ static void kick(struct http_call *call, uint64_t now)
     http_call_json(call, json_pack("{s:I}", "kicked", (json_int_t)kicked));
 }
 
+/* ---- Limits ---------------------------------------------------------------------------------- */
+
+static json_t *limit_row(enum limit limit, const struct limits *limits,
+                         const struct hub_stats *stats, const uint64_t *door)
+{
+    const struct limit_info *info = limits_info(limit);
+    return json_pack("{s:s, s:I, s:I, s:s, s:I, s:I}", "name", info->name, "value",
+                     (json_int_t)limits->of[limit], "default", (json_int_t)info->value, "unit",
+                     info->unit, "refused", (json_int_t)(stats->limited[limit] + door[limit]),
+                     "slowed", (json_int_t)stats->slowed[limit]);
+}
+
+static json_t *user_row(hub *h, const char *name, uint64_t now)
+{
+    struct hub_user_info info;
+    if (!hub_user(h, syn_s(name), &info, now)) return json_null();
+    return json_pack("{s:s, s:I, s:I, s:I, s:s?}", "name", name, "connections",
+                     (json_int_t)info.connections, "creates", (json_int_t)info.creates, "wait_ms",
+                     (json_int_t)info.wait_ms, "limit",
+                     info.limit < LIM_COUNT ? limits_info(info.limit)->name : NULL);
+}
+
+/* With ?user=NAME: what that one has spent, too. */
+static void show_limits(struct http_call *call, uint64_t now)
+{
+    http_api *api = call->api;
+    struct http_pages pages = {0};
+    struct hub_stats stats;
+    const char *user = http_query(call->query, "user");
+    json_t *list = json_array(), *object = json_object();
+    api->port.pages(api->port.user, &pages);
+    hub_read_stats(api->hub, &stats);
+    for (unsigned i = 0; i < LIM_COUNT; i++)
+        (void)json_array_append_new(
+            list, limit_row((enum limit)i, hub_limits(api->hub), &stats, pages.door));
+    (void)json_object_set_new(object, "limits", list);
+    if (user != NULL) (void)json_object_set_new(object, "user", user_row(api->hub, user, now));
+    http_call_json(call, object);
+}
+
+/* {"user_events": 1000, ...}: all of them, or none. */
+static bool read_limits(json_t *object, struct limits *limits)
+{
+    const char *name;
+    json_t *value;
+    if (json_object_size(object) == 0) return false;
+    json_object_foreach(object, name, value)
+    {
+        enum limit limit = limits_find(syn_s(name));
+        json_int_t number = json_integer_value(value);
+        bool good = limit != LIM_COUNT && json_is_integer(value) && number >= 0 &&
+                    limits_may_be(limit, (uint64_t)number);
+        if (!good) return false;
+        limits->of[limit] = (uint64_t)number;
+        limits->set[limit] = true;
+    }
+    return true;
+}
+
+static void set_limits(struct http_call *call, uint64_t now)
+{
+    http_api *api = call->api;
+    struct limits limits = *hub_limits(api->hub);
+    if (!http_is_json(call)) {
+        http_call_refuse(call, 415, "type", "the body is application/json");
+        return;
+    }
+    call->edits = json_loadb(call->body.data, call->body.len, JSON_REJECT_DUPLICATES, NULL);
+    if (!read_limits(call->edits, &limits)) {
+        http_call_refuse(call, 400, "malformed",
+                         "give {\"NAME\": NUMBER, ...} within their bounds");
+        return;
+    }
+    api->port.limit(api->port.user, &limits);
+    show_limits(call, now);
+}
+
 void http_admin(struct http_call *call)
 {
     uint64_t now = call->api->port.now(call->api->port.user);
@@ -107,6 +184,10 @@ void http_admin(struct http_call *call)
         connections(call, now);
     else if (call->route == ROUTE_INSPECT)
         inspect(call);
-    else
+    else if (call->route == ROUTE_KICK)
         kick(call, now);
+    else if (call->method == HTTP_POST)
+        set_limits(call, now);
+    else
+        show_limits(call, now);
 }

@@ -197,6 +197,7 @@ static const struct {
     {"/v1/admin/connections", false, true, false, false, ROUTE_CONNECTIONS},
     {"/v1/admin/documents", true, true, false, false, ROUTE_INSPECT},
     {"/v1/admin/kick", false, false, true, false, ROUTE_KICK},
+    {"/v1/admin/limits", false, true, true, false, ROUTE_LIMITS},
 };
 #define ROUTES (sizeof routes / sizeof routes[0])
 

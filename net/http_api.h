@@ -25,6 +25,8 @@ struct http_port {
     uint32_t (*authorise)(void *user, const struct hub_identity *who, syn_str document);
     void (*release)(void *user, void *grant);
     void (*pages)(void *user, struct http_pages *out);
+    /* Hold from now on, until the server ends. */
+    void (*limit)(void *user, const struct limits *limits);
 };
 
 syn_err http_api_new(http_api **out, hub *h, syn_store *store, const struct http_port *port);

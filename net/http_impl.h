@@ -16,7 +16,8 @@ enum http_route {
     ROUTE_FEED,
     ROUTE_CONNECTIONS,
     ROUTE_INSPECT,
-    ROUTE_KICK
+    ROUTE_KICK,
+    ROUTE_LIMITS
 };
 
 struct http_call {

@@ -148,6 +148,14 @@ bool hub_inspect(hub *h, syn_str document, struct hub_room_info *out);
 /* Ends the connection of that number, or all of a user (id 0); how many.  They may come again. */
 uint32_t hub_kick(hub *h, uint64_t id, syn_str user, uint64_t now);
 
+/* What a user has spent.  false: nobody of that name has been here lately. */
+struct hub_user_info {
+    uint32_t connections, creates; /* creates: in this hour */
+    uint32_t wait_ms;              /* until credit is given again; 0: it is */
+    enum limit limit;              /* that it waits for; LIM_NONE */
+};
+bool hub_user(hub *h, syn_str user, struct hub_user_info *out, uint64_t now);
+
 /* What the readers and documents weigh now.  Walks all of them. */
 struct hub_load {
     uint64_t document_bytes; /* memory of the loaded ones */

@@ -362,6 +362,7 @@ uint32_t conn_rights(const hub_conn *conn, syn_str document, uint32_t wanted);
 /* ---- rates.c */
 /* Charges a frame to connection and user. */
 struct pace rates_received(hub_conn *conn, size_t bytes);
+struct pace rates_of_user(hub *h, struct account *account);
 bool rates_control(hub_conn *conn); /* false: too many frames that cost no credit */
 /* Charges a frame of changes to the document too. */
 struct pace rates_offered(struct channel *ch, size_t bytes);

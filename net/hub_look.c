@@ -59,6 +59,20 @@ bool hub_inspect(hub *h, syn_str document, struct hub_room_info *out)
     return true;
 }
 
+bool hub_user(hub *h, syn_str user, struct hub_user_info *out, uint64_t now)
+{
+    struct account *account = account_find(h, user);
+    h->now = now;
+    if (account == NULL) return false;
+    struct pace pace = rates_of_user(h, account);
+    (void)hourly_left(&account->creates, 0, 0, now); /* a new hour begins */
+    *out = (struct hub_user_info){.connections = account->connections,
+                                  .creates = (uint32_t)account->creates.count,
+                                  .wait_ms = pace.wait_ms,
+                                  .limit = pace.limit};
+    return true;
+}
+
 uint32_t hub_kick(hub *h, uint64_t id, syn_str user, uint64_t now)
 {
     uint32_t kicked = 0;

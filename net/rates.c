@@ -60,6 +60,11 @@ struct pace rates_received(hub_conn *conn, size_t bytes)
     return look(conn->hub, meters, RATE_BYTES + 1); /* what was asked of it, not what it cost */
 }
 
+struct pace rates_of_user(hub *h, struct account *account)
+{
+    return look(h, (struct meters){{NULL, &account->meter, NULL}}, RATES);
+}
+
 bool rates_control(hub_conn *conn)
 {
     hub *h = conn->hub;

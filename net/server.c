@@ -360,6 +360,16 @@ static void http_pages_of(void *user, struct http_pages *out)
     out->loops[0].connections = out->loop_count == 1 ? stats.connections : 0;
 }
 
+/* SQLite's share is process-wide, and the allocator's ways are for good: of the start. */
+static void http_limit(void *user, const struct limits *limits)
+{
+    syn_server *server = user;
+    server->limits = *limits;
+    hub_limit(server->hub, limits);
+    gate_limit(server->gate, limits);
+    if (limits->of[LIM_MEMORY] == 0) gate_shut(server->gate, false);
+}
+
 static void on_asked(void *user, const struct http_request *request, http_reply *reply)
 {
     const syn_server *server = user;
@@ -382,6 +392,7 @@ static syn_err open_api(syn_server *server)
         .authorise = port_authorise,
         .release = port_release,
         .pages = http_pages_of,
+        .limit = http_limit,
     };
     return http_api_new(&server->api, server->hub, server->store, &port);
 }

@@ -731,6 +731,16 @@ START_TEST(administration)
     http_expect(server, "POST /v1/admin/kick", secret, "{\"connection\":\"0\"}", 400, "");
     http_expect(server, "POST /v1/admin/kick", secret, "{\"user\":\"\"}", 400, "");
     http_expect(server, "POST /v1/admin/kick", secret, "{\"user\":\"a\",\"b\":1}", 400, "");
+    http_expect(server, "GET /v1/admin/limits", secret, NULL, 200,
+                "{\"name\":\"user_creates\",\"value\":10000,\"default\":10000,");
+    http_expect(server, "POST /v1/admin/limits", secret, "{\"user_creates\":7,\"none\":1}", 400,
+                "");
+    http_expect(server, "POST /v1/admin/limits", secret, "{\"user_creates\":-1}", 400, "");
+    http_expect(server, "POST /v1/admin/limits", secret, "{}", 400, "");
+    http_expect(server, "POST /v1/admin/limits?user=ann", secret, "{\"user_creates\":7}", 200,
+                "\"user\":null");
+    http_expect(server, "GET /v1/admin/limits", secret, NULL, 200,
+                "{\"name\":\"user_creates\",\"value\":7,\"default\":10000,");
     http_expect(server, "POST /v1/admin/kick", secret, "{\"user\":\"bob\"}", 200, ":0}");
     http_expect(server, "POST /v1/admin/kick", secret, "{\"user\":\"anonymous\"}", 200, ":1}");
     ck_assert(!raw_until(a, FRAME_WELCOME));
@@ -740,6 +750,7 @@ START_TEST(administration)
     server = start();
     http_expect(server, "GET /v1/admin/connections", "", NULL, 403, "forbidden");
     http_expect(server, "GET /v1/admin/documents/d", "", NULL, 403, "forbidden");
+    http_expect(server, "GET /v1/admin/limits", "", NULL, 403, "forbidden");
     syn_server_stop(server, 1000);
 }
 END_TEST

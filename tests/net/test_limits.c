@@ -334,6 +334,7 @@ START_TEST(a_user_is_one)
     start(&w);
     set(&w, LIM_USER_EVENTS, 3000);
     hub_conn *conn = connected(&w), *twin = connected(&w), *other = connected_as(&w, syn_s("bob"));
+    struct hub_user_info info;
     open_channel(&w, conn, 1, "notes");
     open_channel(&w, twin, 1, "more");
     open_channel(&w, other, 1, "others");
@@ -341,6 +342,8 @@ START_TEST(a_user_is_one)
     type(&w, twin, 1, 0xd1, 0, 1);
     settle(&w);
     ck_assert_uint_eq(limited(&w, LIM_USER_EVENTS), 2);
+    ck_assert(hub_user(w.hub, syn_s("ann"), &info, w.now) && info.connections == 2);
+    ck_assert(info.creates == 1 && info.limit == LIM_USER_EVENTS && info.wait_ms >= 1000);
     hub_disconnect(w.hub, conn, w.now);
     hub_disconnect(w.hub, twin, w.now);
     for (int i = 0; i < 100; i++) accounts_sweep(w.hub);
