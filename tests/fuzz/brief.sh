@@ -22,7 +22,7 @@ if [ "$runs" -eq 0 ]; then
   echo "$(basename "$fuzzer"): seed 1, $seconds s"
   run 1 "-max_total_time=$seconds" || failed=1
 else
-  longest=200 # a few dozen steps: rare sequences come from many short sessions, not from long ones
+  longest=64 # some thirty steps: rare sequences come from many short sessions, not from long ones
   each=$((runs * ${SYN_SEEDS:-1} / 4))
   echo "$(basename "$fuzzer"): seeds 1 to 4, $each runs each"
   pids=""
