@@ -26,6 +26,13 @@ refused 2 "no JSON" set "$db" a /b '{'
 refused 2 "begins with /" set "$db" a b 1
 refused 2 "~0" set "$db" a /b~2 1
 refused 2 "URL" sync "$db" "$db"
+refused 2 "no limit of that name" serve --limit none=1
+refused 2 "NAME=VALUE" serve --limit=connections
+refused 2 "it cannot be that" serve --memory 1K
+done_ok serve --limits --memory 256M --limit connections=7,burst=3 --limit user_bytes=3M
+grep -Eq '^connections +7 ' "$folder/stdout" && grep -Eq '^memory +256M ' "$folder/stdout" &&
+  grep -Eq '^burst +3 ' "$folder/stdout" && grep -Eq '^user_bytes +3M ' "$folder/stdout" ||
+  fault "serve --limits does not show what was set"
 
 # What is not there.
 refused 1 "notes.db" get "$db" a
