@@ -416,7 +416,7 @@ static syn_err room_for(hub *h, syn_str document, const struct hub_call *call, s
     char detail[DETAIL_BYTES];
     bool valid = document.len != 0 && document.len <= LIMIT_NAME_BYTES;
     if (valid && !pressure_may_open(h, document)) return SYN_ENOMEM;
-    syn_err err = valid ? room_get(h, document, room, detail) : SYN_EMISUSE;
+    syn_err err = valid ? room_get(h, document, false, room, detail) : SYN_EMISUSE;
     if (err || !(*room)->opening) return err;
     wait_call(*room, call);
     *room = NULL;

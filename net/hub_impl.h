@@ -40,13 +40,16 @@
 #define MAX_PARKED      (64u * 1024u * 1024u)
 /* Refused peers that a channel remembers: each is looked for in every frame that follows. */
 #define MAX_IGNORED 256u
+/* Events above a snapshot that are sent rather than that it is made anew. */
+#define STALE_EVENTS 256u
 /* A log up to this size is sent rather than a snapshot. */
 #define SHORT_LOG (64u * 1024u)
 /* Tail above which a document is folded when its room is idle, or at once. */
 #define FOLD_ROWS  1000u
 #define FOLD_BYTES (256u * 1024u)
-/* Rows that are worth folding before a document is forgotten. */
+/* Rows that are worth folding when the last reader has gone, and how soon. */
 #define FOLD_IDLE    32u
+#define FOLD_IDLE_MS 2000u
 #define ROOM_IDLE_MS 30000u
 /* Nothing changed for so long: the document gives back what it had reserved for more. */
 #define ROOM_TRIM_MS 10000u
@@ -210,9 +213,10 @@ struct room {
     char name[LIMIT_NAME_BYTES + 1];
     size_t name_len;
     syn_doc *doc;
-    bool opening; /* doc is NULL: everything waits */
-    bool delayed; /* ... until a turn has landed */
-    bool lingers; /* dropped while turns name it */
+    bool opening;   /* doc is NULL: everything waits */
+    bool delayed;   /* ... until a turn has landed */
+    bool for_state; /* who opens it joins by a snapshot */
+    bool lingers;   /* dropped while turns name it */
     syn_err load_err;
     struct waiter *waiting, *last_waiting;
     bool reading_history, making_snapshot;
@@ -460,8 +464,10 @@ void room_used(struct room *room);
 syn_doc_config room_config(const hub *h);
 struct room *room_find(hub *h, syn_str name);
 /* Finds it, or begins to open it: then (*out)->opening, and the caller waits.  A document that is
- * not there gives a room with exists = false. */
-syn_err room_get(hub *h, syn_str name, struct room **out, char detail[DETAIL_BYTES]);
+ * not there gives a room with exists = false.  for_state: for somebody who will want a packed
+ * snapshot, which is then made on the way. */
+syn_err room_get(hub *h, syn_str name, bool for_state, struct room **out,
+                 char detail[DETAIL_BYTES]);
 /* Everybody's positions move up with the document's. */
 void room_shift(struct room *room, uint32_t added);
 /* Out of memory: channels get RESYNC (or `code`), everything not stored is forgotten. */
@@ -517,8 +523,9 @@ bool channel_pump(struct channel *ch, uint32_t max_frames);
 /* SYN_EKIND: there is none at a critical version.  SYN_EBUSY: it is being made; wait. */
 syn_err snapshot_make(struct room *room, bool packed, struct snapshot_parts **out);
 void snapshot_unref(struct snapshot_parts *parts);
-/* The stored one, ready to be sent; from any thread. */
+/* The stored one, or one of this document's present state, ready to be sent; on any thread. */
 syn_err snapshot_read(syn_store *store, int64_t id, bool packed, struct snapshot_parts **out);
+syn_err snapshot_of(syn_doc *doc, uint32_t piece, struct snapshot_parts **out);
 /* Keeps it for who comes next if it fits; NULL is fine. */
 void snapshot_take(struct room *room, struct snapshot_parts *parts);
 

@@ -207,10 +207,19 @@ static syn_err join_by_log(struct channel *ch, const struct msg_version *version
     return SYN_OK;
 }
 
+static bool asks_for_state(const struct msg_open *open)
+{
+    return !open->history && open->version.head_count == 0 && open->version.vector_count == 0;
+}
+
+static bool reads_packed(const hub_conn *conn)
+{
+    return (conn->features & FEATURE_PACKED) && conn->max_raw >= 4 * FRAME_PIECE;
+}
+
 static bool wants_snapshot(const struct room *room, const struct msg_open *open)
 {
-    if (open->history || open->version.head_count != 0 || open->version.vector_count != 0)
-        return false;
+    if (!asks_for_state(open)) return false;
     if (!room->exists || syn_doc_log_end(room->doc) == 0) return false;
     return open->state_only || !syn_doc_has_history(room->doc) || room->log_bytes > SHORT_LOG;
 }
@@ -220,7 +229,7 @@ static syn_err join_by_snapshot(struct channel *ch, const struct msg_open *open)
 {
     struct room *room = ch->room;
     struct snapshot_parts *parts;
-    bool packed = (ch->conn->features & FEATURE_PACKED) && ch->conn->max_raw >= 4 * FRAME_PIECE;
+    bool packed = reads_packed(ch->conn);
     if (!wants_snapshot(room, open)) return SYN_EKIND;
     syn_err err = snapshot_make(room, packed, &parts);
     if (err) return err == SYN_EBUSY ? err : SYN_EKIND;
@@ -379,7 +388,8 @@ static struct channel *new_channel(hub_conn *conn, uint32_t number, const struct
         refuse_beyond(conn, number, LIM_MEMORY);
         return NULL;
     }
-    syn_err err = room_get(conn->hub, open->document, &room, detail);
+    bool for_state = asks_for_state(open) && reads_packed(conn);
+    syn_err err = room_get(conn->hub, open->document, for_state, &room, detail);
     if (err) {
         refuse_load(conn, number, err, detail);
         return NULL;

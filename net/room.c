@@ -55,7 +55,7 @@ static struct room *room_new(hub *h, syn_str name)
     return room;
 }
 
-syn_err room_get(hub *h, syn_str name, struct room **out, char detail[DETAIL_BYTES])
+syn_err room_get(hub *h, syn_str name, bool for_state, struct room **out, char detail[DETAIL_BYTES])
 {
     struct room *room = room_find(h, name);
     detail[0] = '\0';
@@ -63,6 +63,7 @@ syn_err room_get(hub *h, syn_str name, struct room **out, char detail[DETAIL_BYT
     if (room != NULL) return SYN_OK;
     room = *out = room_new(h, name);
     if (room == NULL) return SYN_ENOMEM;
+    room->for_state = for_state;
     room->jobs++; /* without threads it is opened at once, or dropped */
     room_open(room);
     room->jobs--;

@@ -1,7 +1,7 @@
 /* room_idle.c -- documents that nobody uses: trimmed, folded, forgotten.
  *
- *     last use ------ TRIM_MS: spare room is given back ------ ROOM_IDLE_MS: folded if that is
- *     worth it, for the next opening, then forgotten
+ *     the last reader leaves -- 2 s: folded if that is worth it, for the next opening --
+ *     nothing changed for 10 s: spare room is given back -- 30 s without readers: forgotten
  *
  * A document with readers is trimmed too when nothing changed for that long. */
 #include "hub_impl.h"
@@ -43,9 +43,10 @@ static void look_at(struct room *room, uint32_t *trims)
         room->idle_since = h->now;
         return;
     }
+    uint64_t idle = h->now - room->idle_since;
     bool worth = room->exists; /* a name that means nothing costs nothing to find again */
-    if (worth && (h->now - room->idle_since < ROOM_IDLE_MS || room_fold_first(room))) return;
-    if (room->jobs != 0 || room->unmade_turns != 0) return;
+    if (worth && idle >= FOLD_IDLE_MS && room_fold_first(room)) return;
+    if (worth && idle < ROOM_IDLE_MS) return;
     if (worth) h->stats.forgotten++;
     room_drop(room, CODE_OK, "");
 }

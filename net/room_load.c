@@ -16,7 +16,8 @@
 struct load_job {
     struct room_job job;
     syn_doc_config config;
-    bool history;
+    bool history, for_state;
+    uint32_t frame_piece;
     syn_doc *doc;
     struct store_doc row;
     struct snapshot_parts *parts; /* the stored snapshot, for those who join by it; or NULL */
@@ -36,6 +37,17 @@ static void load_free(struct load_job *load)
     free(load);
 }
 
+/* For who opens it; without, he makes one when the document is there. */
+static void make_state(struct load_job *load)
+{
+    const struct store_doc *row = &load->row;
+    bool fresh = row->snapshot_events != 0 && row->events - row->snapshot_at <= STALE_EVENTS;
+    if (fresh)
+        (void)snapshot_read(load->job.store, row->id, true, &load->parts);
+    else
+        (void)snapshot_of(load->doc, load->frame_piece, &load->parts);
+}
+
 static void run(struct room_job *job)
 {
     struct load_job *load = load_job_of(job);
@@ -53,8 +65,8 @@ static void run(struct room_job *job)
         load->err = doc_store_backfill(job->store, &load->row, load->doc, &added);
         if (load->err == SYN_EDAMAGED || load->err == SYN_EMALFORMED)
             (void)store_mark_damaged(job->store, load->row.id);
-    } else if (load->row.bytes > SHORT_LOG) {
-        (void)snapshot_read(job->store, load->row.id, true, &load->parts);
+    } else if (load->for_state && load->row.bytes > SHORT_LOG) {
+        make_state(load);
     }
 }
 
@@ -66,6 +78,8 @@ static bool start(struct room *room, bool history, void (*done)(struct room_job 
     load->job.done = done;
     load->config = room_config(room->hub);
     load->history = history;
+    load->for_state = room->for_state;
+    load->frame_piece = room->hub->tuning.frame_piece;
     if (room_job_start(&load->job, room)) return true;
     free(load);
     return false;

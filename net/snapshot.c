@@ -12,8 +12,6 @@
 
 /* What may be deflated on the loop: about 0.3 ms. */
 #define PACK_AT_ONCE (8u * 1024u)
-/* Events above a snapshot that are sent rather than that it is made anew. */
-#define STALE_EVENTS 256u
 
 void snapshot_unref(struct snapshot_parts *parts)
 {
@@ -246,16 +244,28 @@ static syn_err emit_part(void *user, uint32_t part, uint32_t count, syn_str byte
 }
 
 /* The parts as messages. */
-static syn_err encode(struct room *room, struct snapshot_parts *parts)
+static syn_err encode(syn_doc *doc, uint32_t piece, struct snapshot_parts *parts)
 {
     syn_snapshot snapshot;
     uint64_t digest;
-    syn_doc_heads(room->doc, &parts->head, 1);
-    syn_err err = syn_doc_snapshot(room->doc, &snapshot);
+    syn_doc_heads(doc, &parts->head, 1);
+    syn_err err = syn_doc_snapshot(doc, &snapshot);
     if (!err) err = proto_digest(&snapshot, &digest, NULL);
-    if (!err)
-        err = proto_encode_snapshot(&snapshot, digest, digest, room->hub->tuning.frame_piece,
-                                    emit_part, parts);
+    if (!err) err = proto_encode_snapshot(&snapshot, digest, digest, piece, emit_part, parts);
+    return err;
+}
+
+syn_err snapshot_of(syn_doc *doc, uint32_t piece, struct snapshot_parts **out)
+{
+    struct snapshot_parts *parts;
+    if (syn_doc_heads(doc, NULL, 0) != 1) return SYN_EKIND;
+    parts = parts_new(true);
+    syn_err err = parts != NULL ? encode(doc, piece, parts) : SYN_ENOMEM;
+    if (!err) err = seal(parts);
+    if (err)
+        snapshot_unref(parts);
+    else
+        *out = parts;
     return err;
 }
 
@@ -281,7 +291,8 @@ static syn_err begin(struct room *room, bool packed)
     if (!one_head && room->snapshot_at == 0) return SYN_EKIND;
     if (one_head) {
         parts = parts_new(packed);
-        syn_err err = parts != NULL ? encode(room, parts) : SYN_ENOMEM;
+        syn_err err =
+            parts != NULL ? encode(room->doc, room->hub->tuning.frame_piece, parts) : SYN_ENOMEM;
         bool at_once = !err && (!packed || parts->bytes <= PACK_AT_ONCE);
         if (at_once) err = seal(parts);
         if (at_once && !err) snapshot_take(room, parts);
