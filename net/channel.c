@@ -45,6 +45,7 @@ void channel_unref(struct channel *ch)
     if (--ch->refs != 0) return;
     assert(ch->conn == NULL);
     naming_free(&ch->names);
+    inflated_free(ch->inflated);
     free(ch->ignored);
     free(ch->own);
     free(ch->spans);

@@ -63,7 +63,7 @@ syn_err hub_new(hub **out, syn_store *store, const struct hub_port *port)
     h->store = store;
     h->port = *port;
     limits_default(&h->limits);
-    h->tuning = (struct hub_tuning){FRAME_PIECE, FOLD_ROWS, FOLD_BYTES};
+    h->tuning = (struct hub_tuning){FRAME_PIECE, FOLD_ROWS, FOLD_BYTES, INFLATE_AT_ONCE};
     h->rooms = calloc(ROOM_SLOTS, sizeof *h->rooms);
     h->room_slots = ROOM_SLOTS;
     syn_err err = h->rooms != NULL ? SYN_OK : SYN_ENOMEM;
@@ -152,27 +152,6 @@ static bool tables_of(void *user, uint32_t number, struct proto_tables *out)
     return true;
 }
 
-/* Packed Changes are what is inside them. */
-static void handle_packed(struct channel *ch, const struct msg_packed *packed, size_t frame_bytes)
-{
-    hub *h = ch->conn->hub;
-    struct proto_tables tables = channel_tables(ch);
-    struct proto_fault fault = {.code = CODE_MALFORMED};
-    struct msg_packed copy = *packed;
-    syn_changes set;
-    syn_str raw;
-    if (copy.inside != PACKED_CHANGES || !(ch->conn->features & FEATURE_PACKED)) {
-        channel_closed(ch, CODE_MALFORMED, true, 0, "Packed was not agreed, or holds a Snapshot");
-        return;
-    }
-    syn_err err = proto_inflate(h->arena, &copy, pressure_raw_bytes(h), &raw, &fault);
-    if (!err) err = proto_decode_changes(h->inner, raw.data, raw.len, NULL, &tables, &set, &fault);
-    if (err)
-        channel_closed(ch, fault.code, fault.code != CODE_BUSY, 0, fault.text);
-    else
-        accept_changes(ch, &set, frame_bytes);
-}
-
 static void handle_credit(struct channel *ch, const struct msg_credit *credit)
 {
     if (ch->credit + (int64_t)credit->bytes > (int64_t)LIMIT_CREDIT_BYTES) {
@@ -251,7 +230,7 @@ static void handle_on_channel(hub_conn *conn, struct frame *frame, size_t len)
         accept_changes(ch, &frame->as.changes, len);
         break;
     case FRAME_PACKED:
-        handle_packed(ch, &frame->as.packed, len);
+        inflate_receive(ch, &frame->as.packed, len);
         break;
     case FRAME_CREDIT:
         handle_credit(ch, &frame->as.credit);

@@ -58,6 +58,7 @@ struct hub_port {
 struct hub_tuning {
     uint32_t frame_piece;           /* bytes of one frame of the log: others get in between */
     uint32_t fold_rows, fold_bytes; /* a tail above either is folded */
+    uint32_t inflate_at_once;       /* Packed up to this size are inflated on the loop */
 };
 
 syn_err hub_new(hub **out, syn_store *store, const struct hub_port *port);
