@@ -55,10 +55,10 @@ static void done(struct room_job *job)
     if (wanted && !inflate->err) {
         ch->inflated = inflate->made;
         inflate->made = NULL;
-        room_go_on(job->room);
     } else if (wanted) {
         close_faulty(ch, &inflate->fault);
     }
+    if (!job->room->dead) room_go_on(job->room); /* what waits for nobody is let go, too */
     inflated_free(inflate->made);
     channel_unref(ch);
     free(inflate);
@@ -91,7 +91,6 @@ static struct inflate_job *prepare(struct channel *ch, const struct msg_packed *
 static void begin(struct channel *ch, const struct msg_packed *packed)
 {
     hub *h = ch->conn->hub;
-    struct room *room = ch->room;
     bool fits = packed->raw_size <= MAX_INFLATING - h->inflating;
     struct inflate_job *inflate = fits ? prepare(ch, packed) : NULL;
     if (inflate == NULL) {
@@ -99,10 +98,13 @@ static void begin(struct channel *ch, const struct msg_packed *packed)
         return;
     }
     channel_ref(ch);
-    wait_frame(ch);
     ch->inflating = true;
-    if (ch->conn != NULL && room_job_start(&inflate->job, room)) return;
-    if (ch->conn != NULL) channel_closed(ch, CODE_BUSY, false, RETRY_MS, "too much is going on");
+    if (room_job_start(&inflate->job, ch->room)) {
+        wait_frame(ch);
+        return;
+    }
+    ch->inflating = false;
+    channel_closed(ch, CODE_BUSY, false, RETRY_MS, "too much is going on");
     inflated_free(inflate->made);
     channel_unref(ch);
     free(inflate);

@@ -16,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { CLIENTS = 4, STEPS = 120, HISTORIES = 60, MAX_PARTS = 64 };
+enum { CLIENTS = 4, STEPS = 120, HISTORIES = 300, MAX_PARTS = 64 };
 
 struct client {
     struct world *world;
@@ -498,23 +498,22 @@ static void step(struct world *w)
     case 8:
         if (below(w, 4) == 0) become_reader(client);
         break;
-    case 9:
-        send_edits(client);
+    case 9: /* frames right behind each other */
+        for (int i = 0; i < 4; i++) {
+            if (may_edit(client)) edit(w, client->doc);
+            send_edits(client);
+        }
         break;
     default:
         if (may_edit(client)) edit(w, client->doc);
         if (below(w, 3) != 0) send_edits(client);
     }
-    switch (below(w, 4)) {
-    case 0:
+    if (below(w, 8) == 0 || (!w->threads && below(w, 2) != 0)) {
         settle(w);
-        break;
-    case 1:
-        break;
-    default: /* one thing after another, so that others come in between */
-        hub_flush(w->hub, w->now);
+    } else { /* one thing after another, so that others come in between */
+        if (below(w, 4) != 0) hub_flush(w->hub, w->now);
         if (below(w, 2) != 0) store_poll(w->store);
-        late_step(&w->late, w->hub, draw(w), w->now);
+        if (below(w, 3) == 0) late_step(&w->late, w->hub, draw(w), w->now);
     }
     for (int i = 0; i < CLIENTS; i++) /* nobody is silent for long */
         if (w->clients[i].conn != NULL) {
