@@ -166,6 +166,7 @@ void doc_fit(syn_doc *doc)
 {
     const syn_mem *mem = &doc->mem;
     desk_clear(doc);
+    if (!GIVES_BACK) return;
     array_fit(mem, &doc->records);
     array_fit(mem, &doc->pending);
     graph_trim(doc->graph);

@@ -14,11 +14,12 @@
 
 /* SYN_SMALL, for a page: errors have no sentences (doc.h, wire.h); what is short and everywhere is
  * called (below); of code that does what other code does, sooner, there is only the other
- * (SHORT_CUTS); and documents always come with their history (SNAPSHOTS). */
+ * (SHORT_CUTS); documents always come with their history (SNAPSHOTS); frames come from a server
+ * (SERVES); and memory that was had once is kept (GIVES_BACK), for a page's never shrinks. */
 #ifdef SYN_SMALL
-enum { SHORT_CUTS = 0, SNAPSHOTS = 0 };
+enum { SHORT_CUTS = 0, SNAPSHOTS = 0, SERVES = 0, GIVES_BACK = 0 };
 #else
-enum { SHORT_CUTS = 1, SNAPSHOTS = 1 };
+enum { SHORT_CUTS = 1, SNAPSHOTS = 1, SERVES = 1, GIVES_BACK = 1 };
 #endif
 
 #ifdef SYN_SMALL /* calls, where other builds have the code in place: web/wasm/mem_small.c */

@@ -198,11 +198,12 @@ syn_err syn_doc_snapshot(syn_doc *doc, syn_snapshot *snapshot)
     if (err != SYN_OK) return doc_refuse(doc, err, "no memory for a snapshot");
     struct export_buffers *out = ex.out;
     out->states.n = out->entries.n = out->parents.n = 0;
-    err = order_containers(doc);
+    if (SNAPSHOTS) err = order_containers(doc); /* a digest is a sum, in any order */
     if (err == SYN_OK) err = array_reserve(&doc->mem, &out->parents, heads);
-    for (uint32_t i = 0; err == SYN_OK && i < doc->all.list.n; i++)
-        if (container_at(&doc->all, out->order.at[i])->touched)
-            err = add_state(&ex, out->order.at[i]);
+    for (uint32_t i = 0; err == SYN_OK && i < doc->all.list.n; i++) {
+        syn_obj obj = SNAPSHOTS ? out->order.at[i] : i;
+        if (container_at(&doc->all, obj)->touched) err = add_state(&ex, obj);
+    }
     if (err != SYN_OK) return doc_refuse(doc, err, "no memory for a snapshot");
     point_states(out);
     syn_doc_heads(doc, out->parents.at, heads);

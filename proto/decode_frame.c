@@ -415,9 +415,9 @@ static syn_err convert(struct decoding *d, syn_str body, const ProtobufCMessage 
     case FRAME_NACK:
         return nack(d, m, &out->as.nack);
     case FRAME_DIGEST:
-        return digest(d, body, m, &out->as.digest);
+        return SERVES ? digest(d, body, m, &out->as.digest) : SYN_OK;
     case FRAME_OPEN:
-        return open_(d, m, &out->as.open);
+        return SERVES ? open_(d, m, &out->as.open) : SYN_OK;
     case FRAME_OPENED:
         return opened(d, m, &out->as.opened);
     case FRAME_CLOSED:
@@ -427,7 +427,7 @@ static syn_err convert(struct decoding *d, syn_str body, const ProtobufCMessage 
     case FRAME_NAMES:
         return names(d, body, m, &out->as.names);
     case FRAME_HELLO:
-        return hello(d, m, &out->as.hello);
+        return SERVES ? hello(d, m, &out->as.hello) : SYN_OK;
     case FRAME_WELCOME:
         return welcome(d, m, &out->as.welcome);
     case FRAME_AUTH:

@@ -1,16 +1,25 @@
 // build.mjs -- web/src into web/dist: types, one file of JavaScript, and the variants of it.
 import { build } from "esbuild";
 import { execFileSync } from "node:child_process";
-import { copyFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { privateNames } from "./private-names.mjs";
 
 rmSync("dist/types", { recursive: true, force: true });
 execFileSync(process.execPath, ["node_modules/typescript/bin/tsc"], { stdio: "inherit" });
 
+// The engine's exports are called what squeeze.mjs called them, and private properties something short;
+// tests, which look inside, find both in dist/names.json.
+const exported = JSON.parse(readFileSync(process.argv[2], "utf8"));
+let mangleCache = exported;
 const common = {
+  mangleProps: new RegExp(`^(${[...Object.keys(exported), ...privateNames].join("|")})$`),
   bundle: true, format: "esm", target: "es2022", platform: "browser", minify: true,
   legalComments: "none", logLevel: "warning", external: ["node:*"],
 };
-await build({ ...common, entryPoints: ["src/index.ts"], outfile: "dist/syncline.js", sourcemap: "linked" });
+({ mangleCache } = await build({
+  ...common, mangleCache, entryPoints: ["src/index.ts"], outfile: "dist/syncline.js", sourcemap: "linked",
+}));
 // The page's own syncline.js is used by the binding, not a second copy of it.
 const shared = {
   name: "shared",
@@ -19,16 +28,24 @@ const shared = {
   },
 };
 await build({
-  ...common, entryPoints: ["src/codemirror.ts"], outfile: "dist/codemirror.js", plugins: [shared],
+  ...common, mangleCache, entryPoints: ["src/codemirror.ts"], outfile: "dist/codemirror.js", plugins: [shared],
   external: ["@codemirror/*", "node:*"],
 });
-// The same with CodeMirror itself, for pages without a bundler.
+// The same with CodeMirror itself, for pages without a bundler: its properties keep their names.
+const made = {
+  name: "made",
+  setup(b) {
+    b.onResolve({ filter: /^\.\/codemirror\.js$/ }, () => ({ path: resolve("dist/codemirror.js") }));
+    b.onResolve({ filter: /^\.\/syncline\.js$/ }, () => ({ path: "./syncline.js", external: true }));
+  },
+};
 await build({
-  ...common, entryPoints: ["src/codemirror-bundle.ts"], outfile: "dist/codemirror.bundle.js", plugins: [shared],
+  ...common, mangleProps: undefined, entryPoints: ["src/codemirror-bundle.ts"], outfile: "dist/codemirror.bundle.js",
+  plugins: [made],
 });
 // ... and the client with the engine inside, for pages that cannot fetch it.
 await build({
-  ...common, outfile: "dist/syncline.embedded.js", loader: { ".wasm": "binary" },
+  ...common, mangleCache, outfile: "dist/syncline.embedded.js", loader: { ".wasm": "binary" },
   stdin: {
     contents: `import wasm from "./dist/syncline.wasm"; import { useWasm } from "./src/index.ts";
       useWasm(wasm); export * from "./src/index.ts";`,
@@ -37,3 +54,4 @@ await build({
 });
 writeFileSync("dist/syncline.d.ts", `export * from "./types/index.js";\n`);
 copyFileSync("dist/syncline.d.ts", "dist/syncline.embedded.d.ts");
+writeFileSync("dist/names.json", JSON.stringify(mangleCache));

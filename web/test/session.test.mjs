@@ -9,7 +9,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { Doc, MemoryStorage, WebSocketTransport, connect } from "../dist/syncline.js";
+import { named } from "./names.mjs";
 import { Server, binary, until } from "./server.mjs";
+
+/** What stores a document. */
+const inside = (doc) => doc[named("_link")][named("keeping")];
 
 const fast = { store: false, backoff: { min: 20, max: 100 } };
 
@@ -177,7 +181,7 @@ test("pieces are joined", async () => {
   const a = await client.open("j");
   for (let i = 0; i < 30; i++) {
     a.text().push(`${i} `);
-    a._link.keeping.storeNow();
+    inside(a)[named("storeNow")]();
   }
   await until("stored", () => a.local.state === "stored");
   assert.equal(storage.documents.get("j").pieces.length, 30);
@@ -265,7 +269,7 @@ test("changes of others are imported: they are sent before what is typed upon th
     const d = await c.open("i");
     await d.synced();
     await until("stored", () => d.local.state === "stored");
-    d._link.keeping.keeper = false;
+    inside(d)[named("keeper")] = false;
     c.goOffline();
     friend.import(b.export());
     friend.text().insert(0, "another, ");

@@ -3,6 +3,7 @@
 // A transaction of agent A is made by A's replica, which first gets what its parents stand on; so
 // each agent is a document here, and changes travel between them as bytes.
 import { Doc } from "../dist/syncline.js";
+import { named } from "./names.mjs";
 
 const unescape = (field) => Buffer.from(field.replace(/%([0-9A-F]{2})/g, (_, hex) => String.fromCharCode(parseInt(hex, 16))), "latin1").toString("utf8");
 
@@ -59,13 +60,13 @@ function edit(doc, wide, { pos, removed, text }) {
 
 /** The record's final document; texts of the versions asked for on the way in `texts`. */
 export async function replay(record, asked = new Set()) {
-  const { core } = await Doc.create();
+  const core = (await Doc.create())[named("core")];
   const replicas = new Map();
   const replica = (agent) => {
     let one = replicas.get(agent);
     if (one === undefined) {
-      const doc = Doc._make(core, "", 0);
-      core.check(core.x.doc_set_peer(doc._at, peerOf(agent), 0), doc._at);
+      const doc = Doc[named("_make")](core, "", 0), at = doc[named("_at")];
+      core[named("check")](core[named("x")][named("doc_set_peer")](at, peerOf(agent), 0), at);
       replicas.set(agent, (one = { doc, has: new Uint8Array(record.txns.length) }));
     }
     return one;

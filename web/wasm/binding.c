@@ -187,16 +187,6 @@ EXPORT(text_length) uint32_t js_text_length(const struct web_doc *d, syn_obj tex
     return unit_at(d, text, syn_text_len(d->doc, text));
 }
 
-EXPORT(text_scalars) uint32_t js_text_scalars(const struct web_doc *d, syn_obj text)
-{
-    return (uint32_t)syn_text_len(d->doc, text);
-}
-
-EXPORT(text_bytes) uint32_t js_text_bytes(const struct web_doc *d, syn_obj text)
-{
-    return (uint32_t)syn_text_bytes(d->doc, text);
-}
-
 EXPORT(text_insert)
 syn_err js_text_insert(struct web_doc *d, syn_obj text, uint32_t at, const char *utf8, uint32_t len)
 {
@@ -218,11 +208,6 @@ uint32_t js_text_read(const struct web_doc *d, syn_obj text, uint32_t from, uint
     size_t first = scalar_at(d, text, from, false), last = scalar_at(d, text, end, true);
     if (last <= first) return 0;
     return (uint32_t)syn_text_read(d->doc, text, first, last - first, to, cap);
-}
-
-EXPORT(text_to_units) uint32_t js_text_to_units(const struct web_doc *d, syn_obj text, uint32_t pos)
-{
-    return unit_at(d, text, pos);
 }
 
 /* ---- Values ---------------------------------------------------------------------------------- */
@@ -469,11 +454,6 @@ EXPORT(doc_digest) syn_err js_doc_digest(struct web_doc *d)
 EXPORT(log_end) uint32_t js_log_end(const struct web_doc *d)
 {
     return syn_doc_log_end(d->doc);
-}
-
-EXPORT(log_start) uint32_t js_log_start(const struct web_doc *d)
-{
-    return syn_doc_log_start(d->doc);
 }
 
 /* ---- Bytes ----------------------------------------------------------------------------------- */

@@ -328,12 +328,6 @@ EXPORT(doc_status) uint32_t js_doc_status_now(const struct web_doc *d)
     return session_doc_status(d->sd);
 }
 
-EXPORT(code_name) void js_code_name(uint32_t code)
-{
-    const char *name = proto_code_name(code);
-    web_out_bytes(0, name, strlen(name));
-}
-
 /* out: bytes (2), age in ms (2). */
 EXPORT(doc_unsaved) uint32_t js_doc_unsaved(const struct web_doc *d, double now)
 {

@@ -1,0 +1,168 @@
+// squeeze.mjs -- the linked engine once more, the same code in fewer bytes under gzip.
+//
+//     node squeeze.mjs IN.wasm OUT.wasm NAMES.json
+//
+// Functions go by their size, so that like stands by like, which gzip finds; and exports get names of
+// one or two letters, which NAMES.json tells (build.mjs gives the JavaScript the same).  Everything
+// that names a function by its number is written anew: calls, tables, exports.
+import { readFileSync, writeFileSync } from "node:fs";
+
+const TYPE = 1, IMPORT = 2, FUNCTION = 3, EXPORT = 7, ELEMENT = 9, CODE = 10;
+const CALL = 0x10, REF_FUNC = 0xd2;
+
+/** Reads numbers and bytes of `data`, one after the other. */
+class Reader {
+  at = 0;
+  constructor(data) {
+    this.data = data;
+  }
+  get more() {
+    return this.at < this.data.length;
+  }
+  byte() {
+    return this.data[this.at++];
+  }
+  number() {
+    let value = 0;
+    for (let shift = 0; ; shift += 7) {
+      const byte = this.byte();
+      value += (byte & 127) * 2 ** shift;
+      if (byte < 128) return value;
+    }
+  }
+  bytes(count) {
+    this.at += count;
+    return this.data.subarray(this.at - count, this.at);
+  }
+  list(one) {
+    return Array.from({ length: this.number() }, one);
+  }
+}
+
+function number(value) {
+  const bytes = [];
+  for (; value > 127; value = Math.floor(value / 128)) bytes.push((value % 128) | 128);
+  return [...bytes, value];
+}
+const sized = (bytes) => [...number(bytes.length), ...bytes];
+const listed = (items) => [...number(items.length), ...items.flat()];
+
+/** What follows an opcode: b a byte, n a number (signed ones are as long), t a branch table, v types. */
+function operands(op, r) {
+  if (op >= 0x02 && op <= 0x04) return "n";
+  if (op === 0x0c || op === 0x0d) return "n";
+  if (op === 0x0e) return "t";
+  if (op === 0x11) return "nn";
+  if (op === 0x1c) return "v";
+  if (op >= 0x20 && op <= 0x24) return "n";
+  if (op >= 0x28 && op <= 0x3e) return "nn";
+  if (op === 0x3f || op === 0x40) return "b";
+  if (op === 0x41 || op === 0x42) return "n";
+  if (op === 0x43) return "bbbb";
+  if (op === 0x44) return "bbbbbbbb";
+  if (op === 0xfc) {
+    const which = r.number();
+    if (which < 8) return "";
+    if (which === 10) return "bb"; // memory.copy
+    if (which === 11) return "b"; // memory.fill
+  } else if (op <= 0xc4) {
+    return "";
+  }
+  throw new Error(`squeeze: opcode ${op.toString(16)} is not known here`);
+}
+
+function skip(r, form) {
+  for (const one of form) {
+    if (one === "b") r.byte();
+    else if (one === "v") r.list(() => r.byte());
+    else if (one === "t") (r.list(() => r.number()), r.number());
+    else r.number();
+  }
+}
+
+/** A function's body with other numbers in its calls. */
+function renumbered(body, numberOf) {
+  const r = new Reader(body);
+  const out = [];
+  let copied = 0;
+  r.list(() => (r.number(), r.byte())); // locals
+  while (r.more) {
+    const from = r.at;
+    const op = r.byte();
+    if (op !== CALL && op !== REF_FUNC) {
+      skip(r, operands(op, r));
+      continue;
+    }
+    out.push(...body.subarray(copied, from), op, ...number(numberOf(r.number())));
+    copied = r.at;
+  }
+  out.push(...body.subarray(copied));
+  return out;
+}
+
+function sectionsOf(file) {
+  const r = new Reader(file);
+  const sections = [];
+  r.bytes(8);
+  while (r.more) sections.push([r.byte(), r.bytes(r.number())]);
+  return sections;
+}
+
+/** a ... z, A ... Z, aa, ab ... */
+function shortName(index) {
+  const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+  return index < 52 ? letters[index] : letters[Math.floor(index / 52) - 1] + letters[index % 52];
+}
+
+const [from, to, namesFile] = process.argv.slice(2);
+const file = readFileSync(from);
+const sections = sectionsOf(file);
+const section = (id) => new Reader(sections.find((one) => one[0] === id)[1]);
+
+const imported = section(IMPORT).number(); // all of them functions, as size.test.mjs asks
+const functions = section(FUNCTION);
+const types = functions.list(() => functions.number());
+const code = section(CODE);
+const bodies = code.list(() => code.bytes(code.number()));
+const order = bodies.map((_, i) => i).sort((a, b) => bodies[a].length - bodies[b].length || a - b);
+const place = new Map(order.map((old, i) => [old + imported, i + imported]));
+const numberOf = (old) => place.get(old) ?? old;
+
+const names = {};
+function exports(r) {
+  const text = new TextDecoder(), bytes = new TextEncoder();
+  const all = r.list(() => ({ name: text.decode(r.bytes(r.number())), kind: r.byte(), index: r.number() }));
+  const own = all.map((one) => one.name).filter((name) => name !== "memory").sort();
+  own.forEach((name, i) => (names[name] = shortName(i)));
+  return listed(all.map(({ name, kind, index }) =>
+    [...sized(bytes.encode(names[name] ?? name)), kind, ...number(kind === 0 ? numberOf(index) : index)]));
+}
+
+/** Tables from a place on, of functions' numbers: all that the linker writes. */
+function elements(r) {
+  return listed(r.list(() => {
+    if (r.number() !== 0) throw new Error("squeeze: a table of another form");
+    const start = r.at;
+    if (r.byte() !== 0x41) throw new Error("squeeze: a table's place is no constant");
+    r.number();
+    r.byte();
+    const where = r.data.subarray(start, r.at);
+    return [0, ...where, ...listed(r.list(() => number(numberOf(r.number()))))];
+  }));
+}
+
+const written = {
+  [FUNCTION]: () => listed(order.map((i) => number(types[i]))),
+  [EXPORT]: exports,
+  [ELEMENT]: elements,
+  [CODE]: () => listed(order.map((i) => sized(renumbered(bodies[i], numberOf)))),
+};
+const out = [...file.subarray(0, 8)];
+for (const [id, data] of sections) {
+  if (id === 0) continue; // names and the like
+  const bytes = written[id]?.(new Reader(data)) ?? data;
+  out.push(id, ...number(bytes.length));
+  for (const byte of bytes) out.push(byte);
+}
+writeFileSync(to, Uint8Array.from(out));
+writeFileSync(namesFile, JSON.stringify(names));
