@@ -236,8 +236,8 @@ static syn_err load_row(syn_store *store, const struct store_doc *row, const syn
     err = syn_doc_new(&doc, config);
     if (!err) err = fill(store, row, config, &decoder, &doc);
     if (err && err != SYN_ENOMEM) {
-        const char *text = decoder.fault.text[0] != '\0' ? decoder.fault.text : store_error(store);
-        snprintf(detail, DETAIL_BYTES, "%s", text);
+        store_copy_error(store, detail, DETAIL_BYTES);
+        if (decoder.fault.text[0] != '\0') snprintf(detail, DETAIL_BYTES, "%s", decoder.fault.text);
         /* Not found: deleted between two reads. */
         if (err != SYN_EIO && err != SYN_ENOTFOUND) err = SYN_EDAMAGED;
     }
@@ -257,7 +257,7 @@ syn_err doc_store_load(syn_store *store, syn_str name, const syn_doc_config *con
     detail[0] = '\0';
     syn_err err = store_find(store, name, row);
     if (err) {
-        snprintf(detail, DETAIL_BYTES, "%s", store_error(store));
+        store_copy_error(store, detail, DETAIL_BYTES);
         return err;
     }
     if (row->damaged) {

@@ -66,6 +66,13 @@ const char *store_error(const syn_store *store)
     return store->error;
 }
 
+void store_copy_error(syn_store *store, char *out, size_t size)
+{
+    pthread_mutex_lock(&store->lock);
+    (void)snprintf(out, size, "%s", store->error);
+    pthread_mutex_unlock(&store->lock);
+}
+
 syn_err store_refuse(syn_store *store, syn_err err, const char *format, ...)
 {
     char text[sizeof store->error];

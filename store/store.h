@@ -62,6 +62,8 @@ void store_close(syn_store *store);
 void store_id(const syn_store *store, uint8_t out[STORE_ID_BYTES]);
 /* Why the last refused call of this thread's side was refused; never NULL. */
 const char *store_error(const syn_store *store);
+/* The same, copied, where other threads read at the same time. */
+void store_copy_error(syn_store *store, char *out, size_t size);
 
 /* ---- Reading --------------------------------------------------------------------------------- */
 

@@ -506,6 +506,7 @@ START_TEST(embedded)
     syn_server_edit(server, syn_s("notes"), true, type_hello, edit_done, &waiting);
     wait_for(&waiting.done, 2);
     ck_assert_int_eq(atomic_load(&waiting.err), SYN_OK);
+    wait_for(&waiting.changes, 1); /* it comes behind `done` */
     ck_assert_int_eq(atomic_load(&waiting.changes), 1);
     int fd = raw_websocket(syn_server_port(server));
     raw_hello(fd, "eve");
