@@ -53,6 +53,7 @@ struct conn {
     uint64_t peer;                        /* own */
     uint64_t after_peer, after_seq;       /* begin behind this; 0: with nothing */
     uint32_t pad;                         /* characters more per edit */
+    uint32_t may_miss;                    /* edits in a row: a frame's end may cut a marker */
     void *owner;
 };
 

@@ -67,11 +67,12 @@ static void find_edits(struct conn *c, const uint8_t *data, size_t len)
         uint32_t writer, number;
         at = memchr(at, '~', (size_t)(end - at) - (MARKER - 1));
         if (at == NULL) return;
-        if (!read_marker(at, &writer, &number) || number != c->next_seen[writer]) {
+        if (!read_marker(at, &writer, &number) || number < c->next_seen[writer] ||
+            number - c->next_seen[writer] > c->may_miss) {
             at++;
             continue;
         }
-        c->next_seen[writer]++;
+        c->next_seen[writer] = number + 1;
         if (drive_handler->edit != NULL) drive_handler->edit(c, writer, number);
         at += MARKER;
     }
