@@ -76,6 +76,7 @@ void conn_send(struct conn *c, const void *payload, size_t len); /* one message;
 void conn_flush(int epoll, struct conn *c);
 void conn_close(struct conn *c, const char *why);
 extern enum speech drive_speech;
+extern bool drive_packed; /* Syncline: what is caught up may come deflated */
 extern const struct handler *drive_handler;
 
 /* ---- speak.c ----------------------------------------------------------------------------------

@@ -17,6 +17,7 @@
 
 struct sockaddr_in drive_server;
 enum speech drive_speech;
+bool drive_packed;
 const struct handler *drive_handler;
 
 uint64_t now_ns(void)

@@ -117,7 +117,11 @@ static uint64_t fixed(const uint8_t *at)
 static void send_hello(struct conn *c)
 {
     static const uint8_t hello[] = {0x82, 1, 6, 8, 1, 0x10, 1, 0x18, 1}; /* PACKED */
-    conn_send(c, hello, sizeof hello);
+    static const uint8_t plain[] = {0x82, 1, 4, 8, 1, 0x10, 1};
+    if (drive_packed) /* deflated, edits could not be found in the bytes */
+        conn_send(c, hello, sizeof hello);
+    else
+        conn_send(c, plain, sizeof plain);
 }
 
 static void put_version(struct bytes *out, uint64_t peer, uint64_t seq)
