@@ -107,7 +107,7 @@ test("two panes: the button kills the server with -9, and nothing that was typed
     await until("equal and saved", async () => (await page.textContent("#equal")) === "the same in both" &&
       (await page.getAttribute("#left [role=status]", "data-unsaved")) === "0");
     const shown = await page.locator("#right .cm-line").first().textContent();
-    assert.equal(shown.replace(/Left$/, ""), typed); // the name at the other's caret is no text
+    assert.equal(shown.replace("Left", ""), typed); // the name at the other's caret is no text, wherever that is by now
     await shot(page, "two-panes-killed");
     const offer = JSON.parse(readFileSync(join(pages, "launcher.json"), "utf8"));
     const ask = async (headers) => (await fetch(`${offer.url}/kill`, { method: "POST", headers })).status;
