@@ -209,7 +209,7 @@ static void give_back(struct conn *c, size_t len)
 {
     struct bytes credit = {0}, frame = {0};
     c->to_return += len;
-    if (c->to_return < WINDOW / 4) return;
+    if (c->to_return < 65536) return;
     put_number(&credit, 1 << 3);
     put_number(&credit, c->to_return);
     put_number(&frame, 1 << 3);
