@@ -194,7 +194,7 @@ static syn_err apply_renamed(session_doc *sd, const struct renaming *r)
     out.containers = r->containers;
     out.nodes = r->nodes;
     out.author = NULL;
-    return syn_apply(sd->doc, &out, false, NULL);
+    return doc_apply(sd, &out, NULL);
 }
 
 static syn_err put_back(session_doc *sd, const syn_changes *removed)
@@ -221,7 +221,7 @@ syn_err doc_rekey(session_doc *sd, uint64_t peer, uint32_t from, const syn_chang
     syn_err err = take_out(sd, peer, from, &removed);
     if (err) return err;
     if (p != NULL) p->forked = false;
-    if (between != NULL) err = syn_apply(sd->doc, between, false, NULL);
+    if (between != NULL) err = doc_apply(sd, between, NULL);
     if (!err) err = put_back(sd, removed);
     if (err && s->port.rejected != NULL) /* never lost: kept as a branch */
         s->port.rejected(s->port.user, sd, proto_code_name(CODE_FORKED),

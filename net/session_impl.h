@@ -220,6 +220,10 @@ void doc_set_aside(session_doc *sd, uint64_t peer, uint32_t from, enum code code
 /* The tail of `peer` from `from` on goes under new peers.  `between` (may be NULL) is applied
  * after the tail was taken out and before it comes back. */
 syn_err doc_rekey(session_doc *sd, uint64_t peer, uint32_t from, const syn_changes *between);
+/* syn_apply without a limit of work: the server has judged what comes from it, and what was here
+ * before must come back.  With one, a copy that merges other pieces at once than the server did
+ * could refuse what everyone else has. */
+syn_err doc_apply(session_doc *sd, const syn_changes *set, syn_applied *applied);
 /* The first own event of p that differs from the one of the same id in `set`. */
 syn_err fork_find(session_doc *sd, struct own_peer *p, const syn_changes *set, uint32_t *first);
 

@@ -119,6 +119,14 @@ static void on_fork(session_doc *sd, const syn_changes *set)
         taken(sd, set, 1);
 }
 
+syn_err doc_apply(session_doc *sd, const syn_changes *set, syn_applied *applied)
+{
+    uint64_t limit = syn_doc_set_work_limit(sd->doc, UINT64_MAX);
+    syn_err err = syn_apply(sd->doc, set, false, applied);
+    (void)syn_doc_set_work_limit(sd->doc, limit);
+    return err;
+}
+
 void handle_changes(session_doc *sd, const syn_changes *set)
 {
     syn_applied applied = {0};
@@ -126,7 +134,7 @@ void handle_changes(session_doc *sd, const syn_changes *set)
         history_add(sd, set);
         return;
     }
-    syn_err err = syn_apply(sd->doc, set, false, &applied);
+    syn_err err = doc_apply(sd, set, &applied);
     switch (err) {
     case SYN_OK:
         taken(sd, set, applied.applied);

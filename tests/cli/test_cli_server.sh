@@ -135,6 +135,8 @@ done_ok docs "$url"
 unset SYNCLINE_TOKEN
 refused 1 "SYNCLINE_TOKEN" docs "$url"
 stop_server INT
+checks=$((checks + 1))
+grep -q 'open sesame\|SYNCLINE_TOKEN=wrong' "$folder/server.log" && fault "a secret is in the log"
 refused 2 "empty secret" serve --secret ""
 refused 1 "secret" serve --secret-file "$folder/nothing"
 finish

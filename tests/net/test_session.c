@@ -367,6 +367,24 @@ START_TEST(others_come_in_and_versions_go_out)
 }
 END_TEST
 
+/* What the server accepted is taken, whatever merging it costs here. */
+START_TEST(the_server_judges_what_is_too_much)
+{
+    struct bench b;
+    bench_open(&b);
+    attach(&b, NULL);
+    connect_live(&b);
+    type_and_send(&b, 0, "mine");
+    (void)syn_doc_set_work_limit(b.doc, 1);
+    insert(b.server, 0, "theirs");
+    server_sends(&b, 1, 0);
+    ck_assert_uint_eq(b.changed, 1);
+    ck_assert_int_eq(session_doc_status(b.sd), SYN_LIVE);
+    ck_assert_uint_eq(syn_doc_set_work_limit(b.doc, 0), 1); /* for others it stands */
+    bench_close(&b);
+}
+END_TEST
+
 START_TEST(lost_acks_do_not_repeat_anything)
 {
     struct bench b;
@@ -1184,6 +1202,7 @@ int main(void)
     tcase_set_timeout(tc, 0);
     tcase_add_test(tc, handshake_open_edit_ack);
     tcase_add_test(tc, others_come_in_and_versions_go_out);
+    tcase_add_test(tc, the_server_judges_what_is_too_much);
     tcase_add_test(tc, lost_acks_do_not_repeat_anything);
     tcase_add_test(tc, old_peers_go_on_under_their_ids);
     tcase_add_test(tc, very_many_old_peers);
