@@ -39,8 +39,8 @@ extern "C" {
       "a fifth of a core")                                                                         \
     X(CONNECTION_BYTES, "connection_bytes", 16 * LIMIT_MEGABYTE, "bytes/s", BUSY, false,           \
       "wait, Nack, Error", "a fast line")                                                          \
-    X(CONNECTION_EVENTS, "connection_events", 500000, "/s", BUSY, false, "wait, Nack, Error",      \
-      "half a megabyte of text; a large import passes in a burst")                                 \
+    X(CONNECTION_EVENTS, "connection_events", 2000000, "/s", BUSY, false, "wait, Nack, Error",     \
+      "two megabytes of text: a sixth of a core, and imports of 20 MB pass at once")               \
     X(CONNECTION_WORK, "connection_work", 20000000, "steps/s", BUSY, false, "wait, Nack, Error",   \
       "merging takes 10 ns a step: a fifth of a core")                                             \
     X(USER_CONNECTIONS, "user_connections", 1000, "", BUSY, false, "Error",                        \
@@ -49,7 +49,7 @@ extern "C" {
       "as connection_frames, for all of a user's connections")                                     \
     X(USER_BYTES, "user_bytes", 32 * LIMIT_MEGABYTE, "bytes/s", BUSY, false, "wait, Nack, Error",  \
       "as connection_bytes")                                                                       \
-    X(USER_EVENTS, "user_events", 1000000, "/s", BUSY, false, "wait, Nack, Error",                 \
+    X(USER_EVENTS, "user_events", 4000000, "/s", BUSY, false, "wait, Nack, Error",                 \
       "as connection_events")                                                                      \
     X(USER_WORK, "user_work", 30000000, "steps/s", BUSY, false, "wait, Nack, Error",               \
       "as connection_work")                                                                        \
@@ -63,7 +63,7 @@ extern "C" {
       "one document must not fill the server")                                                     \
     X(DOCUMENT_BYTES_RATE, "document_bytes_rate", 64 * LIMIT_MEGABYTE, "bytes/s", BUSY, false,     \
       "wait, Nack, Error", "as document_frames")                                                   \
-    X(DOCUMENT_EVENTS_RATE, "document_events_rate", 2000000, "/s", BUSY, false,                    \
+    X(DOCUMENT_EVENTS_RATE, "document_events_rate", 8000000, "/s", BUSY, false,                    \
       "wait, Nack, Error", "as document_frames")                                                   \
     X(DOCUMENT_WORK, "document_work", 50000000, "steps/s", BUSY, false, "wait, Nack, Error",       \
       "half a core")                                                                               \
