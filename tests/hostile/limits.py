@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.error
 import urllib.request
 import zlib
 
@@ -26,8 +27,17 @@ CASES.clear()  # those are hostile.py's own
 BUSY = 17
 
 
+def page_of(server, path):
+    """Under pressure the server lets nobody new in for a while, not even to look at it."""
+    for _ in range(600):
+        with contextlib.suppress(urllib.error.HTTPError, ConnectionError):
+            return urllib.request.urlopen("http://127.0.0.1:%d%s" % (server.port, path), timeout=60).read().decode()
+        time.sleep(0.1)
+    raise AssertionError("%s is refused for a minute" % path)
+
+
 def metric(server, name):
-    page = urllib.request.urlopen("http://127.0.0.1:%d/metrics" % server.port, timeout=60).read().decode()
+    page = page_of(server, "/metrics")
     found = re.search(r"^syncline_%s (\S+)$" % re.escape(name), page, re.M)
     return float(found.group(1)) if found else None
 
@@ -463,7 +473,8 @@ def memory_ceiling(start):
         shed = refused(server, "BUSY", "memory")
         assert shed > 0, "nothing was shed at %d MiB" % most
         after = settled(server)
-        assert after <= base * 1.1 + 1, (base, after)
+        # SQLite's cache, an eighth of the ceiling, may have filled up only now.
+        assert after <= base * 1.1 + CEILING / 8 and after < most * 0.75, (base, most, after)
         honest.letter()
         honest.verify()
         server.stop()
