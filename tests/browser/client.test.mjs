@@ -6,6 +6,7 @@ import { execFileSync, spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { named } from "../../web/test/names.mjs";
 import { Site, bench, closeBrowser, person, program, random, sleep, until } from "./site.mjs";
 
 let site;
@@ -156,7 +157,7 @@ for (const [how, end] of [["closed", (page) => page.close({ runBeforeUnload: fal
     const name = `keeper-${how}`;
     const offline = "{ transport: { open(e) { setTimeout(() => e.closed('no network'), 1); }, send() { return true; }, close() {} } }";
     const [keeper, other] = [await typist(ann, name, site, offline), await typist(ann, name, site, offline)];
-    const kept = (page) => page.evaluate(() => doc._link.keeping.keeper);
+    const kept = (page) => page.evaluate((names) => names.reduce((at, name) => at[name], doc), ["_link", "keeping", "keeper"].map(named));
     assert.deepEqual([await kept(keeper), await kept(other)], [true, false]);
     await keeper.evaluate(() => text.push("the keeper's, "));
     await until("seen", async () => (await textOf(other)) === "the keeper's, ");
@@ -200,11 +201,11 @@ test("a tab crashes in mid-write, again and again: what its storage has is whole
     const there = (await textOf(page)).split(",").filter((n) => n !== "").map(Number);
     assert.deepEqual(there, there.map((_, i) => i), `round ${round}`);
     assert.ok(there.length >= sure, `${there.length} of ${sure} are there`);
-    await page.evaluate((from) => {
+    await page.evaluate(([from, link, keeping, soon, now]) => {
       window.n = from;
-      doc._link.keeping.storeSoon = function () { this.storeNow(); }; // writes without a pause
+      doc[link][keeping][soon] = function () { this[now](); }; // writes without a pause
       setInterval(() => { for (let i = 0; i < 20; i++) text.push(`${window.n++},`); }, 1);
-    }, there.length);
+    }, [there.length, ...["_link", "keeping", "storeSoon", "storeNow"].map(named)]);
     await until("some typed", () => page.evaluate((n) => window.n > n + 300, there.length));
     sure = await page.evaluate(() => window.n);
     await sleep(2500 + random(round + 1)(40)); // a busy machine's second

@@ -77,7 +77,7 @@ static bool is_stored(const struct copy *copy, uint64_t peer, uint32_t next)
     int doc = doc_index((syn_str){copy->name, copy->name_len});
     if (doc >= 0 && copy->world->deleting & 1u << doc) return true;
     int64_t id = room != NULL ? room->id : 0;
-    if (room == NULL &&
+    if (id == 0 && /* not open, or still being opened */
         !store_find(copy->world->store, (syn_str){copy->name, copy->name_len}, &found))
         id = found.id;
     return id != 0 && !store_read_peer(copy->world->store, id, peer, &row) && row.next >= next;
