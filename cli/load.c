@@ -226,7 +226,7 @@ static struct totals add_up(struct load_shared *shared)
     for (uint32_t i = 0; i < shared->options.processes; i++) {
         t.connected += atomic_load(&shared->workers[i].connected);
         t.live += atomic_load(&shared->workers[i].live);
-        t.level += atomic_load(&shared->workers[i].level);
+        t.level += atomic_load(&shared->workers[i].level_in) == atomic_load(&shared->phase);
         t.edits += atomic_load(&shared->workers[i].edits);
         t.deliveries += atomic_load(&shared->workers[i].deliveries);
     }

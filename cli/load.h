@@ -77,8 +77,11 @@ struct load_slot {
 };
 
 struct load_worker_figures {
-    _Atomic uint32_t connected, live, level; /* level: nothing under way */
-    _Atomic uint64_t edits, deliveries;      /* for the progress line */
+    _Atomic uint32_t connected, live;
+    /* The phase in which nothing is under way here any more, 0 for none. Not a flag: one that was
+     * set while settling would be read as "has compared" before the worker hears of the phase. */
+    _Atomic uint32_t level_in;
+    _Atomic uint64_t edits, deliveries; /* for the progress line */
     uint64_t acked, rejected, opened, left, failures, lost_sight, presences, presence_seen;
     uint64_t bytes_in, bytes_out, frames_in, pauses, compared;
     uint64_t first_open, last_live; /* of the fixed clients */

@@ -313,15 +313,15 @@ static void follow_phase(struct load_worker *w)
         if (phase == LOAD_SETTLING) client_pause(client, false);
         if (phase == LOAD_COMPARING && w->options->verify) client_compare(client);
     }
-    atomic_store(&w->figures->level, phase == LOAD_COMPARING ? 1 : 0);
+    atomic_store(&w->figures->level_in, phase == LOAD_COMPARING ? LOAD_COMPARING : 0);
 }
 
 static void ask_level(struct load_worker *w)
 {
-    uint32_t level = 1;
+    uint32_t level_in = LOAD_SETTLING;
     for (uint32_t i = 0; i < w->client_count; i++)
-        if (!client_level(w->clients[i])) level = 0;
-    atomic_store(&w->figures->level, level);
+        if (!client_level(w->clients[i])) level_in = 0;
+    atomic_store(&w->figures->level_in, level_in);
 }
 
 static void sweep(struct load_worker *w, uint64_t due)
