@@ -5,6 +5,9 @@
  *     it adopts (it then also cannot mask why binding failed)
  *   - a write is cut at rx_buffer_size and waits for POLLOUT: tx_packet_size
  *   - its timers cost 120 us a connection: a zeroed retry policy; pings are the hub's
+ *   - on libev it looks at its deadlines only when a socket is ready, and 5 s are 30 s on a quiet
+ *     loop: it is woken once a second
+ *   - CONNECT makes a raw socket without any deadline: refused
  *   - it upgrades nearly any request, and takes text: ws_handshake.h; text is refused here
  *   - it has no limit for a message, and splits messages anywhere: gathered and bounded here
  *   - permessage-deflate can be aborted by a peer, HTTP/2 has faults: both off
@@ -30,6 +33,8 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+
+#define WAKE_S 1.0
 
 struct ws_link { /* libwebsockets' per-session memory of the WebSocket protocol */
     struct lws *wsi;
@@ -61,7 +66,8 @@ struct ws_server {
     gate *gate;  /* NULL: none */
     int fd;
     ev_io accepting;
-    ev_timer again; /* after accept failed for want of descriptors */
+    ev_timer again;  /* after accept failed for want of descriptors */
+    ev_timer waking; /* libwebsockets looks at its deadlines */
     struct lws_http_mount mount;
     struct lws_protocols protocols[3];
     char *scratch; /* LWS_PRE, then one message */
@@ -132,6 +138,13 @@ static void accept_again(struct ev_loop *loop, ev_timer *timer, int events)
     (void)events;
     ev_timer_stop(loop, timer);
     if (server->listening) ev_io_start(loop, &server->accepting);
+}
+
+static void wake(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    const ws_server *server = timer->data;
+    (void)loop, (void)events;
+    lws_cancel_service(server->context);
 }
 
 static void accept_ready(struct ev_loop *loop, ev_io *io, int events)
@@ -364,6 +377,9 @@ static int on_http(struct lws *wsi, enum lws_callback_reasons reason, void *sess
     case LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS: /* session is the SSL_CTX */
         ws_tls_serve(server->tls, session);
         return 0;
+    case LWS_CALLBACK_RAW_ADOPT: /* CONNECT */
+    case LWS_CALLBACK_RAW_RX:
+        return -1;
     case LWS_CALLBACK_WSI_DESTROY: /* of whatever protocol it was in the end */
         give_seat_back(server, wsi);
         return 0;
@@ -484,6 +500,9 @@ static void start_listening(ws_server *server)
     ev_timer_init(&server->again, accept_again, 0.1, 0);
     server->again.data = server;
     ev_io_start(server->loop, &server->accepting);
+    ev_timer_init(&server->waking, wake, WAKE_S, WAKE_S);
+    server->waking.data = server;
+    ev_timer_start(server->loop, &server->waking);
     server->listening = true;
 }
 
@@ -557,6 +576,7 @@ void ws_server_free(ws_server *server)
     if (server == NULL) return;
     ws_server_stop_listening(server);
     if (server->fd >= 0) close(server->fd);
+    ev_timer_stop(server->loop, &server->waking);
     if (server->context != NULL) lws_context_destroy(server->context);
     ws_tls_free(server->tls);
     free(server->origins);

@@ -7,6 +7,7 @@ holds exactly what was taken, and fsck finds nothing.  Then databases that are n
 
 import os
 import re
+import select
 import shutil
 import sqlite3
 import subprocess
@@ -128,6 +129,22 @@ def half_open(server):
         while raw.more():
             pass
         raw.close()
+
+
+@case
+def silent_on_a_quiet_server(server):
+    """Who says nothing is gone before a quiet client is asked whether it lives (20 s), although
+    nothing else wakes the server; and CONNECT is no way around that."""
+    quiet, silent, tunnel = server.live(), Raw(server.port), Raw(server.port)
+    tunnel.send(b"CONNECT localhost:1 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    while silent.more():
+        pass
+    ready, _, _ = select.select([quiet.socket], [], [], 0)
+    assert not ready and quiet.kept == b"", "the silent one was there for longer than a heartbeat"
+    while tunnel.more():
+        pass
+    for s in (quiet, silent, tunnel):
+        s.close()
 
 
 @case
