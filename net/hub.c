@@ -101,7 +101,7 @@ void hub_free(hub *h)
     if (h == NULL) return;
     while (h->conns != NULL) hub_disconnect(h, h->conns, h->now);
     turn_free(&h->gathering);
-    turn_free(&h->flying);
+    assert(h->flying == NULL);
     for (uint32_t i = 0; h->rooms != NULL && i < h->room_slots; i++) {
         while (h->rooms[i] != NULL) {
             struct room *room = h->rooms[i];
@@ -436,7 +436,9 @@ void hub_read_stats(const hub *h, struct hub_stats *out)
 {
     *out = h->stats;
     out->read_only = store_failing(h->store);
-    out->held = h->gathering.held_count + h->flying.held_count;
+    out->held = h->gathering.held_count;
+    for (const struct turn *turn = h->flying; turn != NULL; turn = turn->next)
+        out->held += turn->held_count;
     out->rooms = out->channels = out->opening = 0;
     for (uint32_t i = 0; i < h->room_slots; i++) {
         for (const struct room *room = h->rooms[i]; room != NULL; room = room->hash_next) {

@@ -253,6 +253,7 @@ struct room {
     uint32_t folded_to;    /* store position: everything below is in chunks */
     uint32_t snapshot_at;  /* store position of the newest stored snapshot */
     uint32_t unmade_turns; /* turns that name it */
+    struct turn *flying;   /* the one that it is in; NULL: none */
     uint32_t turn_index;   /* 1 + its place in the gathering turn */
     bool give_lineage;     /* stored without one: this turn gives it */
     uint32_t jobs;         /* under way off the loop */
@@ -317,11 +318,14 @@ struct turn_room {
 };
 
 struct turn {
+    struct turn *next; /* of hub.flying */
+    struct hub *hub;   /* while it flies */
     struct held *held;
     uint32_t held_count, held_cap;
     struct turn_room *rooms;
     uint32_t room_count, room_cap;
-    bool writes;
+    uint32_t flying_rooms; /* while it gathers: of its rooms */
+    bool nameless;         /* an answer names no room: it may be about any */
 };
 
 struct hub {
@@ -335,8 +339,7 @@ struct hub {
     struct room **rooms; /* hash table by name, chained */
     uint32_t room_slots;
     proto_arena *arena, *inner; /* frames; what is inside Packed */
-    struct turn gathering, flying;
-    bool in_flight;
+    struct turn gathering, *flying;
     bool restored; /* this file was a backup once: clients may hold what it lacks */
     uint64_t probe_at, beat_at, wake; /* wake: of fan-outs and presence */
     uint64_t hash_key;

@@ -150,13 +150,14 @@ static void opened(struct room_job *job)
 /* A dropped room of this name whose rows are on their way. */
 static bool flies(const struct room *room)
 {
-    const struct turn *flying = &room->hub->flying;
     if (room->hub->lingering == 0) return false;
-    for (uint32_t i = 0; i < flying->room_count; i++) {
-        const struct room *other = flying->rooms[i].room;
-        if (other->dead && other->name_len == room->name_len &&
-            memcmp(other->name, room->name, room->name_len) == 0)
-            return true;
+    for (const struct turn *turn = room->hub->flying; turn != NULL; turn = turn->next) {
+        for (uint32_t i = 0; i < turn->room_count; i++) {
+            const struct room *other = turn->rooms[i].room;
+            if (other->dead && other->name_len == room->name_len &&
+                memcmp(other->name, room->name, room->name_len) == 0)
+                return true;
+        }
     }
     return false;
 }

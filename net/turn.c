@@ -1,10 +1,14 @@
 /* turn.c -- durable, then visible: what is held, what is written, what happens when that fails.
  *
- *     receive -> applied in memory -> gathering turn --hub_flush--> flying turn --store--> released
+ *     receive -> applied in memory -> gathering turn --hub_flush--> flying turns --store-->
+ * released
  *
- * One turn flies at a time; a turn that writes nothing still waits its place, for it may tell of
- * what an earlier one wrote.  When a commit fails nobody knows what is on the disk: the rooms it
- * touched are forgotten, in both turns, and read again when someone asks. */
+ * Many turns may fly, but each room in one of them only: a gathering turn that names a room which
+ * flies waits until that has landed, also if it writes nothing, for it may tell of what is being
+ * written.  So a crowd in one document still costs one row a commit, while edits of different
+ * documents wait for no commit but their own, and the store always has the next one at hand.  When
+ * a commit fails nobody knows what is on the disk: the rooms it touched are forgotten, in the
+ * gathering turn too, and read again when someone asks. */
 #include "hub_impl.h"
 
 #include <assert.h>
@@ -25,6 +29,7 @@ static struct held *held_add(hub *h, enum held_kind kind, struct channel *ch, st
     }
     struct held *held = &turn->held[turn->held_count++];
     *held = (struct held){.kind = kind, .channel = ch, .room = room};
+    if (room == NULL) turn->nameless = true;
     if (ch != NULL) channel_ref(ch);
     return held;
 }
@@ -132,14 +137,15 @@ struct turn_room *turn_room(struct room *room)
     }
     turn->rooms[turn->room_count++] = (struct turn_room){.room = room};
     room->turn_index = turn->room_count;
+    turn->flying_rooms += room->flying != NULL;
     room->unmade_turns++;
     return &turn->rooms[room->turn_index - 1];
 }
 
 void turns_shift(struct room *room, uint32_t added)
 {
-    struct turn *flying = &room->hub->flying;
-    for (uint32_t i = 0; i < flying->room_count; i++)
+    struct turn *flying = room->flying;
+    for (uint32_t i = 0; flying != NULL && i < flying->room_count; i++)
         if (flying->rooms[i].room == room) flying->rooms[i].end += added;
 }
 
@@ -390,12 +396,25 @@ static void fail_some(hub *h, struct turn *turn, const struct store_result *resu
 
 static void fly(hub *h);
 
+/* Copies it out of the list. */
+static struct turn take_down(struct turn *flying)
+{
+    struct turn turn = *flying, **at = &turn.hub->flying;
+    while (*at != flying) at = &(*at)->next;
+    *at = turn.next;
+    for (uint32_t i = 0; i < turn.room_count; i++) {
+        struct room *room = turn.rooms[i].room;
+        room->flying = NULL;
+        turn.hub->gathering.flying_rooms -= room->turn_index != 0;
+    }
+    free(flying);
+    return turn;
+}
+
 static void landed(void *user, const struct store_result *result)
 {
-    hub *h = user;
-    struct turn turn = h->flying;
-    memset(&h->flying, 0, sizeof h->flying);
-    h->in_flight = false;
+    struct turn turn = take_down(user);
+    hub *h = turn.hub;
     if (result->err)
         fail(h, &turn, result->err, result->detail != NULL ? result->detail : "");
     else
@@ -407,43 +426,60 @@ static void landed(void *user, const struct store_result *result)
     fly(h);
 }
 
-/* Filling failed (no memory): what was filled is thrown away with the rooms in it. */
-static void refill_failed(hub *h, store_turn *out, syn_err err)
+/* The gathering turn, which becomes empty. */
+static struct turn take_gathered(hub *h)
 {
     struct turn turn = h->gathering;
     memset(&h->gathering, 0, sizeof h->gathering);
+    for (uint32_t i = 0; i < turn.room_count; i++) turn.rooms[i].room->turn_index = 0;
+    return turn;
+}
+
+/* Filling failed (no memory): what was filled is thrown away with the rooms in it. */
+static void refill_failed(hub *h, store_turn *out, syn_err err)
+{
+    struct turn turn = take_gathered(h);
     if (out != NULL) store_turn_drop(out);
-    for (uint32_t i = 0; i < turn.room_count; i++) {
-        turn.rooms[i].room->turn_index = 0;
-        turn.rooms[i].wrote |= turn.rooms[i].room->dirty;
-    }
+    for (uint32_t i = 0; i < turn.room_count; i++) turn.rooms[i].wrote |= turn.rooms[i].room->dirty;
     fail(h, &turn, err, "the turn could not be filled");
     release(h, &turn);
+}
+
+/* Does it speak of what is being written? */
+static bool has_to_wait(const hub *h)
+{
+    return h->flying != NULL && (h->gathering.flying_rooms != 0 || h->gathering.nameless);
+}
+
+static void submit(hub *h, store_turn *out, struct turn *flying)
+{
+    *flying = take_gathered(h);
+    flying->hub = h;
+    flying->next = h->flying;
+    h->flying = flying;
+    for (uint32_t i = 0; i < flying->room_count; i++) flying->rooms[i].room->flying = flying;
+    store_submit(out, landed, flying);
 }
 
 static void fly(hub *h)
 {
     store_turn *out = NULL;
-    struct turn *turn = &h->gathering;
-    if (h->in_flight || (turn->held_count == 0 && turn->room_count == 0)) return;
+    struct turn *turn = &h->gathering, *flying = NULL;
+    if ((turn->held_count == 0 && turn->room_count == 0) || has_to_wait(h)) return;
     bool writes = turn_writes(turn);
     syn_err err = writes ? store_turn_new(h->store, &out) : SYN_OK;
+    if (!err && writes && (flying = malloc(sizeof *flying)) == NULL) err = SYN_ENOMEM;
     if (!err) err = fill(h, out);
     if (err) {
+        free(flying);
         refill_failed(h, out, err);
-        return;
-    }
-    for (uint32_t i = 0; i < turn->room_count; i++) turn->rooms[i].room->turn_index = 0;
-    struct turn going = *turn;
-    memset(turn, 0, sizeof *turn);
-    if (!writes) {
+    } else if (writes) {
+        submit(h, out, flying);
+    } else {
+        struct turn going = take_gathered(h);
         make_durable(&going);
         release(h, &going);
-        return;
     }
-    h->flying = going;
-    h->in_flight = true;
-    store_submit(out, landed, h);
 }
 
 void hub_flush(hub *h, uint64_t now)
@@ -454,6 +490,6 @@ void hub_flush(hub *h, uint64_t now)
 
 bool hub_idle(const hub *h)
 {
-    return !h->in_flight && h->gathering.held_count == 0 && h->gathering.room_count == 0 &&
+    return h->flying == NULL && h->gathering.held_count == 0 && h->gathering.room_count == 0 &&
            h->stats.jobs == 0;
 }

@@ -7,6 +7,9 @@
  *         |                        |
  *         +---- ROLLBACK TO -------+   an error of this document: the others go on
  *
+ * Savepoints copy every page that is written, for errors that never happen: a transaction goes
+ * without them at first, and is begun again with them after an error of a document.
+ *
  * Errors of the disk or of memory are not a document's: they end the transaction. */
 #include "sqlite_write.h"
 
@@ -19,8 +22,7 @@ struct work {
     bool exists; /* the row stands for a document */
     bool fresh;  /* not inserted yet */
     bool dirty;
-    int64_t *last_seq;
-    uint64_t *rows;
+    struct write_progress *at;
 };
 
 /* Numbers and strings of one statement, bound in order. */
@@ -34,7 +36,7 @@ static syn_err finish(struct work *w, enum sql sql, sqlite3_stmt *statement)
     bool row;
     syn_err err = db_step(w->db, statement, &row);
     db_put(w->db, sql, statement);
-    if (err == SYN_OK) (*w->rows)++;
+    if (err == SYN_OK) w->at->rows++;
     return err;
 }
 
@@ -113,7 +115,7 @@ static syn_err append(struct work *w, const struct turn_op *op)
     db_bind_bytes(statement, 5, bytes);
     err = finish(w, SQL_TAIL_INSERT, statement);
     if (err != SYN_OK) return err;
-    *w->last_seq = sqlite3_last_insert_rowid(w->db->handle);
+    w->at->last_seq = sqlite3_last_insert_rowid(w->db->handle);
     d->events = op->end;
     d->bytes += bytes.len;
     w->dirty = true;
@@ -363,24 +365,33 @@ static bool ends_transaction(const struct db *db, syn_err err)
            sqlite3_get_autocommit(db->handle) != 0;
 }
 
-syn_err write_turn(struct db *db, store_turn *turn, int64_t *last_seq, uint64_t *rows)
+static syn_err write_doc(struct work *w, struct turn_op *op, uint32_t count)
+{
+    struct db *db = w->db;
+    syn_err err = db_run(db, SQL_SAVEPOINT);
+    if (err != SYN_OK) return err;
+    err = apply_doc(w, op, count);
+    if (err != SYN_OK && ends_transaction(db, err)) return err;
+    if (err != SYN_OK) {
+        turn_doc_failed(w->turn, op->doc, err, db->error);
+        syn_err undone = db_run(db, SQL_ROLLBACK_TO);
+        if (undone != SYN_OK) return undone;
+    }
+    return db_run(db, SQL_RELEASE);
+}
+
+syn_err write_turn(struct db *db, store_turn *turn, struct write_progress *at)
 {
     turn_sort(turn);
     for (uint32_t i = 0, end; i < turn->ops.n; i = end) {
+        struct turn_op *op = &turn->ops.at[i];
         end = turn_run(turn, i);
-        struct work w = {.db = db, .turn = turn, .last_seq = last_seq, .rows = rows};
-        syn_err err = db_run(db, SQL_SAVEPOINT);
-        if (err != SYN_OK) return err;
-        err = apply_doc(&w, &turn->ops.at[i], end - i);
-        if (err != SYN_OK && ends_transaction(db, err)) return err;
-        if (err != SYN_OK) {
-            turn_doc_failed(turn, turn->ops.at[i].doc, err, db->error);
-            syn_err undone = db_run(db, SQL_ROLLBACK_TO);
-            if (undone != SYN_OK) return undone;
-        }
-        err = db_run(db, SQL_RELEASE);
-        if (err != SYN_OK) return err;
+        struct work w = {.db = db, .turn = turn, .at = at};
+        syn_err err = at->savepoints ? write_doc(&w, op, end - i) : apply_doc(&w, op, end - i);
+        if (err == SYN_OK) continue;
+        at->doc_failed = !at->savepoints && !ends_transaction(db, err);
+        return err;
     }
-    turn->result.commit_seq = *last_seq;
+    turn->result.commit_seq = at->last_seq;
     return SYN_OK;
 }

@@ -4,8 +4,15 @@
 
 #include "sqlite_db.h"
 
-/* Applies a turn inside the transaction that is open, each document in a savepoint.  A document's
- * own error goes to turn->failed.  An error returned is the transaction's. */
-syn_err write_turn(struct db *db, store_turn *turn, int64_t *last_seq, uint64_t *rows);
+/* A transaction and how far it got. */
+struct write_progress {
+    bool savepoints;  /* one for each document: its own errors go to turn->failed */
+    int64_t last_seq; /* commit_seq given out last */
+    uint64_t rows;
+    bool doc_failed; /* why it ended: do it again with savepoints */
+};
+
+/* Applies a turn inside the transaction that is open.  An error ends the transaction. */
+syn_err write_turn(struct db *db, store_turn *turn, struct write_progress *at);
 
 #endif

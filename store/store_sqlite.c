@@ -8,8 +8,11 @@
  * fdatasync said no.  So the turns are reported as failed, and the connection, whose cache may
  * disagree with the file, is opened anew before the next write.
  *
- * Checkpoints are PASSIVE, on this thread, after the turns were reported: when idle and the WAL is
- * longer than 1,000 pages, or regardless above 8,000. */
+ * Checkpoints are PASSIVE, on this thread, after the turns were reported.  One takes some ms, in
+ * which nothing is committed, nearly the same for a long WAL as for a short one, which has most
+ * pages but once: so when nothing has come for a while and the WAL is longer than 1,000 pages, or
+ * regardless when it is 24,000 pages longer than at the last one.  "Idle" is not an empty queue:
+ * who waits for a commit sends his next turn when it has landed. */
 #include "store_sqlite.h"
 
 #include "file_lock.h"
@@ -21,8 +24,9 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#define CHECKPOINT_IDLE_PAGES   1000
-#define CHECKPOINT_ALWAYS_PAGES 8000
+#define CHECKPOINT_IDLE_PAGES   1000u
+#define CHECKPOINT_IDLE_US      30000u
+#define CHECKPOINT_ALWAYS_PAGES 24000u /* 96 MB */
 
 static uint64_t now_us(void)
 {
@@ -38,7 +42,8 @@ static int wal_grew(void *user, sqlite3 *handle, const char *name, int pages)
     struct sqlite_store *s = user;
     (void)handle;
     (void)name;
-    s->wrote = true;
+    s->wrote = s->unmoved = true;
+    if ((uint64_t)pages < s->moved_at) s->moved_at = 0; /* the WAL began anew */
     pthread_mutex_lock(&s->base.lock);
     s->base.stats.wal_pages = (uint64_t)pages;
     pthread_mutex_unlock(&s->base.lock);
@@ -52,16 +57,31 @@ static syn_err open_writer(struct sqlite_store *s, enum db_mode mode)
     return err;
 }
 
+static syn_err write_turns(struct db *db, store_turn *first, const store_turn *end,
+                           struct write_progress *at)
+{
+    syn_err err = db_run(db, SQL_BEGIN);
+    for (store_turn *turn = first; turn != end && err == SYN_OK; turn = turn->next)
+        err = write_turn(db, turn, at);
+    return err;
+}
+
 /* All turns up to `end` in one transaction. */
-static syn_err commit_turns(struct sqlite_store *s, store_turn *first, store_turn *end,
+static syn_err commit_turns(struct sqlite_store *s, store_turn *first, const store_turn *end,
                             uint64_t *rows)
 {
     struct db *db = &s->writer;
+    struct write_progress at = {.last_seq = s->last_seq};
     syn_err err = db->handle == NULL ? open_writer(s, DB_WRITE) : SYN_OK;
     s->wrote = false;
-    if (err == SYN_OK) err = db_run(db, SQL_BEGIN);
-    for (store_turn *turn = first; turn != end && err == SYN_OK; turn = turn->next)
-        err = write_turn(db, turn, &s->last_seq, rows);
+    if (err == SYN_OK) err = write_turns(db, first, end, &at);
+    if (at.doc_failed) {
+        at = (struct write_progress){.savepoints = true, .last_seq = s->last_seq};
+        err = db_run(db, SQL_ROLLBACK);
+        if (err == SYN_OK) err = write_turns(db, first, end, &at);
+    }
+    s->last_seq = at.last_seq;
+    *rows = at.rows;
     return err == SYN_OK ? db_run(db, SQL_COMMIT) : err;
 }
 
@@ -135,24 +155,44 @@ static store_turn *commit_some(struct sqlite_store *s, store_turn *first)
 }
 
 /* A failed checkpoint loses nothing, the WAL has it all; it is tried again after a later commit. */
-static void checkpoint(struct sqlite_store *s, bool idle)
+static void checkpoint(struct sqlite_store *s)
 {
-    uint64_t pages = s->base.stats.wal_pages; /* this thread alone writes it */
-    if (s->writer.handle == NULL || !s->wrote) return;
-    if (pages > (idle ? CHECKPOINT_IDLE_PAGES : CHECKPOINT_ALWAYS_PAGES))
-        (void)sqlite3_wal_checkpoint_v2(s->writer.handle, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL,
-                                        NULL);
+    s->moved_at = s->base.stats.wal_pages; /* this thread alone writes it */
+    s->unmoved = false;
+    if (s->writer.handle == NULL) return;
+    (void)sqlite3_wal_checkpoint_v2(s->writer.handle, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+}
+
+static bool too_long(const struct sqlite_store *s)
+{
+    return s->unmoved && s->base.stats.wal_pages > s->moved_at + CHECKPOINT_ALWAYS_PAGES;
+}
+
+/* With the lock: false if that time has come. */
+static bool wait_until(struct sqlite_store *s, uint64_t due)
+{
+    struct timespec until = {(time_t)(due / 1000000), (long)(due % 1000000) * 1000};
+    return pthread_cond_timedwait(&s->work, &s->base.lock, &until) == 0;
+}
+
+/* With the lock, which it gives up meanwhile.  Nothing is queued. */
+static void use_the_quiet(struct sqlite_store *s)
+{
+    if (!s->unmoved || s->base.stats.wal_pages <= CHECKPOINT_IDLE_PAGES) {
+        pthread_cond_wait(&s->work, &s->base.lock);
+    } else if (!wait_until(s, now_us() + CHECKPOINT_IDLE_US) && s->queue == NULL) {
+        pthread_mutex_unlock(&s->base.lock);
+        checkpoint(s);
+        pthread_mutex_lock(&s->base.lock);
+    }
 }
 
 /* With the lock: sleeps until a commit may start.  False: stop, and nothing is left. */
 static bool wait_for_work(struct sqlite_store *s)
 {
-    while (s->queue == NULL && !s->stop) pthread_cond_wait(&s->work, &s->base.lock);
+    while (s->queue == NULL && !s->stop) use_the_quiet(s);
     uint64_t due = s->last_start + s->min_gap_us;
-    while (!s->stop && now_us() < due) {
-        struct timespec until = {(time_t)(due / 1000000), (long)(due % 1000000) * 1000};
-        (void)pthread_cond_timedwait(&s->work, &s->base.lock, &until);
-    }
+    while (!s->stop && now_us() < due) (void)wait_until(s, due);
     return s->queue != NULL;
 }
 
@@ -165,10 +205,7 @@ static void *writer_main(void *user)
         s->queue = s->queue_last = NULL;
         pthread_mutex_unlock(&s->base.lock);
         while (turn != NULL) turn = commit_some(s, turn);
-        pthread_mutex_lock(&s->base.lock);
-        bool idle = s->queue == NULL;
-        pthread_mutex_unlock(&s->base.lock);
-        checkpoint(s, idle);
+        if (too_long(s)) checkpoint(s);
         pthread_mutex_lock(&s->base.lock);
     }
     pthread_mutex_unlock(&s->base.lock);

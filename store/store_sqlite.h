@@ -31,7 +31,9 @@ struct sqlite_store {
     struct db writer;
     uint64_t last_start; /* of a commit, monotonic microseconds */
     int64_t last_seq;
-    bool wrote; /* the transaction that just ended put pages into the WAL */
+    bool wrote;        /* the transaction that just ended put pages into the WAL */
+    bool unmoved;      /* ... some did since the last checkpoint */
+    uint64_t moved_at; /* pages of the WAL at that one, if it goes on from there */
 
     /* Under base.lock. */
     pthread_t thread;

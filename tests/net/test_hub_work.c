@@ -69,10 +69,15 @@ static void ended(void *user, syn_err err)
     call->err = err;
 }
 
-static void edit(struct late_world *lw, struct call *call, char letter)
+static void edit_of(struct late_world *lw, const char *document, struct call *call, char letter)
 {
     *call = (struct call){lw, letter, SYN_EBUSY};
-    hub_edit(lw->w.hub, syn_s("notes"), true, append, ended, call, lw->w.now);
+    hub_edit(lw->w.hub, syn_s(document), true, append, ended, call, lw->w.now);
+}
+
+static void edit(struct late_world *lw, struct call *call, char letter)
+{
+    edit_of(lw, "notes", call, letter);
 }
 
 static const char *text_now(struct late_world *lw)
@@ -213,7 +218,7 @@ START_TEST(opened_again_while_a_commit_flies)
     ck_assert_str_eq(text_now(lw), "ab");
     edit(lw, &call, 'c');
     hub_flush(lw->w.hub, lw->w.now);
-    ck_assert(lw->w.hub->in_flight);
+    ck_assert_ptr_nonnull(lw->w.hub->flying);
     room_drop(room_find(lw->w.hub, syn_s("notes")), CODE_RESYNC, "out of memory");
     ask_open(lw, connected(&lw->w), 1, NULL);
     ck_assert_uint_eq(lw->late.count, 0); /* what is committed is not known yet */
@@ -221,6 +226,47 @@ START_TEST(opened_again_while_a_commit_flies)
     ck_assert_uint_eq(lw->late.count, 1);
     ck_assert_str_eq(text_now(lw), "abc");
     ck_assert_uint_eq(lw->w.count[FRAME_OPENED], 1);
+    stop_late(lw);
+}
+END_TEST
+
+static uint32_t flights(const hub *h)
+{
+    uint32_t count = 0;
+    for (const struct turn *turn = h->flying; turn != NULL; turn = turn->next) count++;
+    return count;
+}
+
+/* No document waits for another's commit, and each for its own. */
+START_TEST(documents_fly_by_themselves)
+{
+    struct late_world *lw = start_late(0);
+    struct call one, two, again, three;
+    hub *h = lw->w.hub;
+    edit_of(lw, "one", &one, 'a');
+    edit_of(lw, "two", &two, 'a');
+    edit_of(lw, "three", &three, 'a');
+    finish(lw);
+    edit_of(lw, "one", &one, 'b');
+    hub_flush(h, lw->w.now);
+    edit_of(lw, "two", &two, 'b');
+    hub_flush(h, lw->w.now);
+    ck_assert_uint_eq(flights(h), 2);
+    edit_of(lw, "one", &again, 'c');
+    hub_flush(h, lw->w.now);
+    edit_of(lw, "three", &three, 'b'); /* shares the turn with one that waits */
+    hub_flush(h, lw->w.now);
+    ck_assert_uint_eq(flights(h), 2);
+    ck_assert_int_eq(one.err, SYN_EBUSY);
+    store_poll(lw->w.store);
+    ck_assert_int_eq(one.err, SYN_OK);
+    ck_assert_int_eq(two.err, SYN_OK);
+    ck_assert_int_eq(again.err, SYN_EBUSY);
+    ck_assert_uint_eq(flights(h), 1);
+    store_poll(lw->w.store);
+    ck_assert_int_eq(again.err, SYN_OK);
+    ck_assert_int_eq(three.err, SYN_OK);
+    ck_assert(hub_idle(h));
     stop_late(lw);
 }
 END_TEST
@@ -338,6 +384,7 @@ int main(void)
     tcase_add_test(tests, whoever_asked_is_gone);
     tcase_add_test(tests, no_room_for_a_job);
     tcase_add_test(tests, opened_again_while_a_commit_flies);
+    tcase_add_test(tests, documents_fly_by_themselves);
     tcase_add_test(tests, edits_while_the_history_is_read);
     tcase_add_test(tests, idle_documents_leave_memory);
     tcase_add_test(tests, inflating_is_charged_before);

@@ -136,6 +136,34 @@ START_TEST(a_documents_error_fails_that_document_only)
 }
 END_TEST
 
+/* Turns that wait share a transaction: an error begins it again, and what went well before must
+ * not be there twice, nor be lost. */
+START_TEST(a_documents_error_leaves_the_turns_around_it)
+{
+    open_backend(_i);
+    enum { TURNS = 200 };
+    static struct report report[TURNS];
+    memset(report, 0, sizeof report);
+    int64_t a = make_doc(store, "a", NULL), b = make_doc(store, "b", NULL);
+    for (uint32_t i = 0; i < TURNS; i++) {
+        bool wrong = i % 16 == 7;
+        store_turn *turn = turn_of(store);
+        store_turn_append(turn, a, i, i + 1, s("x"));
+        store_turn_append(turn, b, wrong ? 999 : i - (i % 16 == 8), i + 1 + wrong * 999, s("y"));
+        if (!wrong) store_turn_note(turn, a, s("last"), s(i % 2 != 0 ? "odd" : "even"));
+        store_submit(turn, note_report, &report[i]);
+    }
+    poll_until(&report[TURNS - 1], 1);
+    for (uint32_t i = 0; i < TURNS; i++) {
+        ck_assert_int_eq(report[i].err, SYN_OK);
+        ck_assert_uint_eq(report[i].failed, i % 16 == 7);
+    }
+    ck_assert_uint_eq(find_doc(store, "a").events, TURNS);
+    ck_assert_uint_eq(find_doc(store, "b").events, TURNS - 1); /* the last one went wrong */
+    close_backend();
+}
+END_TEST
+
 START_TEST(a_document_lives_from_its_creation_in_the_same_turn)
 {
     open_backend(_i);
@@ -792,6 +820,7 @@ int main(void)
     tcase_add_loop_test(both, what_was_committed_is_found, 0, 2);
     tcase_add_loop_test(both, an_append_elsewhere_than_at_the_end_is_refused, 0, 2);
     tcase_add_loop_test(both, a_documents_error_fails_that_document_only, 0, 2);
+    tcase_add_loop_test(both, a_documents_error_leaves_the_turns_around_it, 0, 2);
     tcase_add_loop_test(both, a_document_lives_from_its_creation_in_the_same_turn, 0, 2);
     tcase_add_loop_test(both, names_and_rows_over_the_limit_are_refused_while_filling, 0, 2);
     tcase_add_loop_test(both, large_rows_come_back_whole, 0, 2);
