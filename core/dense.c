@@ -25,9 +25,10 @@ static uint32_t writer_of(struct dense *d, const struct graph *g, struct writers
 }
 
 /* Adds what is in front of `lv`, an event of run `from`, and that event itself. */
-static void row_join(struct dense_run *row, const struct dense_run *from, uint32_t index, lv_t lv)
+static inline void row_join(struct dense_run *row, const struct dense_run *from, uint32_t index,
+                            lv_t lv, uint32_t writers)
 {
-    for (uint32_t w = 0; w < DENSE_PEERS; w++) {
+    for (uint32_t w = 0; w < writers; w++) {
         if (from->upto[w] <= row->upto[w]) continue;
         row->upto[w] = from->upto[w];
         row->last[w] = from->last[w];
@@ -43,20 +44,6 @@ static void note_cut(struct dense *d, lv_t lv)
     if (i < DENSE_CUTS) d->cuts[i / 64] |= UINT64_C(1) << (i % 64);
 }
 
-lv_t dense_cut_after(const struct dense *d, lv_t lv)
-{
-    assert(d->window.end - d->window.from <= DENSE_CUTS);
-    for (uint32_t i = lv + 1 - d->window.from; i < d->window.end - d->window.from;) {
-        uint64_t word = d->cuts[i / 64] >> (i % 64);
-        if (word != 0) {
-            lv_t at = d->window.from + i + (uint32_t)__builtin_ctzll(word);
-            return at < d->window.end ? at : d->window.end;
-        }
-        i = (i / 64 + 1) * 64;
-    }
-    return d->window.end;
-}
-
 /* What the run comes after, as far as it lies in the window, into its row. */
 static void add_parents(struct dense *d, const struct graph *g, const struct run *run,
                         struct dense_run *row)
@@ -65,7 +52,7 @@ static void add_parents(struct dense *d, const struct graph *g, const struct run
         lv_t parent = g->parents.at[i];
         if (parent < d->window.from) continue;
         uint32_t index = parent_run(g, i) - d->first;
-        row_join(row, &d->runs.at[index], index, parent);
+        row_join(row, &d->runs.at[index], index, parent, d->writers);
         note_cut(d, parent + 1);
     }
 }

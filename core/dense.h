@@ -64,7 +64,19 @@ static inline bool dense_is_cut(const struct dense *d, lv_t lv)
     return (d->cuts[i / 64] >> (i % 64) & 1) != 0;
 }
 /* The first such event behind lv, or the window's end. */
-lv_t dense_cut_after(const struct dense *d, lv_t lv);
+static inline lv_t dense_cut_after(const struct dense *d, lv_t lv)
+{
+    uint32_t len = d->window.end - d->window.from, i = lv + 1 - d->window.from;
+    while (i < len) {
+        uint64_t word = d->cuts[i / 64] >> (i % 64);
+        if (word != 0) {
+            i += (uint32_t)__builtin_ctzll(word);
+            break;
+        }
+        i = (i / 64 + 1) * 64;
+    }
+    return d->window.from + (i < len ? i : len);
+}
 
 /* As graph_diff, for versions of the window; what lies below it is in both.  The ranges come in
  * another order. */

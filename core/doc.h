@@ -221,9 +221,8 @@ void doc_drop_stale(syn_doc *doc, const struct op_piece *piece);
  * spent. */
 syn_err doc_plan_merged(syn_doc *doc, const struct op_piece *piece,
                         const struct event_origin *origin, lv_t ready);
-/* The same of an op on the sequence whose window desk->flat merges; SYN_OK too of one that is on no
- * sequence. */
-syn_err doc_plan_flat(syn_doc *doc, const struct op_piece *piece);
+/* The same of an op on the sequence c whose window desk->flat merges. */
+syn_err doc_plan_flat(syn_doc *doc, struct container *c, const struct op_piece *piece);
 /* plan_set.c: plans all events from `from` on, appended but not planned.  *fault: on SYN_ERANGE, an
  * event that cannot be. */
 syn_err doc_plan_set(syn_doc *doc, lv_t from, lv_t *fault);

@@ -36,7 +36,7 @@ void flat_go_to(struct flat_merge *f, uint32_t row)
     const struct dense_run *run = &f->dense->runs.at[row];
     f->writer = run->writer;
     f->made = f->gone = 0;
-    for (uint32_t w = 0; w < DENSE_PEERS; w++) {
+    for (uint32_t w = 0; w < f->dense->writers; w++) {
         uint32_t upto = run->upto[w] == 0 ? 0 : stamp_of(f, run->upto[w]);
         f->made += field(NEVER - upto, w);
         f->gone += field(upto + 1, w);
@@ -62,9 +62,11 @@ syn_err flat_begin(struct flat_merge *f, const syn_mem *mem, const struct dense 
     f->base_len = base_len;
     f->work = 0;
     syn_err err = array_reserve(mem, &f->list, 16);
-    if (err != SYN_OK || base_len == 0) return err;
-    *array_push(&f->list) =
-        (struct flat_record){.len = base_len, .shown = base_len, .left = START, .right = END};
+    if (err != SYN_OK) return err;
+    if (base_len > 0)
+        *array_push(&f->list) =
+            (struct flat_record){.len = base_len, .shown = base_len, .left = START, .right = END};
+    *array_push(&f->list) = (struct flat_record){.id = END, .len = UINT32_MAX};
     return SYN_OK;
 }
 
@@ -115,21 +117,19 @@ struct spot {
 };
 
 /* The pos-th visible element.  false: there are not so many. */
-static bool find(const struct flat_merge *f, uint32_t pos, struct spot *out)
+static inline bool find(const struct flat_merge *f, uint32_t pos, struct spot *out)
 {
-    const struct flat_record *r = f->list.at, *end = r + f->list.n;
+    const struct flat_record *r = f->list.at;
     const uint64_t made = f->made, gone = f->gone;
     uint32_t shown = 0;
-    for (; r < end; r++) {
+    for (;; r++) {
         uint32_t seen = is_seen(made, gone, r) ? r->len : 0;
-        if (pos < seen) {
-            *out = (struct spot){(uint32_t)(r - f->list.at), pos, shown};
-            return true;
-        }
+        if (pos < seen) break;
         pos -= seen;
         shown += r->shown;
     }
-    return false;
+    *out = (struct spot){(uint32_t)(r - f->list.at), pos, shown};
+    return r->id != END;
 }
 
 /* ---- Inserting ------------------------------------------------------------------------------- */
@@ -170,8 +170,8 @@ static bool gap_after(struct flat_merge *f, uint32_t pos, struct flat_record *r,
 /* The right origin of what goes before record i. */
 static uint32_t known_after(const struct flat_merge *f, uint32_t i)
 {
-    while (i < f->list.n && !is_known(f, &f->list.at[i])) i++;
-    return i < f->list.n ? f->list.at[i].id : END;
+    while (!is_known(f, &f->list.at[i])) i++;
+    return f->list.at[i].id;
 }
 
 /* Does unknown record i have its right origin before r's, which is the end of the unknown stretch
@@ -179,7 +179,7 @@ static uint32_t known_after(const struct flat_merge *f, uint32_t i)
 static bool right_is_before(struct flat_merge *f, uint32_t i, const struct flat_record *r)
 {
     const struct flat_record *at = &f->list.at[i];
-    if (i + 1 < f->list.n && at[1].id == at->right) return !is_known(f, &at[1]);
+    if (at[1].id == at->right) return !is_known(f, &at[1]);
     return stands_before(f, at->right, r->right);
 }
 
@@ -191,7 +191,7 @@ static struct spot integrate(struct flat_merge *f, const struct flat_record *r, 
     uint32_t first = gap.i; /* the record before it may be the one that r's left origin is in */
     bool scanning = false;
     const uint64_t *peer = f->dense->peer;
-    for (; now.i < f->list.n && !is_known(f, &f->list.at[now.i]); f->work++) {
+    for (; !is_known(f, &f->list.at[now.i]); f->work++) {
         const struct flat_record *at = &f->list.at[now.i];
         bool hangs_on_last = now.i > first && at->left - at[-1].id < at[-1].len;
         if (at->left == r->left) {

@@ -23,6 +23,9 @@
  * An insert or delete lies whole in a version or not at all, because what is fed is cut wherever
  * some version of the window ends (dense_cut_after); so one number stands for all its elements.
  *
+ * The last record stands for the end of the sequence: its id is END, every version knows it, and it
+ * is longer than any position, so that no loop asks whether there are records left.
+ *
  * Records are an array, for windows are short: a search looks at half of them, an insert moves
  * those behind it.  What takes more work than that is given up (flat_worth_it) and left to the
  * tracker. */

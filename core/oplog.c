@@ -117,9 +117,9 @@ uint32_t oplog_find(const struct oplog *log, lv_t lv)
     return low;
 }
 
-uint32_t oplog_text_bytes(const struct oplog *log, uint32_t at, uint32_t scalars)
+uint32_t oplog_wide_bytes(const struct oplog *log, uint32_t at, uint32_t scalars)
 {
-    if (!log->wide || scalars == 0) return scalars;
+    if (scalars == 0) return 0;
     /* To the last scalar and over it, not to the next: bytes of a value may follow that look like
      * its continuation. */
     size_t last = utf8_offset(log->text.at + at, log->text.n - at, scalars - 1);
@@ -127,33 +127,28 @@ uint32_t oplog_text_bytes(const struct oplog *log, uint32_t at, uint32_t scalars
     return (uint32_t)last + (lead < 0x80 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4);
 }
 
-struct op_piece oplog_piece(const struct oplog *log, uint32_t run, lv_t from, lv_t end)
+void oplog_skip(const struct oplog *log, struct op_piece *piece, uint32_t skip)
 {
-    const struct op_run *op = &log->runs.at[run];
-    uint32_t skip = from - op->lv;
-    struct op_piece piece = {from, end, op->kind, op->container, op->pos, op->at};
-    assert(from >= op->lv && end <= oplog_run_end(log, run) && from < end);
-    if (skip == 0) return piece;
-    switch (op->kind) {
+    piece->from += skip;
+    switch (piece->kind) {
     case OP_TEXT_INSERT:
-        piece.pos += skip;
-        piece.at += oplog_text_bytes(log, op->at, skip);
+        piece->pos += skip;
+        piece->at += oplog_text_bytes(log, piece->at, skip);
         break;
     case OP_LIST_INSERT:
     case OP_LIST_SET:
-        piece.pos += skip;
-        piece.at += skip;
+        piece->pos += skip;
+        piece->at += skip;
         break;
     case OP_DELETE_BACK:
-        piece.pos -= skip;
+        piece->pos -= skip;
         break;
     case OP_MAP_SET:
     case OP_MAP_DELETE:
     case OP_COUNTER_ADD:
-        piece.at += skip;
+        piece->at += skip;
         break;
     default: /* DELETE, NOTHING: nothing moves; unknown: one arg for the whole run */
         break;
     }
-    return piece;
 }

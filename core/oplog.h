@@ -161,9 +161,23 @@ struct op_piece {
     lv_t from, end;
     uint32_t kind, container, pos, at;
 };
-struct op_piece oplog_piece(const struct oplog *log, uint32_t run, lv_t from, lv_t end);
+/* Makes a piece that begins with its run begin `skip` events later. */
+void oplog_skip(const struct oplog *log, struct op_piece *piece, uint32_t skip);
+static inline struct op_piece oplog_piece(const struct oplog *log, uint32_t run, lv_t from,
+                                          lv_t end)
+{
+    const struct op_run *op = &log->runs.at[run];
+    struct op_piece piece = {op->lv, end, op->kind, op->container, op->pos, op->at};
+    assert(from >= op->lv && end <= oplog_run_end(log, run) && from < end);
+    if (from > op->lv) oplog_skip(log, &piece, from - op->lv);
+    return piece;
+}
 /* Bytes of `scalars` scalars of content from offset `at`. */
-uint32_t oplog_text_bytes(const struct oplog *log, uint32_t at, uint32_t scalars);
+uint32_t oplog_wide_bytes(const struct oplog *log, uint32_t at, uint32_t scalars);
+static inline uint32_t oplog_text_bytes(const struct oplog *log, uint32_t at, uint32_t scalars)
+{
+    return log->wide ? oplog_wide_bytes(log, at, scalars) : scalars;
+}
 
 /* The positions deleted by (kind, pos, len), joined behind those of *out: how many events of the
  * second can continue the first as one run (0, 1 or all), making *kind FORWARD or BACK.  The rule

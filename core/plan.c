@@ -199,17 +199,11 @@ syn_err doc_plan_merged(syn_doc *doc, const struct op_piece *piece,
     return err;
 }
 
-syn_err doc_plan_flat(syn_doc *doc, const struct op_piece *piece)
+/* The deletes are few; it is inserts that are planned in place. */
+static syn_err plan_flat_delete(syn_doc *doc, struct container *c, const struct op_piece *piece)
 {
-    if (!acts(piece)) return SYN_OK;
-    struct container *c = container_at(&doc->all, piece->container);
     struct flat_merge *flat = &doc->desk->flat;
     struct effect effect = effect_of(piece, false);
-    if (!kind_is_sequence(c->id.kind)) return plan_push(doc, effect);
-    if (!op_is_delete(piece->kind)) {
-        syn_err err = flat_insert(flat, &doc->mem, piece, &effect.pos);
-        return err == SYN_OK ? plan_insert(doc, c, effect) : err;
-    }
     syn_err err = flat_delete(flat, &doc->mem, piece);
     for (uint32_t i = 0; err == SYN_OK && i < flat->effects.n; i++) {
         effect.pos = flat->effects.at[i].pos;
@@ -217,6 +211,24 @@ syn_err doc_plan_flat(syn_doc *doc, const struct op_piece *piece)
         err = plan_delete(doc, c, effect);
     }
     return err;
+}
+
+syn_err doc_plan_flat(syn_doc *doc, struct container *c, const struct op_piece *piece)
+{
+    struct desk *desk = doc->desk;
+    if (op_is_delete(piece->kind)) return plan_flat_delete(doc, c, piece);
+    syn_err err = array_reserve(&doc->mem, &desk->plan, 1);
+    if (err != SYN_OK) return err;
+    struct effect *effect = &desk->plan.at[desk->plan.n];
+    *effect = effect_of(piece, false);
+    err = flat_insert(&desk->flat, &doc->mem, piece, &effect->pos);
+    if (err != SYN_OK) return err;
+    if (c->len > SEQ_MAX - effect->len) return SYN_ELIMIT;
+    if (piece->kind == OP_TEXT_INSERT)
+        effect->bytes = oplog_text_bytes(&doc->log, effect->at, effect->len);
+    c->len += effect->len;
+    desk->plan.n++;
+    return SYN_OK;
 }
 
 /* ---- Merged before -----------------------------------------------------------------------------

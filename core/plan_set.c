@@ -22,19 +22,18 @@
 struct set_plan {
     syn_doc *doc;
     lv_t *fault;               /* the event being planned */
-    uint32_t op;               /* index of the op run last looked at: the next is near */
+    uint32_t op;               /* index of the op run that is looked at next */
     lv_t ready;                /* first event of the window being planned */
     const struct dense *dense; /* its versions, or NULL */
 };
 
-/* Index of the op run of the event. */
-static uint32_t op_run_of(struct set_plan *plan, lv_t lv)
+/* What is looked at next begins there. */
+static void go_to(struct set_plan *plan, lv_t lv)
 {
     const struct oplog *log = &plan->doc->log;
     if (plan->op >= log->runs.n || log->runs.at[plan->op].lv > lv ||
         oplog_run_end(log, plan->op) <= lv)
         plan->op = oplog_find(log, lv);
-    return plan->op;
 }
 
 /* The op runs that begin in the stretch note the length of their container before it, which is what
@@ -45,7 +44,8 @@ static syn_obj note_lengths(struct set_plan *plan, struct lv_range stretch)
     syn_doc *doc = plan->doc;
     syn_obj only = SYN_NO_OBJ;
     bool several = false;
-    for (uint32_t i = op_run_of(plan, stretch.from); i < doc->log.runs.n; i++) {
+    go_to(plan, stretch.from);
+    for (uint32_t i = plan->op; i < doc->log.runs.n; i++) {
         struct op_run *run = &doc->log.runs.at[i];
         if (run->lv >= stretch.end) break;
         if (run->container == SYN_NO_OBJ) continue;
@@ -58,11 +58,11 @@ static syn_obj note_lengths(struct set_plan *plan, struct lv_range stretch)
     return several ? SYN_NO_OBJ : only;
 }
 
-/* What lies within [*from, end) of the op run of *from; moves *from behind it. */
-static struct op_piece next_piece(struct set_plan *plan, lv_t *from, lv_t end)
+/* What lies within [*from, end) of the op run looked at; moves *from, and the look, behind it. */
+static inline struct op_piece next_piece(struct set_plan *plan, lv_t *from, lv_t end)
 {
     const struct oplog *log = &plan->doc->log;
-    uint32_t index = op_run_of(plan, *from);
+    uint32_t index = plan->op;
     lv_t run_end = oplog_run_end(log, index), first = *from;
     *plan->fault = first;
     if (run_end <= end) plan->op++;
@@ -76,8 +76,9 @@ static syn_err plan_critical(struct set_plan *plan, struct lv_range stretch)
 {
     syn_doc *doc = plan->doc;
     syn_err err = SYN_OK;
+    go_to(plan, stretch.from);
     for (lv_t lv = stretch.from; err == SYN_OK && lv < stretch.end;) {
-        struct op_run *run = &doc->log.runs.at[op_run_of(plan, lv)];
+        struct op_run *run = &doc->log.runs.at[plan->op];
         if (run->lv == lv && run->container != SYN_NO_OBJ)
             run->before = container_at(&doc->all, run->container)->len;
         struct op_piece piece = next_piece(plan, &lv, stretch.end);
@@ -107,6 +108,7 @@ static syn_err plan_range(struct set_plan *plan, struct lv_range range)
     const struct graph *g = plan->doc->graph;
     syn_err err = SYN_OK;
     uint32_t index = graph_run_of(g, range.from);
+    go_to(plan, range.from);
     for (lv_t lv = range.from, previous; err == SYN_OK && lv < range.end; index++) {
         const struct graph_run run = graph_run_at(g, index);
         struct lv_range part = {lv, run.end < range.end ? run.end : range.end};
@@ -125,6 +127,7 @@ static syn_err plan_dense(struct set_plan *plan, struct lv_range range)
     const struct dense *d = plan->dense;
     syn_err err = SYN_OK;
     uint32_t row = range.from == d->window.from ? 0 : graph_run_of(g, range.from) - d->first;
+    go_to(plan, range.from);
     for (lv_t lv = range.from; err == SYN_OK && lv < range.end; row++) {
         lv_t end = dense_end(d, row);
         struct lv_range part = {lv, end < range.end ? end : range.end};
@@ -139,6 +142,24 @@ static syn_err plan_dense(struct set_plan *plan, struct lv_range range)
     return err;
 }
 
+/* One row of a window that desk->flat merges. */
+static syn_err plan_flat_row(struct set_plan *plan, syn_obj obj, uint32_t row)
+{
+    syn_doc *doc = plan->doc;
+    const struct dense *d = plan->dense;
+    struct container *c = container_at(&doc->all, obj);
+    const struct event_origin unasked = {0}; /* what is on no sequence asks for none */
+    syn_err err = SYN_OK;
+    flat_go_to(&doc->desk->flat, row);
+    for (lv_t lv = d->runs.at[row].lv, end = dense_end(d, row); err == SYN_OK && lv < end;) {
+        struct op_piece piece = next_piece(plan, &lv, dense_cut_after(d, lv)); /* `end` is one */
+        bool is_merged = piece.container == obj && piece.kind != OP_FIRST_UNKNOWN;
+        err = is_merged ? doc_plan_flat(doc, c, &piece)
+                        : doc_plan_merged(doc, &piece, &unasked, plan->ready);
+    }
+    return err;
+}
+
 /* A short window with dense versions and one sequence.  *done: false, and nothing was planned, when
  * that takes more work than the tracker would. */
 static syn_err plan_flat(struct set_plan *plan, struct lv_range window, syn_obj obj, bool *done)
@@ -149,14 +170,9 @@ static syn_err plan_flat(struct set_plan *plan, struct lv_range window, syn_obj 
     uint32_t planned = doc->desk->plan.n, len = container_at(&doc->all, obj)->len;
     syn_err err = flat_begin(flat, &doc->mem, d, len);
     *done = true;
+    go_to(plan, window.from);
     for (uint32_t row = 0; err == SYN_OK && *done && row < d->runs.n; row++) {
-        lv_t end = dense_end(d, row), cut;
-        flat_go_to(flat, row);
-        for (lv_t lv = d->runs.at[row].lv; err == SYN_OK && lv < end;) {
-            cut = dense_cut_after(d, lv);
-            struct op_piece piece = next_piece(plan, &lv, cut < end ? cut : end);
-            err = doc_plan_flat(doc, &piece);
-        }
+        err = plan_flat_row(plan, obj, row);
         *done = flat_worth_it(flat);
     }
     doc->desk->work.done += flat->work + d->runs.n;
@@ -164,7 +180,6 @@ static syn_err plan_flat(struct set_plan *plan, struct lv_range window, syn_obj 
     if (*done || err != SYN_OK) return err;
     doc->desk->plan.n = planned;
     container_at(&doc->all, obj)->len = len;
-    plan->op = oplog_find(&doc->log, window.from);
     return SYN_OK;
 }
 
@@ -195,8 +210,8 @@ syn_err doc_plan_set(syn_doc *doc, lv_t from, lv_t *fault)
 {
     struct set_plan plan = {.doc = doc, .fault = fault};
     lv_t end = graph_len(doc->graph);
-    syn_err err =
-        array_reserve(&doc->mem, &doc->desk->plan, doc->log.runs.n - op_run_of(&plan, from));
+    go_to(&plan, from);
+    syn_err err = array_reserve(&doc->mem, &doc->desk->plan, doc->log.runs.n - plan.op);
     while (err == SYN_OK && from < end) {
         struct lv_range stretch = {from, end};
         bool critical = graph_critical_stretch(doc->graph, &stretch);
