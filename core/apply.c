@@ -395,8 +395,37 @@ static lv_t parent_of(const syn_doc *doc, const syn_changes *set, const struct i
     return agent == AGENT_NONE ? LV_NONE : graph_find(doc->graph, agent, dep->seq);
 }
 
+/* The rows of a window tell at once of all its runs what walks tell of one (check_runs,
+ * plan_set.c); so it is left to them in a set that is large.  Those that bring along what they did
+ * were looked at when they came for the first time. */
+static bool is_checked_later(const syn_doc *doc, const syn_changes *set)
+{
+    enum { MANY_RUNS = 16 };
+    return SHORT_CUTS && set->run_count >= MANY_RUNS && !effects_given(doc);
+}
+
+/* Makes desk->parents, as they came, ascend.  SYN_EMALFORMED: they are no antichain; of two, later
+ * says so. */
+static syn_err order_parents(syn_doc *doc, bool later)
+{
+    lv_set *parents = &doc->desk->parents;
+    uint32_t count = parents->n;
+    syn_err err = SYN_OK;
+    if (count == 2 && parents->at[0] > parents->at[1]) {
+        lv_t first = parents->at[0];
+        parents->at[0] = parents->at[1];
+        parents->at[1] = first;
+    }
+    if (graph_is_frontier(doc->graph, parents->at, count)) return SYN_OK;
+    if (!later || count != 2 || parents->at[0] == parents->at[1])
+        err = graph_dominators(doc->graph, parents->at, &parents->n);
+    if (err == SYN_OK && parents->n != count) err = doc_refuse_parents(doc);
+    return err;
+}
+
 /* The parents of the run's first event into doc->desk->parents. */
-static syn_err resolve_parents(syn_doc *doc, const struct reader *reader, const struct incoming *in)
+static syn_err resolve_parents(syn_doc *doc, const struct reader *reader, const struct incoming *in,
+                               bool later)
 {
     const syn_changes *set = reader->set;
     const struct change_run *run = in->run;
@@ -413,57 +442,25 @@ static syn_err resolve_parents(syn_doc *doc, const struct reader *reader, const 
         if (lv == LV_NONE) return missing(doc, set->peers[dep.peer], dep.seq);
         *array_push(&doc->desk->parents) = lv;
     }
-    err = graph_dominators(doc->graph, doc->desk->parents.at, &doc->desk->parents.n);
-    if (err == SYN_OK && doc->desk->parents.n != count)
-        return doc_refuse(doc, SYN_EMALFORMED,
-                          "a parent is an ancestor of another, or named twice");
+    err = order_parents(doc, later);
     if (err == SYN_OK && count == 0 && has_base(doc))
         return doc_refuse(doc, SYN_EHISTORY, "an event without parents is older than the snapshot");
     return err;
 }
 
-static syn_err without_previous(syn_doc *doc, uint64_t peer, uint32_t seq)
+/* Every event has its peer's previous event among its ancestors. */
+static syn_err check_previous(syn_doc *doc, const struct incoming *in, bool later)
 {
-    return doc_refuse(doc, SYN_EMALFORMED,
-                      "event %016llx:%u has not its peer's previous event among its ancestors",
-                      (unsigned long long)peer, seq);
-}
-
-/* Every event has its peer's previous event among its ancestors.  Those that bring along what they
- * did were looked at when they came for the first time; others of a large set are asked together,
- * when all of it is in the graph (check_all_previous). */
-static syn_err check_previous(syn_doc *doc, const syn_changes *set, const struct incoming *in)
-{
-    enum { MANY_RUNS = 16 };
     uint32_t here = in->here;
     if (here == 0 && has_base(doc)) return SYN_OK; /* below the snapshot: told by its history */
     if (in->run->seq != here)
         return doc_refuse(doc, SYN_EGAP, "event %016llx:%u comes before %u of that peer",
                           (unsigned long long)in->peer, in->run->seq, here);
-    if (here == 0 || effects_given(doc)) return SYN_OK;
+    if (here == 0 || later || in->fast || effects_given(doc)) return SYN_OK;
     lv_t previous = graph_agent_last(doc->graph, in->agent);
-    for (uint32_t i = 0; i < doc->desk->parents.n; i++) /* mostly it is one of the parents */
-        if (doc->desk->parents.at[i] == previous) return SYN_OK;
-    if (SHORT_CUTS && set->run_count >= MANY_RUNS) {
-        syn_err err = array_reserve(&doc->mem, &doc->desk->previous, 1);
-        if (err == SYN_OK)
-            *array_push(&doc->desk->previous) = (struct graph_question){
-                graph_run_count(doc->graph), graph_run_of(doc->graph, previous)};
-        return err;
-    }
     if (graph_contains(doc->graph, doc->desk->parents.at, doc->desk->parents.n, previous))
         return SYN_OK;
-    return without_previous(doc, in->peer, here);
-}
-
-static syn_err check_all_previous(syn_doc *doc)
-{
-    uint32_t yes;
-    syn_err err = graph_ask_many(doc->graph, doc->desk->previous.at, doc->desk->previous.n, &yes);
-    if (err != SYN_OK || yes == doc->desk->previous.n) return err;
-    const struct graph_run run = graph_run_at(doc->graph, doc->desk->previous.at[yes].run);
-    doc->desk->fault.event = (syn_id){graph_agent_peer(doc->graph, run.agent), run.seq};
-    return without_previous(doc, doc->desk->fault.event.peer, run.seq);
+    return doc_refuse_previous(doc, (syn_id){in->peer, here});
 }
 
 /* The usual run: its peer goes on, and nobody else has written since. */
@@ -483,14 +480,19 @@ static syn_err push_run(syn_doc *doc, const struct reader *reader, struct incomi
         in->fast = *joins = true;
         return SYN_OK;
     }
+    lv_set *parents = &doc->desk->parents;
+    bool later = is_checked_later(doc, reader->set);
     if (in->known > 0) {
-        doc->desk->parents.n = 0;
-        err = array_reserve(&doc->mem, &doc->desk->parents, 1);
-        if (err == SYN_OK)
-            *array_push(&doc->desk->parents) = graph_find(doc->graph, in->agent, seq - 1);
+        parents->n = 0;
+        err = array_reserve(&doc->mem, parents, 1);
+        if (err == SYN_OK) *array_push(parents) = graph_find(doc->graph, in->agent, seq - 1);
     } else {
-        err = resolve_parents(doc, reader, in);
-        if (err == SYN_OK) err = check_previous(doc, reader->set, in);
+        err = resolve_parents(doc, reader, in, later);
+    }
+    if (err != SYN_OK) return err;
+    in->fast = graph_is_frontier(doc->graph, parents->at, parents->n); /* all is before the run */
+    if (in->known == 0) {
+        err = check_previous(doc, in, later);
         if (err == SYN_OK && in->agent == AGENT_NONE)
             err = graph_agent_add(doc->graph, in->peer, &in->agent);
     }
@@ -498,11 +500,10 @@ static syn_err push_run(syn_doc *doc, const struct reader *reader, struct incomi
     if (len > doc->max_events - graph_len(doc->graph))
         return doc_refuse(doc, SYN_ELIMIT, "more than %u events in one document", doc->max_events);
     uint32_t runs = graph_run_count(doc->graph);
-    err = graph_push(doc->graph, in->agent, seq, len, doc->desk->parents.at, doc->desk->parents.n);
+    err = graph_push(doc->graph, in->agent, seq, len, parents->at, parents->n);
     if (err != SYN_OK) return doc_refuse(doc, err, "no room for %u events", len);
     *joins = graph_run_count(doc->graph) == runs;
     graph_frontier(doc->graph, &heads);
-    in->fast = heads == 1; /* no head is left that was not a parent */
     if (heads > doc->max_heads)
         return doc_refuse(doc, SYN_ELIMIT, "more than %u heads; merge some first", doc->max_heads);
     return SYN_OK;
@@ -582,7 +583,7 @@ static syn_err compare_parents(syn_doc *doc, const struct reader *reader, const 
     const lv_t *parents;
     lv_t previous;
     if (lv == 0 && has_base(doc)) return SYN_OK;
-    syn_err err = resolve_parents(doc, reader, in);
+    syn_err err = resolve_parents(doc, reader, in, false);
     if (err == SYN_ENOMEM) return err;
     uint32_t count = graph_parents(doc->graph, lv, &parents, &previous);
     bool same =
@@ -680,7 +681,7 @@ static syn_err plan_rest(syn_doc *doc, const syn_changes *set, lv_t from)
 {
     lv_t fault = from;
     doc->desk->work = (struct work){.limit = doc_work_limit(doc, graph_len(doc->graph) - from)};
-    syn_err err = doc_plan_set(doc, from, &fault);
+    syn_err err = doc_plan_set(doc, from, is_checked_later(doc, set), &fault);
     if (err != SYN_OK) doc->desk->fault.event = doc_id(doc, fault);
     if (err == SYN_ELIMIT && doc->desk->work.done > doc->desk->work.limit)
         return doc_refuse(doc, err, "merging it takes more than %llu steps",
@@ -717,7 +718,6 @@ static syn_err apply_once(syn_doc *doc, const syn_changes *set, syn_applied *out
     if (err != SYN_OK) return err;
     for (uint32_t i = 0; err == SYN_OK && i < set->run_count; i++)
         err = apply_run(doc, &reader, &set->runs[i], &unplanned, out);
-    if (SHORT_CUTS && err == SYN_OK) err = check_all_previous(doc);
     if (err == SYN_OK && unplanned != LV_NONE) err = plan_rest(doc, set, unplanned);
     if (err == SYN_OK && effects_given(doc) && doc->desk->given.left > 0) err = SYN_EDAMAGED;
     if (err == SYN_OK) err = doc_carry_out(doc, false);

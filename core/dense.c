@@ -83,6 +83,34 @@ syn_err dense_begin(struct dense *d, const struct graph *g, const syn_mem *mem,
     return SYN_OK;
 }
 
+/* ---- Judging */
+
+/* Is event a an ancestor of event b, which is above it, of row rb? */
+static bool is_ancestor(const struct dense *d, const struct graph *g, uint32_t a_index, uint32_t rb)
+{
+    lv_t a = g->parents.at[a_index];
+    if (a < d->window.from) return true; /* the critical version is after it, and before b */
+    uint32_t writer = d->runs.at[parent_run(g, a_index) - d->first].writer;
+    return writer == d->runs.at[rb].writer || a < d->runs.at[rb].upto[writer];
+}
+
+enum dense_verdict dense_check(const struct dense *d, const struct graph *g, lv_t from, lv_t *fault)
+{
+    if (from < d->window.from) from = d->window.from;
+    for (uint32_t i = 0; i < d->runs.n; i++) {
+        const struct dense_run *row = &d->runs.at[i];
+        const struct run *run = &g->runs.at[d->first + i];
+        if (run->lv < from) continue;
+        *fault = run->lv;
+        if (row->previous != DENSE_NONE && row->upto[row->writer] != dense_end(d, row->previous))
+            return DENSE_NO_PREVIOUS;
+        if (run_parent_count(run) != 2) continue;
+        if (is_ancestor(d, g, run->parents, parent_run(g, run->parents + 1) - d->first))
+            return DENSE_NO_ANTICHAIN;
+    }
+    return DENSE_SOUND;
+}
+
 /* ---- Differences */
 
 /* How far a version reaches among one writer's events, and the row of the last of them. */

@@ -52,6 +52,13 @@ struct dense_place {
 syn_err dense_begin(struct dense *d, const struct graph *g, const syn_mem *mem,
                     struct lv_range window, bool *fits);
 
+/* Are the parents of the runs that begin at or above `from` antichains, at least where there are
+ * two, and do they come after their peer's previous event?  Otherwise *fault is the first event of
+ * a run for which that is not so. */
+enum dense_verdict { DENSE_SOUND, DENSE_NO_ANTICHAIN, DENSE_NO_PREVIOUS };
+enum dense_verdict dense_check(const struct dense *d, const struct graph *g, lv_t from,
+                               lv_t *fault);
+
 static inline lv_t dense_end(const struct dense *d, uint32_t row)
 {
     return row + 1 < d->runs.n ? d->runs.at[row + 1].lv : d->window.end;

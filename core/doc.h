@@ -108,7 +108,7 @@ struct desk {
     struct given_effects given;
     struct work work; /* of the change being applied, or the last one */
     lv_set parents;
-    ARRAY(struct graph_question) previous; /* of runs being applied: asked together at the end */
+    ARRAY(struct graph_question) previous; /* of runs being planned: asked together */
     lv_ranges order;                       /* of plan_set.c */
     struct dense dense;                    /* the same */
     struct flat_merge flat;                /* the same */
@@ -171,6 +171,18 @@ syn_err doc_refuse(syn_doc *doc, syn_err err, const char *format, ...)
 #define doc_refuse(doc, err, ...) (0 ? doc_refuse(doc, err, __VA_ARGS__) : (err))
 #endif
 
+/* What an event's parents can be refused for. */
+static inline syn_err doc_refuse_parents(syn_doc *doc)
+{
+    return doc_refuse(doc, SYN_EMALFORMED, "a parent is an ancestor of another, or named twice");
+}
+static inline syn_err doc_refuse_previous(syn_doc *doc, syn_id event)
+{
+    return doc_refuse(doc, SYN_EMALFORMED,
+                      "event %016llx:%u has not its peer's previous event among its ancestors",
+                      (unsigned long long)event.peer, event.seq);
+}
+
 /* Does the document stand on a snapshot, without the history below? */
 static inline bool has_base(const syn_doc *doc)
 {
@@ -223,9 +235,10 @@ syn_err doc_plan_merged(syn_doc *doc, const struct op_piece *piece,
                         const struct event_origin *origin, lv_t ready);
 /* The same of an op on the sequence c whose window desk->flat merges. */
 syn_err doc_plan_flat(syn_doc *doc, struct container *c, const struct op_piece *piece);
-/* plan_set.c: plans all events from `from` on, appended but not planned.  *fault: on SYN_ERANGE, an
- * event that cannot be. */
-syn_err doc_plan_set(syn_doc *doc, lv_t from, lv_t *fault);
+/* plan_set.c: plans all events from `from` on, appended but not planned.  check: it is still to be
+ * asked of them whether parents are antichains and the peer's previous event comes before.  *fault:
+ * on SYN_ERANGE and SYN_EMALFORMED, an event that cannot be. */
+syn_err doc_plan_set(syn_doc *doc, lv_t from, bool check, lv_t *fault);
 /* The same of events that come in the order of the log, with what they did: doc->given.  fast:
  * nothing is concurrent with them.  SYN_EDAMAGED: that cannot be what they did. */
 syn_err doc_plan_given(syn_doc *doc, const struct op_piece *piece, bool fast);

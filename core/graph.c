@@ -112,7 +112,10 @@ lv_t graph_agent_last(const struct graph *g, uint32_t agent)
 {
     assert(agent < g->agents.list.n);
     const struct agent *a = &g->agents.list.at[agent];
-    return a->runs.n == 0 ? LV_NONE : run_end(&g->runs.at[a->runs.at[a->runs.n - 1]]) - 1;
+    if (a->runs.n == 0) return LV_NONE;
+    uint32_t last = a->runs.at[a->runs.n - 1];
+    if (g->scratch->run != last) (void)note_run(g->scratch, last);
+    return run_end(&g->runs.at[last]) - 1;
 }
 
 /* Galloping from the end, for what is asked about mostly is new. */
@@ -193,7 +196,6 @@ static __attribute__((noinline)) uint32_t search_run(const struct graph *g, lv_t
     const struct run *runs = g->runs.at;
     struct graph_scratch *s = g->scratch;
     uint32_t low = s->run, high = low + 1; /* in the end one of [low, high) is it */
-    if (lv - runs[s->other].lv < run_len(&runs[s->other])) return note_run(s, s->other);
     if (lv >= runs[g->runs.n - 1].lv) return note_run(s, g->runs.n - 1);
     for (uint32_t step = 1; lv < runs[low].lv; step *= 2) {
         high = low;
@@ -216,8 +218,10 @@ static __attribute__((noinline)) uint32_t search_run(const struct graph *g, lv_t
 uint32_t graph_run_of(const struct graph *g, lv_t lv)
 {
     assert(lv < graph_len(g));
-    const struct run *last_hit = &g->runs.at[g->scratch->run];
-    return lv - last_hit->lv < run_len(last_hit) ? g->scratch->run : search_run(g, lv);
+    const struct graph_scratch *s = g->scratch;
+    const struct run *last = &g->runs.at[s->run], *other = &g->runs.at[s->other];
+    if (lv - last->lv < run_len(last)) return s->run;
+    return lv - other->lv < run_len(other) ? s->other : search_run(g, lv);
 }
 
 uint32_t graph_parents(const struct graph *g, lv_t lv, const lv_t **out, lv_t *scratch)
@@ -327,6 +331,14 @@ const lv_t *graph_frontier(const struct graph *g, uint32_t *count)
 {
     *count = g->heads.n;
     return g->heads.at;
+}
+
+bool graph_is_frontier(const struct graph *g, const lv_t *version, uint32_t count)
+{
+    uint32_t same = 0;
+    if (count != g->heads.n) return false;
+    while (same < count && version[same] == g->heads.at[same]) same++;
+    return same == count;
 }
 
 /* ---- critical versions */
@@ -562,14 +574,6 @@ static void assert_push(const struct graph *g, uint32_t agent, uint32_t seq, con
     (void)g, (void)agent, (void)seq, (void)parents;
 }
 
-static bool are_all_heads(const struct graph *g, const lv_t *parents, uint32_t count)
-{
-    uint32_t same = 0;
-    if (count != g->heads.n) return false;
-    while (same < count && parents[same] == g->heads.at[same]) same++;
-    return same == count;
-}
-
 syn_err graph_push(struct graph *g, uint32_t agent, uint32_t seq, uint32_t len, const lv_t *parents,
                    uint32_t parent_count)
 {
@@ -581,7 +585,7 @@ syn_err graph_push(struct graph *g, uint32_t agent, uint32_t seq, uint32_t len, 
     }
     lv_t lv = graph_len(g);
     if (len > LV_MAX - lv || (uint64_t)seq + len > LV_MAX) return SYN_ELIMIT;
-    bool all_heads = are_all_heads(g, parents, parent_count);
+    bool all_heads = graph_is_frontier(g, parents, parent_count);
     uint32_t cuts = all_heads ? 0 : critical_above(g, critical_floor(parents, parent_count));
     syn_err err = reserve_run(g, agent, parent_count, cuts);
     if (err != SYN_OK) return err;

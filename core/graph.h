@@ -100,6 +100,7 @@ void graph_truncate(struct graph *g, lv_t len);
 
 /* ---- versions */
 const lv_t *graph_frontier(const struct graph *g, uint32_t *count); /* ascending */
+bool graph_is_frontier(const struct graph *g, const lv_t *version, uint32_t count);
 /* Is lv in the version (some member is lv or has it as an ancestor)?  Cannot fail: without memory
  * for its heap it falls back to a slower walk. */
 bool graph_contains(const struct graph *g, const lv_t *version, uint32_t count, lv_t lv);

@@ -22,6 +22,7 @@
 struct set_plan {
     syn_doc *doc;
     lv_t *fault;               /* the event being planned */
+    lv_t unchecked;            /* runs from there on are still to be checked */
     uint32_t op;               /* index of the op run that is looked at next */
     lv_t ready;                /* first event of the window being planned */
     const struct dense *dense; /* its versions, or NULL */
@@ -183,6 +184,68 @@ static syn_err plan_flat(struct set_plan *plan, struct lv_range window, syn_obj 
     return SYN_OK;
 }
 
+/* ---- Runs of a window: checked before any is planned ----------------------------------------- */
+
+static syn_err refuse_run(struct set_plan *plan, uint32_t index)
+{
+    const struct graph_run run = graph_run_at(plan->doc->graph, index);
+    *plan->fault = run.lv;
+    return doc_refuse_previous(plan->doc, doc_id(plan->doc, run.lv));
+}
+
+/* Is the previous event of the run's peer in front of it?  Notes the question if it is not one of
+ * the parents, as it mostly is. */
+static syn_err ask_previous(syn_doc *doc, const struct graph_run *run, uint32_t index)
+{
+    lv_t previous = run->seq == 0 ? LV_NONE : graph_find(doc->graph, run->agent, run->seq - 1);
+    if (previous == LV_NONE) return SYN_OK; /* the first, or the first above the snapshot */
+    for (uint32_t i = 0; i < run->parent_count; i++)
+        if (run->parents[i] == previous) return SYN_OK;
+    syn_err err = array_reserve(&doc->mem, &doc->desk->previous, 1);
+    if (err == SYN_OK)
+        *array_push(&doc->desk->previous) =
+            (struct graph_question){index, graph_run_of(doc->graph, previous)};
+    return err;
+}
+
+/* The same as dense_check, of many writers. */
+static syn_err check_runs(struct set_plan *plan, struct lv_range window)
+{
+    syn_doc *doc = plan->doc;
+    struct desk *desk = doc->desk;
+    lv_t from = plan->unchecked > window.from ? plan->unchecked : window.from;
+    uint32_t index = graph_run_of(doc->graph, window.from), yes;
+    syn_err err = SYN_OK;
+    desk->previous.n = 0;
+    for (; err == SYN_OK && index < graph_run_count(doc->graph); index++) {
+        const struct graph_run run = graph_run_at(doc->graph, index);
+        if (run.lv >= window.end) break;
+        if (run.lv < from) continue;
+        *plan->fault = run.lv;
+        if (run.parent_count == 2 && graph_contains(doc->graph, &run.parents[1], 1, run.parents[0]))
+            return doc_refuse_parents(doc);
+        err = ask_previous(doc, &run, index);
+    }
+    if (err == SYN_OK) err = graph_ask_many(doc->graph, desk->previous.at, desk->previous.n, &yes);
+    if (err != SYN_OK || yes == desk->previous.n) return err;
+    return refuse_run(plan, desk->previous.at[yes].run);
+}
+
+static syn_err check_rows(struct set_plan *plan)
+{
+    syn_doc *doc = plan->doc;
+    switch (dense_check(plan->dense, doc->graph, plan->unchecked, plan->fault)) {
+    case DENSE_NO_ANTICHAIN:
+        return doc_refuse_parents(doc);
+    case DENSE_NO_PREVIOUS:
+        return doc_refuse_previous(doc, doc_id(doc, *plan->fault));
+    default:
+        return SYN_OK;
+    }
+}
+
+/* ---- The set --------------------------------------------------------------------------------- */
+
 static syn_err plan_window(struct set_plan *plan, struct lv_range window)
 {
     syn_doc *doc = plan->doc;
@@ -195,6 +258,8 @@ static syn_err plan_window(struct set_plan *plan, struct lv_range window)
     if (SHORT_CUTS && fresh) err = dense_begin(&doc->desk->dense, g, &doc->mem, window, &fits);
     plan->ready = window.from;
     plan->dense = fits ? &doc->desk->dense : NULL;
+    if (SHORT_CUTS && err == SYN_OK && plan->unchecked < window.end)
+        err = fits ? check_rows(plan) : check_runs(plan, window);
     if (err == SYN_OK && fits && obj != SYN_NO_OBJ && window.end - window.from < FLAT_MAX)
         err = plan_flat(plan, window, obj, &done);
     if (err != SYN_OK || done) return err;
@@ -206,9 +271,9 @@ static syn_err plan_window(struct set_plan *plan, struct lv_range window)
     return err;
 }
 
-syn_err doc_plan_set(syn_doc *doc, lv_t from, lv_t *fault)
+syn_err doc_plan_set(syn_doc *doc, lv_t from, bool check, lv_t *fault)
 {
-    struct set_plan plan = {.doc = doc, .fault = fault};
+    struct set_plan plan = {.doc = doc, .fault = fault, .unchecked = check ? from : LV_NONE};
     lv_t end = graph_len(doc->graph);
     go_to(&plan, from);
     syn_err err = array_reserve(&doc->mem, &doc->desk->plan, doc->log.runs.n - plan.op);

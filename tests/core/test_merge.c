@@ -322,6 +322,120 @@ START_TEST(thousands_at_one_place_take_few_steps_each)
 }
 END_TEST
 
+/* ---- Parents of a set's runs ----------------------------------------------------------------- */
+
+/* A history whose every event keeps all its ancestors; one run's parents are drawn blindly.  Each
+ * event is a run of its own. */
+enum { EVENTS = 64, PEERS = 6 };
+
+struct history {
+    uint64_t before[EVENTS]; /* bit e: event e is an ancestor */
+    uint64_t known[PEERS];   /* what each peer has heard of */
+    uint64_t peers[PEERS];
+    struct change_run runs[EVENTS];
+    struct change_dep deps[EVENTS * PEERS];
+    struct change_op op;
+    bool sound;
+    syn_changes set;
+};
+
+static uint64_t bit(uint32_t event)
+{
+    return UINT64_C(1) << event;
+}
+
+/* Those of the events that no other one of them comes after. */
+static uint64_t heads_of(const struct history *h, uint64_t events)
+{
+    uint64_t heads = events;
+    for (uint32_t e = 0; e < EVENTS; e++)
+        if (events & bit(e)) heads &= ~h->before[e];
+    return heads;
+}
+
+static void add_event(struct history *h, uint32_t e, uint32_t peer, uint64_t parents)
+{
+    struct change_run *run = &h->runs[e];
+    uint64_t before = parents, previous = 0;
+    *run = (struct change_run){.peer = peer, .len = 1, .explicit_parents = true};
+    for (uint32_t i = 0; i < e; i++) {
+        if (parents & bit(i)) {
+            before |= h->before[i];
+            run->dep_count++;
+            h->deps[h->set.dep_count++] = (struct change_dep){h->runs[i].peer, h->runs[i].seq};
+        }
+        if (h->runs[i].peer != peer) continue;
+        previous = bit(i);
+        run->seq = h->runs[i].seq + 1;
+    }
+    h->before[e] = before;
+    h->known[peer] |= before | bit(e);
+    h->sound &= heads_of(h, parents) == parents && (before & previous) == previous;
+}
+
+static void history_make(struct history *h, struct random *r, uint32_t peers, uint32_t count)
+{
+    uint32_t spoilt = below(r, count), often = 1 + below(r, 6);
+    *h = (struct history){.sound = true, .op = {.kind = OP_NOTHING, .len = count}};
+    for (uint32_t p = 0; p < PEERS; p++) h->peers[p] = 100 + p;
+    for (uint32_t e = 0; e < count; e++) {
+        uint32_t peer = below(r, peers);
+        if (one_in(r, often)) h->known[peer] |= h->known[below(r, peers)];
+        uint64_t parents = heads_of(h, h->known[peer]);
+        if (e == spoilt && e > 1 && !one_in(r, 3)) parents = bit(below(r, e)) | bit(below(r, e));
+        add_event(h, e, peer, parents);
+    }
+    h->set.peers = h->peers;
+    h->set.peer_count = peers;
+    h->set.runs = h->runs;
+    h->set.run_count = count;
+    h->set.deps = h->deps;
+    h->set.ops = &h->op;
+    h->set.op_count = 1;
+}
+
+/* The events one by one, as far as they are taken. */
+static syn_err apply_singly(syn_doc *doc, const struct history *h)
+{
+    syn_err err = SYN_OK;
+    struct change_op op = {.kind = OP_NOTHING, .len = 1};
+    syn_changes one = h->set;
+    one.run_count = 1;
+    one.ops = &op;
+    for (uint32_t e = 0; err == SYN_OK && e < h->set.run_count; e++) {
+        one.runs = &h->runs[e];
+        one.dep_count = h->runs[e].dep_count;
+        err = syn_apply(doc, &one, false, NULL);
+        one.deps += one.dep_count;
+    }
+    return err;
+}
+
+/* In a set of few runs every run is judged as it comes, in one of many the window's rows are asked,
+ * or, with many writers, the graph. */
+START_TEST(parents_are_judged_alike_in_sets_of_any_size)
+{
+    uint32_t refused = 0, rounds = seeds(4000);
+    static struct history h;
+    for (uint32_t seed = 0; seed < rounds; seed++) {
+        struct random r = random_seeded(seed);
+        history_make(&h, &r, 2 + below(&r, PEERS - 1), 2 + below(&r, EVENTS - 2));
+        syn_doc *one = new_doc(1, 0), *all = new_doc(1, 0);
+        syn_err expected = h.sound ? SYN_OK : SYN_EMALFORMED;
+        syn_err singly = apply_singly(one, &h), together = syn_apply(all, &h.set, false, NULL);
+        ck_assert_msg(singly == expected && together == expected, "seed %u: %d, %d, not %d", seed,
+                      (int)singly, (int)together, (int)expected);
+        must(syn_doc_log_end(all) == (h.sound ? h.set.run_count : 0));
+        syn_doc_check(all);
+        refused += !h.sound;
+        syn_doc_free(one);
+        syn_doc_free(all);
+    }
+    ck_assert_uint_gt(refused, rounds / 10);
+    ck_assert_uint_lt(refused, rounds - rounds / 10);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("merge");
@@ -335,6 +449,7 @@ int main(void)
     tcase_add_test(tc, a_short_window_has_a_limit);
     tcase_add_test(tc, a_history_comes_in_parts_whatever_was_expected);
     tcase_add_test(tc, thousands_at_one_place_take_few_steps_each);
+    tcase_add_test(tc, parents_are_judged_alike_in_sets_of_any_size);
     suite_add_tcase(s, tc);
     SRunner *runner = srunner_create(s);
     srunner_run_all(runner, CK_NORMAL);
