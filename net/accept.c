@@ -401,7 +401,7 @@ static syn_err own_edit(struct room *room, hub_edit_fn fn, void *user)
     if (!err) err = room_peer_get(room, room->server_peer, &peer);
     if (err) {
         room_drop(room, CODE_RESYNC, "out of memory");
-        return err;
+        return SYN_ENOMEM; /* which says that there is no room any more, too */
     }
     peer->user = index;
     peer->dirty = room->dirty = true;
@@ -423,16 +423,56 @@ static syn_err room_for(hub *h, syn_str document, const struct hub_call *call, s
     return SYN_OK;
 }
 
+/* false: a limit of its user's or of the document's is in the way. */
+static bool request_fits(struct room *room, struct hub_request *request)
+{
+    hub *h = room->hub;
+    const uint64_t *most = h->limits.of;
+    struct account *account = account_of(h, request->user);
+    request->limit = LIM_NONE;
+    if (!rates_request(h, request, room)) return false;
+    if (syn_doc_events(room->doc) >= most[LIM_DOCUMENT_EVENTS])
+        request_limited(h, request, LIM_DOCUMENT_EVENTS, 0);
+    else if (room->log_bytes + request->bytes > most[LIM_DOCUMENT_BYTES])
+        request_limited(h, request, LIM_DOCUMENT_BYTES, 0);
+    else if (!room->exists && account != NULL &&
+             !hourly_left(&account->creates, most[LIM_USER_CREATES], 1, h->now))
+        request_limited(h, request, LIM_USER_CREATES, hourly_wait(&account->creates, h->now));
+    return request->limit == LIM_NONE;
+}
+
+static syn_err edit_for(struct room *room, const struct hub_call *call)
+{
+    hub *h = room->hub;
+    bool fresh = !room->exists;
+    uint32_t before = syn_doc_log_end(room->doc);
+    (void)syn_doc_take_work(room->doc); /* somebody else's */
+    syn_err err = own_edit(room, call->fn, call->user);
+    if (err == SYN_ENOMEM) return err;
+    if (err == SYN_ELIMIT && call->request->limit != LIM_NONE) /* as it was being made */
+        request_limited(h, call->request, call->request->limit, 0);
+    struct account *account = account_of(h, call->request->user);
+    if (fresh && room->exists && account != NULL) account->creates.count++;
+    rates_edited(room, call->request, syn_doc_log_end(room->doc) - before,
+                 syn_doc_take_work(room->doc));
+    return err;
+}
+
 static void call_edit(hub *h, struct room *room, const struct hub_call *call)
 {
     syn_err err = room->deleting ? SYN_EDELETED : store_failing(h->store) ? SYN_EIO : SYN_OK;
     if (room->shedding) err = SYN_ENOMEM;
+    bool edits = room->exists || call->create;
+    if (!err && edits && call->request != NULL && !request_fits(room, call->request))
+        err = SYN_ELIMIT;
     if (err) {
         if (call->done != NULL) call->done(call->user, err);
         return;
     }
-    if (!room->exists && !call->create)
+    if (!edits)
         err = call->fn(call->user, NULL);
+    else if (call->request != NULL)
+        err = edit_for(room, call);
     else
         err = own_edit(room, call->fn, call->user);
     hold_done(h, err == SYN_ENOMEM ? NULL : room, call->done, call->user, err);
@@ -476,17 +516,25 @@ void hub_edit(hub *h, syn_str document, bool create, hub_edit_fn fn, hub_done_fn
               uint64_t now)
 {
     h->now = now;
-    hub_call(h, document, &(struct hub_call){CALL_EDIT, create, fn, done, user});
+    hub_call(h, document, &(struct hub_call){CALL_EDIT, create, fn, done, user, NULL});
+}
+
+void hub_edit_for(hub *h, syn_str document, bool create, hub_edit_fn fn, hub_done_fn done,
+                  void *user, struct hub_request *request, uint64_t now)
+{
+    h->now = now;
+    request->limit = LIM_NONE;
+    hub_call(h, document, &(struct hub_call){CALL_EDIT, create, fn, done, user, request});
 }
 
 void hub_read(hub *h, syn_str document, hub_edit_fn fn, hub_done_fn done, void *user, uint64_t now)
 {
     h->now = now;
-    hub_call(h, document, &(struct hub_call){CALL_READ, false, fn, done, user});
+    hub_call(h, document, &(struct hub_call){CALL_READ, false, fn, done, user, NULL});
 }
 
 void hub_delete(hub *h, syn_str document, hub_done_fn done, void *user, uint64_t now)
 {
     h->now = now;
-    hub_call(h, document, &(struct hub_call){CALL_DELETE, false, NULL, done, user});
+    hub_call(h, document, &(struct hub_call){CALL_DELETE, false, NULL, done, user, NULL});
 }

@@ -53,6 +53,13 @@ static struct account *account_make(hub *h, syn_str name)
     return account;
 }
 
+struct account *account_of(hub *h, syn_str name)
+{
+    if (is_nobody(name)) return NULL;
+    struct account *account = account_find(h, name);
+    return account != NULL ? account : account_make(h, name);
+}
+
 bool account_join(hub_conn *conn)
 {
     hub *h = conn->hub;

@@ -18,7 +18,7 @@ struct gate_seat {
     uint8_t key[9]; /* family, then the first 8 bytes */
     bool loopback;
     uint64_t connections;
-    struct bucket handshakes;
+    struct bucket handshakes, requests;
 };
 
 struct gate {
@@ -26,6 +26,7 @@ struct gate {
     struct limits limits;
     struct gate_seat *slots[SLOTS];
     struct gate_seat anywhere; /* of those that are not counted by address */
+    struct gate_seat spare[2]; /* nobody else was let in: for memory, for too many connections */
     uint64_t connections;
     uint64_t refused[LIM_COUNT];
     bool shut;
@@ -91,7 +92,10 @@ static bool at_rest(const gate *g, struct gate_seat *seat, uint64_t now)
     struct bucket_rate rate = limits_rate(&g->limits, LIM_ADDRESS_HANDSHAKES);
     if (seat->connections != 0) return false;
     (void)bucket_look(&seat->handshakes, rate, now);
-    return seat->handshakes.spent == 0 || rate.per_second == 0;
+    if (seat->handshakes.spent != 0 && rate.per_second != 0) return false;
+    rate = limits_rate(&g->limits, LIM_ADDRESS_REQUESTS);
+    (void)bucket_look(&seat->requests, rate, now);
+    return seat->requests.spent == 0 || rate.per_second == 0;
 }
 
 static struct gate_seat *find(gate *g, const struct gate_seat *like, uint64_t now)
@@ -122,16 +126,13 @@ static struct gate_seat *find(gate *g, const struct gate_seat *like, uint64_t no
 static bool counted(const gate *g, const struct gate_seat *like)
 {
     return !like->loopback || g->limits.set[LIM_ADDRESS_CONNECTIONS] ||
-           g->limits.set[LIM_ADDRESS_HANDSHAKES];
+           g->limits.set[LIM_ADDRESS_HANDSHAKES] || g->limits.set[LIM_ADDRESS_REQUESTS];
 }
 
-/* LIM_NONE: let in. */
-static enum limit fault_of(gate *g, struct gate_seat *seat, uint64_t now)
+static enum limit fault_of_address(gate *g, struct gate_seat *seat, uint64_t now)
 {
     const uint64_t *most = g->limits.of;
-    if (g->shut || seat == NULL) return LIM_MEMORY;
-    if (most[LIM_CONNECTIONS] != 0 && g->connections >= most[LIM_CONNECTIONS])
-        return LIM_CONNECTIONS;
+    if (seat == NULL) return LIM_MEMORY;
     if (seat == &g->anywhere) return LIM_NONE;
     if (most[LIM_ADDRESS_CONNECTIONS] != 0 && seat->connections >= most[LIM_ADDRESS_CONNECTIONS])
         return LIM_ADDRESS_CONNECTIONS;
@@ -139,6 +140,24 @@ static enum limit fault_of(gate *g, struct gate_seat *seat, uint64_t now)
     bucket_take(&seat->handshakes, rate, 1, now);
     return bucket_look(&seat->handshakes, rate, now) == BUCKET_GOOD ? LIM_NONE
                                                                     : LIM_ADDRESS_HANDSHAKES;
+}
+
+/* LIM_NONE: let in. */
+static enum limit fault_of(gate *g, struct gate_seat *seat, uint64_t now)
+{
+    enum limit fault = fault_of_address(g, seat, now);
+    uint64_t most = g->limits.of[LIM_CONNECTIONS];
+    if (fault != LIM_NONE) return fault;
+    if (g->shut) return LIM_MEMORY;
+    return most != 0 && g->connections >= most ? LIM_CONNECTIONS : LIM_NONE;
+}
+
+/* An operator needs the metrics most when nobody is let in. */
+static struct gate_seat *spare_for(gate *g, enum limit fault)
+{
+    if (fault != LIM_MEMORY && fault != LIM_CONNECTIONS) return NULL;
+    if (g->spare[0].connections + g->spare[1].connections >= GATE_SPARES) return NULL;
+    return &g->spare[fault == LIM_CONNECTIONS];
 }
 
 gate_seat *gate_enter(gate *g, const struct sockaddr *from, uint64_t now_ms, enum limit *limit)
@@ -149,12 +168,12 @@ gate_seat *gate_enter(gate *g, const struct sockaddr *from, uint64_t now_ms, enu
     struct gate_seat *seat = counted(g, &like) ? find(g, &like, now_ms) : &g->anywhere;
     *limit = fault_of(g, seat, now_ms);
     if (*limit == LIM_NONE) {
-        seat->connections++;
         g->connections++;
     } else {
-        g->refused[*limit]++;
-        seat = NULL;
+        seat = spare_for(g, *limit);
+        if (seat == NULL) g->refused[*limit]++;
     }
+    if (seat != NULL) seat->connections++;
     pthread_mutex_unlock(&g->lock);
     return seat;
 }
@@ -163,7 +182,32 @@ void gate_leave(gate *g, gate_seat *seat)
 {
     pthread_mutex_lock(&g->lock);
     seat->connections--;
-    g->connections--;
+    if (!gate_is_spare(g, seat)) g->connections--;
+    pthread_mutex_unlock(&g->lock);
+}
+
+/* What is refused is not charged: who comes too fast is served at the rate. */
+bool gate_ask(gate *g, gate_seat *seat, uint64_t now)
+{
+    pthread_mutex_lock(&g->lock);
+    struct bucket_rate rate = limits_rate(&g->limits, LIM_ADDRESS_REQUESTS);
+    bool counts = seat != &g->anywhere && !gate_is_spare(g, seat);
+    bool good = !counts || bucket_look(&seat->requests, rate, now) == BUCKET_GOOD;
+    if (!good) g->refused[LIM_ADDRESS_REQUESTS]++;
+    if (good && counts) bucket_take(&seat->requests, rate, 1, now);
+    pthread_mutex_unlock(&g->lock);
+    return good;
+}
+
+bool gate_is_spare(const gate *g, const gate_seat *seat)
+{
+    return seat == &g->spare[0] || seat == &g->spare[1];
+}
+
+void gate_turn_away(gate *g, const gate_seat *seat)
+{
+    pthread_mutex_lock(&g->lock);
+    g->refused[seat == &g->spare[1] ? LIM_CONNECTIONS : LIM_MEMORY]++;
     pthread_mutex_unlock(&g->lock);
 }
 

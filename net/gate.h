@@ -15,9 +15,18 @@ typedef struct gate_seat gate_seat; /* of one connection */
 gate *gate_new(const struct limits *limits); /* NULL: no memory */
 void gate_free(gate *g);                     /* NULL is fine */
 void gate_limit(gate *g, const struct limits *limits);
+/* Seats beyond the connections there may be, or while memory runs short: to look at the server and
+ * to administer it, and for nothing else. */
+#define GATE_SPARES 64u
+
 /* NULL: not now; *limit says why. */
 gate_seat *gate_enter(gate *g, const struct sockaddr *from, uint64_t now_ms, enum limit *limit);
 void gate_leave(gate *g, gate_seat *seat);
+/* A request over HTTP.  false: too many of its address. */
+bool gate_ask(gate *g, gate_seat *seat, uint64_t now_ms);
+bool gate_is_spare(const gate *g, const gate_seat *seat); /* NULL is none */
+/* Whoever has a spare seat wanted something else. */
+void gate_turn_away(gate *g, const gate_seat *seat);
 /* Nobody new, or as before: memory runs short. */
 void gate_shut(gate *g, bool shut);
 /* Bytes of unfinished messages, of all connections.  false: too many. */

@@ -5,6 +5,7 @@
 #include "utf8.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,6 +85,17 @@ void http_call_refuse(struct http_call *call, int status, const char *code, cons
     http_call_end(call);
 }
 
+void http_call_limited(struct http_call *call)
+{
+    char text[96];
+    const struct limit_info *info = limits_info(call->request.limit);
+    snprintf(text, sizeof text, "%s: above the limit of this server", info->name);
+    http_fail(&call->answer, info->permanent ? 413 : 429, info->permanent ? "too_large" : "busy",
+              text);
+    call->answer.retry_ms = call->request.wait_ms;
+    http_call_end(call);
+}
+
 void http_call_json(struct http_call *call, json_t *object)
 {
     char *text = object != NULL ? json_dumps(object, JSON_COMPACT) : NULL;
@@ -127,6 +139,15 @@ static void list(struct http_call *call)
 
 static void run(struct http_call *call)
 {
+    http_api *api = call->api;
+    call->request =
+        (struct hub_request){.user = {call->user, call->user_len}, .bytes = call->body.len};
+    bool counts =
+        call->route < ROUTE_CONNECTIONS; /* whoever may mend the limits is not under them */
+    if (counts && !hub_request(api->hub, &call->request, api->port.now(api->port.user))) {
+        http_call_limited(call);
+        return;
+    }
     switch (call->route) {
     case ROUTE_LIST:
         list(call);

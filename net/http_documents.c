@@ -177,7 +177,10 @@ static syn_err write_document(void *user, syn_doc *doc)
         http_fail(&call->answer, 412, "changed", "the document is not at that version");
         return SYN_OK;
     }
-    syn_err err = http_edits_apply(doc, call->edits, why);
+    uint64_t most = hub_most_events(call->api->hub, call->name);
+    bool full;
+    syn_err err = http_edits_apply(doc, call->edits, most, &full, why);
+    if (full) call->request.limit = LIM_DOCUMENT_EVENTS;
     if (!err)
         answer_version(&call->answer, doc, fresh ? 201 : 200);
     else if (why[0] != '\0')
@@ -190,7 +193,14 @@ static syn_err write_document(void *user, syn_doc *doc)
 static void done(void *user, syn_err err)
 {
     struct http_call *call = user;
+    http_api *api = call->api;
     bool told = call->answer.status >= 400; /* the edit's own words */
+    if (err == SYN_ELIMIT && call->request.limit != LIM_NONE) {
+        http_call_limited(call);
+        return;
+    }
+    if (!err && call->answer.len != 0)
+        hub_answered(api->hub, &call->request, call->answer.len, api->port.now(api->port.user));
     if (err && !(told && err != SYN_EIO && err != SYN_EFULL)) {
         bool read = call->method == HTTP_GET;
         http_fail_with(&call->answer, err, read && err == SYN_ENOTFOUND ? "it is not there" : "");
@@ -244,8 +254,8 @@ static void post(struct http_call *call, uint32_t rights)
         http_call_refuse(call, 400, "malformed", why);
     } else {
         bool create = (rights & RIGHT_CREATE) != 0;
-        hub_edit(api->hub, call->name, create, write_document, done, call,
-                 api->port.now(api->port.user));
+        hub_edit_for(api->hub, call->name, create, write_document, done, call, &call->request,
+                     api->port.now(api->port.user));
     }
 }
 

@@ -160,17 +160,20 @@ static syn_err apply(syn_doc *doc, json_t *json, char *why)
     return err;
 }
 
-syn_err http_edits_apply(syn_doc *doc, json_t *edits, char *why)
+syn_err http_edits_apply(syn_doc *doc, json_t *edits, uint64_t most_events, bool *full, char *why)
 {
     size_t index;
     json_t *edit;
     syn_err err = syn_begin(doc);
+    *full = false;
     if (err) return err;
     json_array_foreach(edits, index, edit)
     {
         char reason[PATH_WHY_BYTES] = "";
         if (err) break;
         err = apply(doc, edit, reason);
+        *full = !err && syn_doc_events(doc) > most_events;
+        if (*full) err = SYN_ELIMIT;
         if (err)
             snprintf(why, PATH_WHY_BYTES, "edit %zu: %.200s", index,
                      reason[0] != '\0' ? reason : syn_strerror(err));

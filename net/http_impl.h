@@ -36,7 +36,8 @@ struct http_call {
     void *grant;
     uint32_t server, expires_ms;
 
-    struct http_answer answer; /* made before it may be told */
+    struct hub_request request; /* as the hub counts it */
+    struct http_answer answer;  /* made before it may be told */
     bool may_create;
     json_t *edits;
 };
@@ -63,6 +64,9 @@ void http_call_end(struct http_call *call);
 void http_call_free(struct http_call *call);
 void http_call_refuse(struct http_call *call, int status, const char *code, const char *detail);
 
+/* As http_call_end: call->request says which limit is in the way, and for how long. */
+void http_call_limited(struct http_call *call);
+
 bool http_is_json(const struct http_call *call); /* its body, as it says */
 /* Answers 200 with the object, which it takes over. */
 void http_call_json(struct http_call *call, json_t *object);
@@ -80,7 +84,7 @@ uint32_t http_feeds_end(http_api *api, syn_str user);
 /* ---- http_edits.c */
 /* Is it a list of edits, within bounds?  why: PATH_WHY_BYTES. */
 bool http_edits_parse(syn_str body, json_t **out, char *why);
-/* All of them in one transaction, or none. */
-syn_err http_edits_apply(syn_doc *doc, json_t *edits, char *why);
+/* All of them in one transaction, or none; full: they would go beyond most_events. */
+syn_err http_edits_apply(syn_doc *doc, json_t *edits, uint64_t most_events, bool *full, char *why);
 
 #endif

@@ -336,6 +336,7 @@ void hub_receive(hub *h, hub_conn *conn, const void *bytes, size_t len, uint64_t
         return;
     }
     h->raw = (syn_str){bytes, len};
+    h->charged = false;
     if (conn->state == CONN_LIVE && frame.kind != FRAME_HELLO) {
         if (frame.kind != 0) dispatch(conn, &frame, len);
         return;
@@ -347,13 +348,14 @@ void hub_receive(hub *h, hub_conn *conn, const void *bytes, size_t len, uint64_t
                    frame.kind == FRAME_HELLO ? "a second Hello" : "Hello comes first");
 }
 
-void hub_replay(hub_conn *conn, syn_str bytes)
+void hub_replay(hub_conn *conn, syn_str bytes, bool charged)
 {
     hub *h = conn->hub;
     struct frame frame = {0};
     struct proto_fault fault = {.code = CODE_BUSY, .text = "out of memory"};
     if (conn->state != CONN_LIVE) return;
     h->raw = bytes;
+    h->charged = charged;
     if (proto_decode(h->arena, bytes.data, bytes.len, NULL, tables_of, conn, &frame, &fault))
         undecodable(conn, &frame, &fault); /* it was read before: no memory */
     else

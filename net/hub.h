@@ -122,6 +122,25 @@ void hub_edit(hub *h, syn_str document, bool create, hub_edit_fn fn, hub_done_fn
               uint64_t now);
 void hub_delete(hub *h, syn_str document, hub_done_fn done, void *user, uint64_t now);
 
+/* A request that comes beside the WebSockets, and whom it counts for: the same rates and quotas as
+ * if he had sent frames.  Who is nobody has none of his own; his address and the document do. */
+struct hub_request {
+    syn_str user;
+    size_t bytes;
+    /* out, where it is refused */
+    enum limit limit; /* LIM_NONE: not for one */
+    uint32_t wait_ms;
+};
+/* Charges it to the user.  false: he has to wait. */
+bool hub_request(hub *h, struct hub_request *request, uint64_t now);
+/* What answering it took, if that may be much. */
+void hub_answered(hub *h, const struct hub_request *request, size_t bytes, uint64_t now);
+/* hub_edit on behalf of its user.  It is the hub's until `done`, which gets SYN_ELIMIT where a
+ * limit of the server is in the way; fn keeps to hub_most_events() itself, and sets the limit. */
+void hub_edit_for(hub *h, syn_str document, bool create, hub_edit_fn fn, hub_done_fn done,
+                  void *user, struct hub_request *request, uint64_t now);
+uint64_t hub_most_events(const hub *h, syn_str document);
+
 /* ---- Looking, for those who may (hub_look.c) --------------------------------------------------
  */
 

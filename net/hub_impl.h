@@ -353,6 +353,7 @@ struct hub {
     uint64_t used, promised, shed_at; /* memory; promised: to what was opened since */
     syn_buf scratch, message, prefix;
     syn_str raw;                    /* the frame that is being handled, as it came */
+    bool charged;                   /* ... to its document, too */
     size_t parked_bytes;            /* of all that wait for documents */
     uint32_t delayed, lingering;    /* rooms */
     uint32_t inflating;             /* bytes that Packed claim */
@@ -386,6 +387,11 @@ bool rates_control(hub_conn *conn); /* false: too many frames that cost no credi
 /* Charges a frame of changes to the document too. */
 struct pace rates_offered(struct channel *ch, size_t bytes);
 void rates_taken(struct channel *ch, uint64_t events, uint64_t work);
+/* false: the request has to wait, and knows why. */
+bool rates_request(hub *h, struct hub_request *request, struct room *room);
+void rates_edited(struct room *room, const struct hub_request *request, uint64_t events,
+                  uint64_t work);
+void request_limited(hub *h, struct hub_request *request, enum limit limit, uint32_t wait_ms);
 /* false: not now; channel_give_credit() is called when it may be. */
 bool rates_credit(struct channel *ch);
 void rates_feed(hub *h);
@@ -402,6 +408,8 @@ uint32_t pressure_raw_bytes(const hub *h);
 
 /* ---- account.c */
 struct account *account_find(hub *h, syn_str name);
+/* Makes it if need be; NULL: nobody, or no memory. */
+struct account *account_of(hub *h, syn_str name);
 bool account_join(hub_conn *conn); /* false: the connection was ended */
 void account_leave(hub_conn *conn);
 void accounts_sweep(hub *h);
@@ -453,9 +461,10 @@ struct hub_call { /* of the embedder */
     hub_edit_fn fn;
     hub_done_fn done;
     void *user;
+    struct hub_request *request; /* NULL: of the embedder himself */
 };
 void hub_call(hub *h, syn_str document, const struct hub_call *call); /* accept.c */
-void hub_replay(hub_conn *conn, syn_str bytes);                       /* hub.c */
+void hub_replay(hub_conn *conn, syn_str bytes, bool charged);         /* hub.c */
 /* The frame that is being handled is read again later. */
 void wait_frame(struct channel *ch);
 /* true: others of its channel wait, so it went behind them. */

@@ -12,6 +12,12 @@ uint32_t hub_heads(hub *h, syn_str document, uint32_t end, syn_id *out, uint32_t
     return count <= cap ? (uint32_t)count : 0;
 }
 
+uint64_t hub_most_events(const hub *h, syn_str document)
+{
+    (void)document;
+    return h->limits.of[LIM_DOCUMENT_EVENTS];
+}
+
 void hub_read_load(const hub *h, struct hub_load *out)
 {
     *out = (struct hub_load){0};

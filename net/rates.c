@@ -77,8 +77,11 @@ struct pace rates_offered(struct channel *ch, size_t bytes)
 {
     hub *h = ch->conn->hub;
     struct meters room = {{NULL, NULL, &ch->room->meter}};
-    charge(h, room, RATE_FRAMES, 1);
-    charge(h, room, RATE_BYTES, bytes);
+    if (!h->charged) { /* what has waited was, before it did */
+        charge(h, room, RATE_FRAMES, 1);
+        charge(h, room, RATE_BYTES, bytes);
+        h->charged = true;
+    }
     return look(h, meters_of(ch->conn, ch->room), RATES);
 }
 
@@ -87,6 +90,66 @@ void rates_taken(struct channel *ch, uint64_t events, uint64_t work)
     struct meters meters = meters_of(ch->conn, ch->room);
     charge(ch->conn->hub, meters, RATE_EVENTS, events);
     charge(ch->conn->hub, meters, RATE_WORK, work);
+}
+
+/* ---- Requests --------------------------------------------------------------------------------
+ */
+
+void request_limited(hub *h, struct hub_request *request, enum limit limit, uint32_t wait_ms)
+{
+    request->limit = limit;
+    request->wait_ms = wait_ms < MAX_RETRY_MS ? wait_ms : MAX_RETRY_MS;
+    hub_count(h, limits_info(limit)->code);
+    hub_count_limit(h, limit);
+}
+
+/* There is no credit to keep back: who is beyond is told so at once. */
+static bool may(hub *h, struct meters meters, struct hub_request *request)
+{
+    struct pace pace = look(h, meters, RATES);
+    if (pace.state != BUCKET_GOOD) request_limited(h, request, pace.limit, pace.wait_ms);
+    return pace.state == BUCKET_GOOD;
+}
+
+static struct meters meters_of_user(hub *h, const struct hub_request *request)
+{
+    struct account *account = account_of(h, request->user);
+    return (struct meters){{NULL, account != NULL ? &account->meter : NULL, NULL}};
+}
+
+bool hub_request(hub *h, struct hub_request *request, uint64_t now)
+{
+    struct meters meters = meters_of_user(h, request);
+    h->now = now;
+    request->limit = LIM_NONE;
+    if (!may(h, meters, request)) return false;
+    charge(h, meters, RATE_FRAMES, 1);
+    charge(h, meters, RATE_BYTES, request->bytes);
+    return true;
+}
+
+void hub_answered(hub *h, const struct hub_request *request, size_t bytes, uint64_t now)
+{
+    h->now = now;
+    charge(h, meters_of_user(h, request), RATE_BYTES, bytes);
+}
+
+bool rates_request(hub *h, struct hub_request *request, struct room *room)
+{
+    struct meters meters = {{NULL, NULL, &room->meter}};
+    if (!may(h, meters, request)) return false;
+    charge(h, meters, RATE_FRAMES, 1);
+    charge(h, meters, RATE_BYTES, request->bytes);
+    return true;
+}
+
+void rates_edited(struct room *room, const struct hub_request *request, uint64_t events,
+                  uint64_t work)
+{
+    struct meters meters = meters_of_user(room->hub, request);
+    meters.of[METERS - 1] = &room->meter;
+    charge(room->hub, meters, RATE_EVENTS, events);
+    charge(room->hub, meters, RATE_WORK, work);
 }
 
 /* ---- Credit ---------------------------------------------------------------------------------- */

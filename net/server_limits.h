@@ -27,6 +27,8 @@ extern "C" {
       "an office behind one address; IPv6 by /64; loopback only if it is set")                     \
     X(ADDRESS_HANDSHAKES, "address_handshakes", 200, "/s", BUSY, false, "503",                     \
       "a handshake costs more than asking for it; loopback only if it is set")                     \
+    X(ADDRESS_REQUESTS, "address_requests", 2000, "/s", BUSY, false, "429",                        \
+      "HTTP on connections that stay; loopback only if a limit by address is set")                 \
     X(UNFINISHED_BYTES, "unfinished_bytes", 256 * LIMIT_MEGABYTE, "bytes", BUSY, false, "Error",   \
       "messages that were begun and not ended, of all connections")                                \
     X(CONNECTION_DOCUMENTS, "connection_documents", LIMIT_CHANNELS, "", LIMIT, false, "Closed",    \

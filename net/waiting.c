@@ -16,6 +16,7 @@ struct waiter {
     struct waiter *next;
     struct channel *channel; /* of a frame; NULL: a call */
     struct hub_call call;
+    bool charged; /* to the document */
     size_t len;
     char bytes[];
 };
@@ -55,7 +56,7 @@ void wait_frame(struct channel *ch)
                        "the document is being read; too much waits");
         return;
     }
-    *waiter = (struct waiter){.channel = ch, .len = h->raw.len};
+    *waiter = (struct waiter){.channel = ch, .charged = h->charged, .len = h->raw.len};
     memcpy(waiter->bytes, h->raw.data, h->raw.len);
     ch->conn->parked_bytes += sizeof *waiter + waiter->len;
     ch->parked++;
@@ -97,7 +98,7 @@ static void run_again(hub *h, struct room *room, struct waiter *waiter)
     if (ch == NULL)
         hub_call(h, (syn_str){room->name, room->name_len}, &waiter->call);
     else if (ch->conn != NULL)
-        hub_replay(ch->conn, bytes);
+        hub_replay(ch->conn, bytes, waiter->charged);
 }
 
 void waiting_run(struct room *room)

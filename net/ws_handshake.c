@@ -28,6 +28,18 @@ static int refuse(struct lws *wsi, unsigned status, const char *why)
     return -1;
 }
 
+int ws_refuse_busy(struct lws *wsi)
+{
+    static const unsigned char name[] = "retry-after:", seconds[] = "2";
+    unsigned char buffer[LWS_PRE + 512], *at = buffer + LWS_PRE, *end = buffer + sizeof buffer - 1;
+    bool good =
+        lws_add_http_common_headers(wsi, 503, "text/plain", 0, &at, end) == 0 &&
+        lws_add_http_header_by_name(wsi, name, seconds, (int)sizeof seconds - 1, &at, end) == 0;
+    good = good && lws_finalize_write_http_header(wsi, buffer + LWS_PRE, &at, end) == 0;
+    (void)good; /* it is closed in any case */
+    return -1;
+}
+
 /* ---- What is off ----------------------------------------------------------------------------- */
 
 /* No release is let through: 4.1.6 fails like this, and none that came later was tried so far. */

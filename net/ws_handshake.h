@@ -28,6 +28,9 @@ int ws_confirm_upgrade(const struct ws_rules *rules, struct lws *wsi); /* HTTP_C
 int ws_filter_upgrade(const struct ws_rules *rules, struct lws *wsi);  /* of WS_PROTOCOL */
 int ws_filter_plain(const struct ws_rules *rules, struct lws *wsi);    /* of no protocol */
 
+/* 503, with a time to come again. */
+int ws_refuse_busy(struct lws *wsi);
+
 /* WS_PEER_INITIATED_CLOSE: a code that nobody may send, half a code, or a reason that is not UTF-8
  * is answered by a code of ours. */
 int ws_check_close(struct lws *wsi, const void *bytes, size_t len);

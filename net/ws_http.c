@@ -84,7 +84,13 @@ static bool send_headers(struct ws_http *http, const struct http_answer *answer,
     if (answer->etag[0] != '\0') good = good && add(http, "etag:", answer->etag, &at, end);
     if (answer->status == 401) good = good && add(http, "www-authenticate:", "Bearer", &at, end);
     if (answer->status == 405) good = good && add(http, "allow:", "GET, POST, DELETE", &at, end);
-    if (answer->status == 503) good = good && add(http, "retry-after:", "2", &at, end);
+    if (http->narrow) good = good && add(http, "connection:", "close", &at, end);
+    if (answer->status == 503 || answer->status == 429) {
+        char seconds[16];
+        snprintf(seconds, sizeof seconds, "%u",
+                 answer->retry_ms != 0 ? answer->retry_ms / 1000 + 1 : 2);
+        good = good && add(http, "retry-after:", seconds, &at, end);
+    }
     return good && lws_finalize_write_http_header(http->wsi, buffer + LWS_PRE, &at, end) == 0;
 }
 
@@ -110,8 +116,13 @@ static void drop_body(struct ws_http *http)
 static int finish(struct ws_http *http)
 {
     struct lws *wsi = http->wsi;
-    bool unread = http->unread;
+    bool unread = http->unread, narrow = http->narrow;
+    if (narrow && lws_partial_buffered(wsi)) {
+        lws_callback_on_writable(wsi);
+        return 0;
+    }
     drop_body(http);
+    if (!unread && narrow) return -1;
     if (!unread) return lws_http_transaction_completed(wsi) ? -1 : 0;
     http->linger = true;
     http->until = now_ms() + LINGER_MS;
@@ -135,7 +146,7 @@ static bool write_piece(struct ws_http *http)
 {
     unsigned char buffer[LWS_PRE + PIECE];
     size_t left = http->len - http->at, len = left < PIECE ? left : PIECE;
-    bool last = len == left && !http->unread;
+    bool last = len == left && !http->unread && !http->narrow;
     memcpy(buffer + LWS_PRE, http->body + http->at, len);
     http->at += len;
     return lws_write(http->wsi, buffer + LWS_PRE, len,
@@ -428,7 +439,19 @@ static int expect_body(struct ws_http *http, size_t len)
     return 0;
 }
 
-int ws_http_begin(struct ws_http *http, struct lws *wsi, struct ws_requests *all, bool allowed)
+bool ws_http_looks(struct lws *wsi)
+{
+    static const char admin[] = "/v1/admin/";
+    char path[PATH_BYTES];
+    enum lws_token_indexes uri;
+    (void)find_method(wsi, &uri);
+    if (!copy(wsi, uri, path, sizeof path)) return false;
+    return strcmp(path, "/healthz") == 0 || strcmp(path, "/metrics") == 0 ||
+           strncmp(path, admin, sizeof admin - 1) == 0;
+}
+
+int ws_http_begin(struct ws_http *http, struct lws *wsi, struct ws_requests *all,
+                  enum ws_entry entry)
 {
     size_t len = content_length(wsi);
     ws_http_end(http);
@@ -440,9 +463,15 @@ int ws_http_begin(struct ws_http *http, struct lws *wsi, struct ws_requests *all
     bool good = keep_texts(http, wsi);
     if (http->kept == NULL) return -1;
     http->unread = chunked || len != 0 || (post && !said);
-    if (!allowed) return refuse(http, 403, "forbidden", "this host or origin is not allowed");
+    http->narrow = entry == WS_SPARE;
+    if (entry == WS_FORBIDDEN)
+        return refuse(http, 403, "forbidden", "this host or origin is not allowed");
+    if (http->narrow && !ws_http_looks(wsi))
+        return refuse(http, 503, "busy", "the server is full; come again");
     if (len == SIZE_MAX || (chunked && said))
         return refuse(http, 400, "malformed", "Content-Length is no number");
+    if (entry == WS_TOO_FAST)
+        return refuse(http, 429, "busy", "address_requests: above the limit of this server");
     if (http->kept->request.method == HTTP_OTHER)
         return refuse(http, 405, "method", "use GET, POST or DELETE");
     if (!good) return refuse(http, 400, "malformed", "a header or the path is too long");

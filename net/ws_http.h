@@ -25,12 +25,22 @@ struct ws_http { /* of one connection; all zero: no request */
     bool unread;            /* part of the body still comes: the connection cannot be used again */
     bool answered;          /* the headers are out, and the body follows */
     bool deaf;
+    bool narrow;         /* a spare seat: one answer, then it ends */
     bool linger, failed; /* linger: answered, the rest is dropped for a while */
     uint64_t until;      /* the body must be here, the answer gone, or lingering ends; ms */
 };
 
 /* What libwebsockets tells of a request; each returns what its callback returns. */
-int ws_http_begin(struct ws_http *http, struct lws *wsi, struct ws_requests *all, bool allowed);
+enum ws_entry {
+    WS_ALLOWED,
+    WS_FORBIDDEN,
+    WS_TOO_FAST,
+    WS_SPARE /* the server is full: to look at it alone */
+};
+int ws_http_begin(struct ws_http *http, struct lws *wsi, struct ws_requests *all,
+                  enum ws_entry entry);
+/* May this be asked where there is no room for anything else? */
+bool ws_http_looks(struct lws *wsi);
 int ws_http_body(struct ws_http *http, const void *bytes, size_t len);
 int ws_http_complete(struct ws_http *http);
 int ws_http_writable(struct ws_http *http);

@@ -74,6 +74,8 @@ struct ws_server {
     size_t scratch_cap;
 };
 
+#define SPARE_S 2 /* whoever has a spare seat is to ask at once */
+
 /* ---- Accepting ------------------------------------------------------------------------------- */
 
 static void prepare_socket(int fd)
@@ -112,6 +114,12 @@ static bool take_seat(const ws_server *server, int fd, const struct sockaddr *fr
     return false;
 }
 
+static bool is_spare(const ws_server *server, struct lws *wsi)
+{
+    const gate_seat *seat = lws_get_opaque_user_data(wsi);
+    return seat != NULL && gate_is_spare(server->gate, seat);
+}
+
 /* libwebsockets closes the socket if it cannot take it. */
 static void adopt(ws_server *server, int fd, gate_seat *seat)
 {
@@ -122,7 +130,8 @@ static void adopt(ws_server *server, int fd, gate_seat *seat)
     }
     lws_set_opaque_user_data(wsi, seat);
     /* adopted sockets get 30 s by default, whatever timeout_secs says */
-    lws_set_timeout(wsi, PENDING_TIMEOUT_ESTABLISH_WITH_SERVER, LIMIT_HANDSHAKE_MS / 1000);
+    int seconds = is_spare(server, wsi) ? SPARE_S : LIMIT_HANDSHAKE_MS / 1000;
+    lws_set_timeout(wsi, PENDING_TIMEOUT_ESTABLISH_WITH_SERVER, seconds);
 }
 
 static void give_seat_back(ws_server *server, struct lws *wsi)
@@ -342,6 +351,23 @@ static int on_websocket(struct lws *wsi, enum lws_callback_reasons reason, void 
 
 /* ---- HTTP, in ws_http.c ---------------------------------------------------------------------- */
 
+static int confirm_upgrade(ws_server *server, struct lws *wsi)
+{
+    if (!is_spare(server, wsi)) return ws_confirm_upgrade(&server->rules, wsi);
+    gate_turn_away(server->gate, lws_get_opaque_user_data(wsi));
+    return ws_refuse_busy(wsi);
+}
+
+static enum ws_entry entry_of(ws_server *server, struct lws *wsi)
+{
+    if (!ws_host_allowed(&server->rules, wsi)) return WS_FORBIDDEN;
+    gate_seat *seat = lws_get_opaque_user_data(wsi);
+    if (!is_spare(server, wsi))
+        return seat == NULL || gate_ask(server->gate, seat, now_ms()) ? WS_ALLOWED : WS_TOO_FAST;
+    if (!ws_http_looks(wsi)) gate_turn_away(server->gate, lws_get_opaque_user_data(wsi));
+    return WS_SPARE;
+}
+
 static int on_http(struct lws *wsi, enum lws_callback_reasons reason, void *session, void *in,
                    size_t len)
 {
@@ -364,10 +390,9 @@ static int on_http(struct lws *wsi, enum lws_callback_reasons reason, void *sess
         ws_echo_end(&http->echo);
         return 0;
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
-        return ws_confirm_upgrade(&server->rules, wsi);
+        return confirm_upgrade(server, wsi);
     case LWS_CALLBACK_HTTP:
-        return ws_http_begin(&http->http, wsi, &server->requests,
-                             ws_host_allowed(&server->rules, wsi));
+        return ws_http_begin(&http->http, wsi, &server->requests, entry_of(server, wsi));
     case LWS_CALLBACK_HTTP_BODY:
         return ws_http_body(&http->http, in, len);
     case LWS_CALLBACK_HTTP_BODY_COMPLETION:

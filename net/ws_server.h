@@ -30,7 +30,8 @@ struct http_answer {
     const char *type;
     char *body; /* from malloc; taken over */
     size_t len;
-    char etag[240]; /* "": none */
+    char etag[240];    /* "": none */
+    uint32_t retry_ms; /* of 429 and 503; 0: 2 s */
 };
 
 /* A request whose answer may come later, from the thread that was asked.  It outlives its

@@ -28,7 +28,7 @@ BUSY = 17
 
 
 def page_of(server, path):
-    """Under pressure the server lets nobody new in for a while, not even to look at it."""
+    """Under pressure there are some seats for those who look, and others may hold them for a while."""
     for _ in range(600):
         with contextlib.suppress(urllib.error.HTTPError, ConnectionError):
             return urllib.request.urlopen("http://127.0.0.1:%d%s" % (server.port, path), timeout=60).read().decode()
@@ -434,6 +434,32 @@ ABUSES = [many_large_documents, the_same_documents_again, many_connections, bomb
           readers_that_never_read]
 
 
+class Looker:
+    """Asks for the metrics all the time; what came, and the memory each told."""
+
+    def __init__(self, server):
+        self.server, self.stop = server, threading.Event()
+        self.asked, self.refused, self.curve, self.begun = 0, 0, [], time.monotonic()
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def run(self):
+        url = "http://127.0.0.1:%d/metrics" % self.server.port
+        while not self.stop.wait(0.1):
+            self.asked += 1
+            try:
+                page = urllib.request.urlopen(url, timeout=60).read().decode()
+            except (urllib.error.URLError, OSError):
+                self.refused += 1
+                continue
+            used = int(re.search(r"^syncline_memory_bytes (\d+)", page, re.M).group(1))
+            self.curve.append((time.monotonic() - self.begun, used // MIB))
+
+    def end(self):
+        self.stop.set()
+        self.thread.join()
+
+
 def rounds(server, honest, seconds):
     stop = threading.Event()
     threads = [threading.Thread(target=abuse, args=(server, stop)) for abuse in ABUSES]
@@ -475,7 +501,10 @@ def memory_ceiling(start):
         honest = Honest(server, b"honest")
         rounds(server, honest, seconds / 2)  # the base is that of a server that has worked
         base = settled(server)
+        looker = Looker(server)
         rounds(server, honest, seconds)
+        looker.end()
+        assert looker.curve, "nobody could look at it"
         same(server.process.poll(), None)  # not killed
         most = peak(server)
         assert most <= CEILING + SLACK, "%d MiB" % most

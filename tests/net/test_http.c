@@ -755,6 +755,103 @@ START_TEST(administration)
 }
 END_TEST
 
+/* ---- Limits ---------------------------------------------------------------------------------- */
+
+/* The server is full: whoever looks after it gets in, one answer at a time, and nobody else. */
+START_TEST(a_full_server_can_be_looked_at)
+{
+    syn_server_config config = SYN_SERVER_CONFIG_INIT;
+    config.loops = loops_tried;
+    config.secret = "s3";
+    config.limits = "connections=2";
+    syn_server *server = http_start(config);
+    char secret[] = "Authorization: Bearer s3\r\n" JSON;
+    int a = signed_in(server, "s3", 0xa1), b = signed_in(server, "s3", 0xb1);
+    for (int i = 0; i < 100; i++) { /* more than there are spare seats */
+        struct http_got got = http_do(server, "GET /metrics", "", NULL);
+        ck_assert_int_eq(got.status, 200);
+        ck_assert_str_eq(http_header(&got, "connection"), "close");
+        ck_assert(strstr(got.body, "syncline_uptime_seconds ") != NULL);
+        http_drop(&got);
+    }
+    http_expect(server, "GET /healthz", "", NULL, 200, "ok");
+    http_expect(server, "GET /v1/admin/connections", secret, NULL, 200, "\"channels\":1");
+    http_expect(server, "GET /v1/admin/connections", "", NULL, 401, "");
+    struct http_got got = http_do(server, "GET /v1/documents", secret, NULL);
+    ck_assert_int_eq(got.status, 503);
+    ck_assert_str_eq(http_header(&got, "retry-after"), "2");
+    http_drop(&got);
+    http_expect(server, "POST /v1/documents/d", secret, "[]", 503, "busy");
+    int c = raw_connect(syn_server_port(server));
+    const char *upgrade = "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+                          "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                          "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+                          "Sec-WebSocket-Protocol: syncline.v1\r\n\r\n";
+    http_write(c, upgrade, strlen(upgrade));
+    got = http_read(c);
+    ck_assert_int_eq(got.status, 503);
+    ck_assert_str_eq(http_header(&got, "retry-after"), "2");
+    http_drop(&got);
+    close(c);
+    http_expect(server, "GET /metrics", "", NULL, 200,
+                "refused_total{code=\"BUSY\",limit=\"connections\"} 3");
+    http_expect(server, "POST /v1/admin/limits", secret, "{\"connections\":10}", 200, "");
+    http_expect(server, "POST /v1/documents/d", secret, "[]", 201, "");
+    close(a);
+    close(b);
+    syn_server_stop(server, 1000);
+}
+END_TEST
+
+static int status_of(const syn_server *server, const char *token, char retry[16], const char *line,
+                     const char *body)
+{
+    char extra[2000];
+    snprintf(extra, sizeof extra, "Authorization: Bearer %s\r\n" JSON, token);
+    struct http_got got = http_do(server, line, extra, body);
+    int status = got.status;
+    snprintf(retry, 16, "%s", http_header(&got, "retry-after"));
+    if (status == 429) ck_assert(strstr(got.body, "\"busy\"") != NULL);
+    http_drop(&got);
+    return status;
+}
+
+static void accept_anybody(void *user, syn_auth_request *request, syn_str token)
+{
+    (void)user;
+    syn_auth_accept(request, token, 0);
+}
+
+/* _i: too many requests, too many documents, too large a document. */
+START_TEST(limits_of_users)
+{
+    static const char *const lists[] = {"user_frames=2,burst=3", "user_creates=1",
+                                        "document_events=5"};
+    static const char *const limits[] = {"user_frames", "user_creates", "document_events"};
+    static const long waits[] = {1, 61, 0};
+    char retry[16], line[100];
+    syn_server_config config = SYN_SERVER_CONFIG_INIT;
+    config.loops = loops_tried;
+    config.authenticate = accept_anybody; /* the token is the name */
+    config.limits = lists[_i];
+    syn_server *server = http_start(config);
+    const char *edit = "[{\"insert\":\"\",\"at\":0,\"text\":\"abcd\"}]";
+    int status = 0, wanted = _i == 2 ? 413 : 429, tries = 0;
+    for (; tries < 1000 && status != wanted; tries++) {
+        snprintf(line, sizeof line, "POST /v1/documents/%c", _i == 1 ? 'a' + tries : 'a');
+        status = status_of(server, "ann", retry, line, edit);
+        ck_assert(status == 200 || status == 201 || status == wanted);
+    }
+    ck_assert_int_eq(status, wanted);
+    if (_i != 0) ck_assert_int_eq(tries, 2);
+    ck_assert_int_eq(strtol(retry, NULL, 10), waits[_i]);
+    ck_assert_int_eq(status_of(server, "bob", retry, "POST /v1/documents/z", edit), 201);
+    snprintf(line, sizeof line, "limit=\"%s\"} 1", limits[_i]);
+    http_expect(server, "GET /metrics", "", NULL, 200, line);
+    syn_server_stop(server, 1000);
+}
+END_TEST
+
 /* ---- A sign-in that answers late ------------------------------------------------------------- */
 
 static struct {
@@ -834,6 +931,8 @@ static void add_tests(TCase *tests)
     tcase_add_test(tests, rights);
     tcase_add_test(tests, anything);
     tcase_add_test(tests, administration);
+    tcase_add_test(tests, a_full_server_can_be_looked_at);
+    tcase_add_loop_test(tests, limits_of_users, 0, 3);
     tcase_add_test(tests, late_sign_in);
 }
 

@@ -308,6 +308,41 @@ START_TEST(edits_while_the_history_is_read)
 }
 END_TEST
 
+/* Changes that stand below the snapshot wait for the history, and are then read once more. */
+START_TEST(what_waits_is_charged_once)
+{
+    struct late_world *lw = start_late(0);
+    struct hub_tuning tuning = lw->w.hub->tuning;
+    struct call call;
+    tuning.fold_rows = 8;
+    hub_tune(lw->w.hub, &tuning);
+    for (int i = 0; i < 24; i++) {
+        edit(lw, &call, (char)('a' + i));
+        finish(lw);
+    }
+    reopen(lw);
+    hub_conn *conn = connected(&lw->w);
+    struct frame frame = {.channel = 1, .kind = FRAME_OPEN};
+    frame.as.open.document = syn_s("notes");
+    frame.as.open.peer = 0xa1;
+    give(&lw->w, conn, &frame);
+    finish(lw);
+    struct room *room = room_find(lw->w.hub, syn_s("notes"));
+    ck_assert(!syn_doc_has_history(room->doc));
+    uint32_t taken = lw->late.taken;
+    type(&lw->w, conn, 1, 0xa1, 0, 10);
+    ck_assert_uint_eq(lw->late.taken, taken + 1);
+    ck_assert_uint_eq(room->meter.of[RATE_FRAMES].spent, 1000);
+    uint64_t bytes = room->meter.of[RATE_BYTES].spent;
+    finish(lw);
+    ck_assert_uint_eq(lw->w.count[FRAME_ACK], 1);
+    ck_assert_uint_eq(room->meter.of[RATE_FRAMES].spent, 1000);
+    ck_assert_uint_eq(room->meter.of[RATE_BYTES].spent, bytes);
+    ck_assert_uint_eq(room->meter.of[RATE_EVENTS].spent, 10000);
+    stop_late(lw);
+}
+END_TEST
+
 START_TEST(idle_documents_leave_memory)
 {
     struct late_world *lw = start_late(60);
@@ -386,6 +421,7 @@ int main(void)
     tcase_add_test(tests, opened_again_while_a_commit_flies);
     tcase_add_test(tests, documents_fly_by_themselves);
     tcase_add_test(tests, edits_while_the_history_is_read);
+    tcase_add_test(tests, what_waits_is_charged_once);
     tcase_add_test(tests, idle_documents_leave_memory);
     tcase_add_test(tests, inflating_is_charged_before);
     suite_add_tcase(suite, tests);

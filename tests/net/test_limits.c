@@ -412,6 +412,96 @@ START_TEST(new_peers_in_an_hour)
 }
 END_TEST
 
+/* ---- Requests over HTTP ---------------------------------------------------------------------- */
+
+struct edit {
+    struct hub_request request;
+    syn_err err;
+};
+
+static syn_err add_letters(void *user, syn_doc *doc)
+{
+    static const char letters[LETTERS] = {0};
+    syn_obj text;
+    syn_err err = doc != NULL ? syn_root(doc, syn_s(""), SYN_TEXT, &text) : SYN_ENOTFOUND;
+    (void)user;
+    return err ? err : syn_text_insert(doc, text, 0, (syn_str){letters, LETTERS});
+}
+
+static void edited(void *user, syn_err err)
+{
+    ((struct edit *)user)->err = err;
+}
+
+/* As http_api.c does it: the request is charged, then its edit. */
+static struct edit edit_as(struct world *w, const char *user, const char *document)
+{
+    struct edit edit = {{.user = syn_s(user), .bytes = LETTERS}, SYN_ELIMIT};
+    if (!hub_request(w->hub, &edit.request, w->now)) return edit;
+    edit.err = SYN_EBUSY;
+    hub_edit_for(w->hub, syn_s(document), true, add_letters, edited, &edit, &edit.request, w->now);
+    settle(w);
+    ck_assert_int_ne(edit.err, SYN_EBUSY);
+    return edit;
+}
+
+static const struct {
+    enum limit limit;
+    uint64_t value;
+} request_rates[] = {
+    {LIM_USER_FRAMES, 10},     {LIM_USER_BYTES, 5000},          {LIM_USER_EVENTS, 3000},
+    {LIM_DOCUMENT_FRAMES, 10}, {LIM_DOCUMENT_BYTES_RATE, 5000}, {LIM_DOCUMENT_EVENTS_RATE, 3000},
+};
+
+/* The same buckets as for frames: what is spent here is spent there, and coming later helps. */
+START_TEST(requests_are_charged)
+{
+    enum limit limit = request_rates[_i].limit;
+    bool of_user = limit < LIM_DOCUMENT_READERS;
+    uint64_t taken = 0;
+    struct world w;
+    start(&w);
+    set(&w, limit, request_rates[_i].value);
+    struct edit edit = edit_as(&w, "ann", "notes");
+    for (; edit.err == SYN_OK && taken < 100; taken++) edit = edit_as(&w, "ann", "notes");
+    ck_assert_int_eq(edit.err, SYN_ELIMIT);
+    ck_assert_int_eq(edit.request.limit, limit);
+    ck_assert_uint_ge(edit.request.wait_ms, 1);
+    ck_assert_uint_eq(limited(&w, limit), 1);
+    ck_assert_uint_eq(events_of(&w, "notes"), taken * LETTERS);
+    ck_assert_int_eq(edit_as(&w, "bob", "notes").err, of_user ? SYN_OK : SYN_ELIMIT);
+    ck_assert_int_eq(edit_as(&w, "ann", "more").err, of_user ? SYN_ELIMIT : SYN_OK);
+    w.now += edit.request.wait_ms + 2000;
+    ck_assert_int_eq(edit_as(&w, "ann", "notes").err, SYN_OK);
+    stop(&w);
+}
+END_TEST
+
+START_TEST(requests_have_quotas)
+{
+    struct world w;
+    start(&w);
+    set(&w, LIM_USER_CREATES, 2);
+    ck_assert_int_eq(edit_as(&w, "ann", "a").err, SYN_OK);
+    ck_assert_int_eq(edit_as(&w, "ann", "b").err, SYN_OK);
+    struct edit edit = edit_as(&w, "ann", "c");
+    ck_assert(edit.err == SYN_ELIMIT && edit.request.limit == LIM_USER_CREATES);
+    ck_assert_uint_eq(edit.request.wait_ms, MAX_RETRY_MS);
+    ck_assert_int_eq(edit_as(&w, "ann", "a").err, SYN_OK); /* what is there may be written */
+    ck_assert_int_eq(edit_as(&w, "bob", "c").err, SYN_OK);
+    set(&w, LIM_DOCUMENT_EVENTS, LETTERS);
+    ck_assert_uint_eq(hub_most_events(w.hub, syn_s("c")), LETTERS);
+    edit = edit_as(&w, "bob", "c");
+    ck_assert(edit.err == SYN_ELIMIT && edit.request.limit == LIM_DOCUMENT_EVENTS);
+    set(&w, LIM_DOCUMENT_EVENTS, LIMIT_DOCUMENT_EVENTS);
+    set(&w, LIM_DOCUMENT_BYTES, LETTERS + 10);
+    edit = edit_as(&w, "bob", "c");
+    ck_assert(edit.err == SYN_ELIMIT && edit.request.limit == LIM_DOCUMENT_BYTES);
+    ck_assert_uint_eq(events_of(&w, "c"), LETTERS);
+    stop(&w);
+}
+END_TEST
+
 /* ---- Documents ------------------------------------------------------------------------------- */
 
 START_TEST(open_documents)
@@ -541,7 +631,7 @@ START_TEST(addresses)
     enum limit limit;
     uint64_t refused[LIM_COUNT];
     gate *g = gate_with("address_connections=2,connections=9");
-    gate_seat *first = enter(g, "10.0.0.1", 0, &limit);
+    gate_seat *spares[GATE_SPARES], *first = enter(g, "10.0.0.1", 0, &limit);
     ck_assert_ptr_nonnull(first);
     ck_assert_ptr_nonnull(enter(g, "::ffff:10.0.0.1", 0, &limit)); /* the same one */
     ck_assert_ptr_null(enter(g, "10.0.0.1", 0, &limit));
@@ -558,18 +648,50 @@ START_TEST(addresses)
     first = enter(g, "10.0.0.1", 0, &limit);
     ck_assert_ptr_nonnull(first);
     ck_assert_ptr_nonnull(enter(g, "10.0.0.3", 0, &limit));
-    ck_assert_ptr_null(enter(g, "10.0.0.4", 0, &limit)); /* nine in all */
+    for (unsigned i = 0; i < GATE_SPARES; i++) { /* nine in all, and some to look */
+        spares[i] = enter(g, "10.0.0.4", 0, &limit);
+        ck_assert(gate_is_spare(g, spares[i]));
+    }
+    ck_assert_ptr_null(enter(g, "10.0.0.4", 0, &limit));
     ck_assert_int_eq(limit, LIM_CONNECTIONS);
+    ck_assert(!gate_is_spare(g, first));
     gate_leave(g, first);
     gate_shut(g, true);
     ck_assert_ptr_null(enter(g, "10.0.0.4", 0, &limit));
     ck_assert_int_eq(limit, LIM_MEMORY);
+    gate_leave(g, spares[0]); /* a spare seat, once more */
+    spares[0] = enter(g, "10.0.0.4", 0, &limit);
+    ck_assert(gate_is_spare(g, spares[0]));
+    gate_turn_away(g, spares[0]);
     gate_shut(g, false);
+    for (unsigned i = 0; i < GATE_SPARES; i++) gate_leave(g, spares[i]);
     ck_assert_ptr_nonnull(enter(g, "10.0.0.4", 0, &limit));
     gate_read(g, refused);
     ck_assert_uint_eq(refused[LIM_ADDRESS_CONNECTIONS], 3);
     ck_assert_uint_eq(refused[LIM_CONNECTIONS], 1);
-    ck_assert_uint_eq(refused[LIM_MEMORY], 1);
+    ck_assert_uint_eq(refused[LIM_MEMORY], 2);
+    gate_free(g);
+}
+END_TEST
+
+/* A connection that stays pays no handshake for what it asks. */
+START_TEST(requests_of_an_address)
+{
+    enum limit limit;
+    uint64_t refused[LIM_COUNT];
+    gate *g = gate_with("address_requests=10,burst=1");
+    gate_seat *seat = enter(g, "10.0.0.1", 1000, &limit), *other = enter(g, "::1", 1000, &limit);
+    int taken = 0;
+    for (int i = 0; i < 100; i++) taken += gate_ask(g, seat, 1000);
+    ck_assert_int_eq(taken, 11);
+    ck_assert(gate_ask(g, other, 1000));
+    ck_assert(gate_ask(g, seat, 1100)); /* what was refused costs nothing more */
+    ck_assert(!gate_ask(g, seat, 1100));
+    gate_leave(g, seat);
+    seat = enter(g, "10.0.0.1", 1100, &limit); /* coming again does not make it faster */
+    ck_assert(!gate_ask(g, seat, 1100));
+    gate_read(g, refused);
+    ck_assert_uint_eq(refused[LIM_ADDRESS_REQUESTS], 91);
     gate_free(g);
 }
 END_TEST
@@ -729,11 +851,15 @@ int main(void)
     tcase_add_test(tests, a_user_is_one);
     tcase_add_test(tests, documents_made_in_an_hour);
     tcase_add_test(tests, new_peers_in_an_hour);
+    tcase_add_loop_test(tests, requests_are_charged, 0,
+                        sizeof request_rates / sizeof request_rates[0]);
+    tcase_add_test(tests, requests_have_quotas);
     tcase_add_test(tests, open_documents);
     tcase_add_test(tests, full_documents);
     tcase_add_test(tests, presence_of_a_document);
     tcase_add_test(tests, answers_that_nobody_reads);
     tcase_add_test(tests, addresses);
+    tcase_add_test(tests, requests_of_an_address);
     tcase_add_test(tests, handshakes);
     tcase_add_test(tests, unfinished_messages);
     tcase_add_test(tests, memory_in_steps);
