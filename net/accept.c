@@ -21,8 +21,8 @@ struct offer {
     struct channel *ch;
     struct room *room;
     const syn_changes *set;
-    struct part *parts; /* one per set->peers */
-    uint64_t events;
+    struct part *parts;      /* one per set->peers */
+    uint64_t events, naming; /* naming: steps, see naming_work */
     uint32_t bytes;
 };
 
@@ -183,6 +183,40 @@ static bool check_pace(const struct offer *offer, struct refusal *why)
     return false;
 }
 
+/* The chain of a peer names each event's container together with all that it is merged under
+ * (PROTOCOL.md, 7), so an event far down costs as many levels.  How deep a document is has no
+ * limit, for not every replica could judge it; what one frame costs has. */
+static uint64_t naming_work(const syn_changes *set, uint32_t *depth)
+{
+    enum { STEPS_OF_A_LEVEL = 4 };
+    uint64_t work = 0;
+    for (uint32_t i = 0; i < set->container_count; i++) {
+        const struct change_container *c = &set->containers[i];
+        depth[i] = c->form == CONTAINER_MERGEABLE ? depth[c->parent] + 1 : 0;
+    }
+    for (uint32_t i = 0; i < set->op_count; i++)
+        if (set->ops[i].kind != OP_NOTHING)
+            work += (uint64_t)depth[set->ops[i].container] * set->ops[i].len * STEPS_OF_A_LEVEL;
+    return work;
+}
+
+static bool check_naming(struct offer *offer, struct refusal *why)
+{
+    enum { FEW = 8, MOST_STEPS = 100000000 }; /* as much as merging may cost */
+    if (offer->set->container_count <= FEW) return true;
+    uint32_t *depth = malloc(offer->set->container_count * sizeof *depth);
+    if (depth == NULL) {
+        *why = (struct refusal){CODE_BUSY, false, RETRY_MS, 0, "out of memory"};
+        return false;
+    }
+    offer->naming = naming_work(offer->set, depth);
+    free(depth);
+    if (offer->naming <= MOST_STEPS) return true;
+    *why = (struct refusal){CODE_LIMIT, true, 0, 0,
+                            "too many events in containers nested this deep: send fewer at once"};
+    return false;
+}
+
 static bool own_peer(const struct channel *ch, uint64_t peer)
 {
     if (peer == ch->peer) return true;
@@ -322,7 +356,8 @@ static void take_in(struct offer *offer)
     struct channel *ch = offer->ch;
     syn_applied applied;
     syn_err err = apply(room, offer->set, &applied);
-    rates_taken(ch, err ? 0 : applied.applied + applied.duplicate, syn_doc_take_work(room->doc));
+    rates_taken(ch, err ? 0 : applied.applied + applied.duplicate,
+                syn_doc_take_work(room->doc) + offer->naming);
     if (err == SYN_EBUSY) { /* what it stands on is being read */
         ch->credit_up += offer->bytes;
         wait_frame(ch);
@@ -374,7 +409,7 @@ void accept_changes(struct channel *ch, const syn_changes *set, size_t frame_byt
     channel_ref(ch);
     find_parts(&offer);
     if (check_pace(&offer, &why) && check_rights(&offer, &why) && check_size(&offer, &why) &&
-        check_peers(&offer, &why))
+        check_naming(&offer, &why) && check_peers(&offer, &why))
         take_in(&offer);
     else
         refuse(&offer, &why);

@@ -44,30 +44,74 @@ void tables_chain(struct tables *t, uint32_t container)
 
 /* ---- Digest ---------------------------------------------------------------------------------- */
 
+enum { KEPT_EVERY = 16 }; /* levels */
+
+/* The hash of an id so far. */
+struct hashed {
+    uint32_t depth; /* levels above this one */
+    XXH64_state_t state;
+};
+
 struct digesting {
     const syn_snapshot *s;
     proto_arena *arena;
     struct tables t;
-    uint32_t *map; /* per peer of the snapshot: 1 + index in t.peers */
+    uint32_t *map;        /* per peer of the snapshot: 1 + index in t.peers */
+    struct hashed **kept; /* per container; NULL: not kept */
+    uint32_t *path;       /* from a container upwards; room for all */
     syn_buf bytes;
 };
 
-/* XXH64 of the container's chain, root first, each entry without its peer's index but, by event,
- * with the peer behind. */
-static syn_err hash_id(struct digesting *g, uint32_t container, uint64_t *seed)
+/* One level of an id: an entry without its peer's index but, by event, with the peer behind. */
+static syn_err hash_level(struct digesting *g, uint32_t container, uint32_t depth,
+                          XXH64_state_t *state)
 {
     enum { CONTAINERS = 8 };
-    tables_chain(&g->t, container);
+    struct change_container entry = g->s->containers[container];
+    if (depth > 0) entry.parent = depth - 1;
     g->bytes.len = 0;
     struct writer w = writer_begin(&g->bytes);
-    for (uint32_t i = 0; i < g->t.container_count; i++) {
-        const struct change_container *c = &g->t.containers[i];
-        put_container_id(&w, CONTAINERS, c);
-        if (c->form == CONTAINER_BY_EVENT) put_fixed(&w, g->s->peers[c->peer]);
-    }
+    put_container_id(&w, CONTAINERS, &entry);
+    if (entry.form == CONTAINER_BY_EVENT) put_fixed(&w, g->s->peers[entry.peer]);
     syn_err err = writer_end(&w);
-    if (err == SYN_OK) *seed = XXH64(g->bytes.data, g->bytes.len, 0);
+    if (err == SYN_OK) XXH64_update(state, g->bytes.data, g->bytes.len);
     return err;
+}
+
+static syn_err keep(struct digesting *g, uint32_t container, uint32_t depth,
+                    const XXH64_state_t *state)
+{
+    struct hashed *kept = arena_array(g->arena, 1, sizeof *kept);
+    if (kept == NULL) return SYN_ENOMEM;
+    *kept = (struct hashed){.depth = depth, .state = *state};
+    g->kept[container] = kept;
+    return SYN_OK;
+}
+
+/* XXH64 of the container's id: all that it is merged under, root first, and itself.  From the
+ * nearest level that was kept: each anew from its root would be quadratic in a deep document. */
+static syn_err hash_id(struct digesting *g, uint32_t container, uint64_t *seed)
+{
+    uint32_t n = 0, at = container, depth = 0;
+    XXH64_state_t state;
+    XXH64_reset(&state, 0);
+    while (g->kept[at] == NULL) {
+        g->path[n++] = at;
+        if (g->s->containers[at].form != CONTAINER_MERGEABLE) break;
+        at = g->s->containers[at].parent;
+    }
+    if (g->kept[at] != NULL) {
+        state = g->kept[at]->state;
+        depth = g->kept[at]->depth + 1;
+    }
+    for (; n-- > 0; depth++) {
+        syn_err err = hash_level(g, g->path[n], depth, &state);
+        if (err == SYN_OK && depth % KEPT_EVERY == KEPT_EVERY - 1)
+            err = keep(g, g->path[n], depth, &state);
+        if (err != SYN_OK) return err;
+    }
+    *seed = XXH64_digest(&state);
+    return SYN_OK;
 }
 
 static uint32_t map_peer(struct digesting *g, uint32_t peer)
@@ -131,13 +175,16 @@ syn_err proto_digest(const syn_snapshot *snapshot, uint64_t *hash, uint64_t *per
     struct digesting g = {.s = snapshot};
     syn_err err = proto_arena_new(&g.arena, NULL);
     if (err != SYN_OK) return err;
-    err = tables_begin(&g.t, g.arena, snapshot->peers, snapshot->peer_count, snapshot->containers,
-                       snapshot->container_count);
+    uint32_t containers = snapshot->container_count;
+    err = tables_begin(&g.t, g.arena, snapshot->peers, snapshot->peer_count, NULL, 0);
     g.map = arena_array(g.arena, snapshot->peer_count, sizeof *g.map);
-    if (g.map == NULL) err = SYN_ENOMEM;
+    g.kept = arena_array(g.arena, containers, sizeof(struct hashed *));
+    g.path = arena_array(g.arena, containers, sizeof *g.path);
+    if (g.map == NULL || g.kept == NULL || g.path == NULL) err = SYN_ENOMEM;
     uint64_t sum = 0;
     if (err == SYN_OK) {
         memset(g.map, 0, snapshot->peer_count * sizeof *g.map);
+        for (uint32_t i = 0; i < containers; i++) g.kept[i] = NULL;
         err = sum_states(&g, &sum, per_state);
     }
     syn_buf_free(&g.bytes);

@@ -445,6 +445,16 @@ def bombs(server):
 
 
 @case
+def deep_containers(server):
+    """Each event names all that it is under: many events far down are refused before that is done."""
+    levels = [(8, message((1, 1)))] + [(8, message((1, 1), (5, i), (6, b"k"))) for i in range(1, 4000)]
+    levels.append((8, message((1, 3), (5, 4000), (6, b"n"))))
+    for events, want in [(65536, "Nack LIMIT"), (100, "Ack")]:
+        body = message(*levels, (9, packed([4000])), (10, packed([9])), (11, packed([events])))
+        same(verdict_of(server, frame(1, CHANGES, body), b"deep"), want)
+
+
+@case
 def deflate_bombs(server):
     def squeeze(data):
         deflater = zlib.compressobj(9, zlib.DEFLATED, -15)

@@ -5,6 +5,7 @@
 
 #include <check.h>
 #include <stdlib.h>
+#include <string.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -363,6 +364,40 @@ static const struct snapshot_entry list[] = {
      .set_seq = 1,
      .set_lamport = 9}};
 
+/* By the definition, level by level, where the digest goes on from levels that it kept. */
+START_TEST(digest_of_nested_containers)
+{
+    enum { DEEP = 100 };
+    struct change_container nested[DEEP];
+    struct snapshot_state states[DEEP];
+    for (uint32_t i = 0; i < DEEP; i++) {
+        nested[i] = (struct change_container){
+            .kind = SYN_MAP, .form = CONTAINER_MERGEABLE, .parent = i - 1, .key = S("k")};
+        states[i] = (struct snapshot_state){.container = DEEP - 1 - i};
+    }
+    nested[0] = (struct change_container){.kind = SYN_MAP, .form = CONTAINER_BY_EVENT, .seq = 3};
+    syn_snapshot s = {.peers = peers_1_2,
+                      .peer_count = 2,
+                      .containers = nested,
+                      .container_count = DEEP,
+                      .states = states,
+                      .state_count = DEEP};
+    uint64_t hash, each[DEEP], sum = 0;
+    unsigned char id[DEEP * 16] = {0x42, 4, 0x08, 1, 0x20, 3, 1}; /* 1: the peer, in eight bytes */
+    size_t len = 14;
+    ck_assert_int_eq(proto_digest(&s, &hash, each), SYN_OK);
+    for (uint32_t i = 0; i < DEEP; i++) {
+        const unsigned char level[] = {0x42, 7, 0x08, 1, 0x28, (unsigned char)i, 0x32, 1, 'k'};
+        if (i > 0) memcpy(id + len, level, sizeof level);
+        if (i > 0) len += sizeof level;
+        uint64_t want = XXH64("", 0, XXH64(id, len, 0));
+        ck_assert_msg(each[DEEP - 1 - i] == want, "level %u", i);
+        sum += want;
+    }
+    ck_assert_uint_eq(hash, sum);
+}
+END_TEST
+
 START_TEST(digest_vectors)
 {
     static const struct snapshot_state states[] = {
@@ -399,6 +434,7 @@ int main(void)
     tcase_add_test(c, chain_stops_at_a_gap);
     tcase_add_test(c, chain_knows_no_runs);
     tcase_add_test(c, short_cuts_change_nothing);
+    tcase_add_test(c, digest_of_nested_containers);
     tcase_add_test(c, digest_vectors);
     suite_add_tcase(s, c);
     SRunner *runner = srunner_create(s);
