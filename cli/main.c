@@ -48,6 +48,7 @@ static int run(const struct command *command, int argc, char **argv)
 int main(int argc, char **argv)
 {
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN); /* `ulimit -f` is a full disk, not the end */
     if (argc < 2) {
         print_help(stderr);
         return EXIT_USAGE;

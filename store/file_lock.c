@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
@@ -30,14 +31,29 @@ static syn_err taken(const char *path, int fd, char detail[256])
     return SYN_EBUSY;
 }
 
+/* Of the file that a link leads to, for SQLite follows it too: two names, one lock. */
+static syn_err lock_name(const char *path, char name[PATH_MAX], char detail[256])
+{
+    char real[PATH_MAX], link[2];
+    const char *file = path;
+    if (realpath(path, real) != NULL) {
+        file = real;
+    } else if (errno == ENOENT && readlink(path, link, sizeof link) >= 0) {
+        (void)snprintf(detail, 256, "%.100s is a link that leads nowhere: make the file first",
+                       path);
+        return SYN_EMISUSE;
+    }
+    if (snprintf(name, PATH_MAX, "%s.lock", file) < PATH_MAX) return SYN_OK;
+    (void)snprintf(detail, 256, "the path is too long");
+    return SYN_EMISUSE;
+}
+
 /* flock, not fcntl's record locks: those are lost when any descriptor of the file is closed. */
 syn_err file_lock(const char *path, const char *owner, int *fd, char detail[256])
 {
     char name[PATH_MAX];
-    if (snprintf(name, sizeof name, "%s.lock", path) >= (int)sizeof name) {
-        (void)snprintf(detail, 256, "the path is too long");
-        return SYN_EMISUSE;
-    }
+    syn_err named = lock_name(path, name, detail);
+    if (named) return named;
     int lock = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     if (lock < 0) {
         (void)snprintf(detail, 256, "cannot make %.100s: %s", name, strerror(errno));

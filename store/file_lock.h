@@ -8,7 +8,8 @@
 
 #include "syncline.h"
 
-/* *fd: give to file_unlock.  SYN_EBUSY: detail names the owner. */
+/* *fd: give to file_unlock.  SYN_EBUSY: detail names the owner.  A path that is a symbolic link is
+ * the file it leads to (a hard link is another file to us, and to SQLite). */
 syn_err file_lock(const char *path, const char *owner, int *fd, char detail[256]);
 void file_unlock(int fd);
 /* fsync of the folder that holds path: a rename or a new file is durable only then. */

@@ -145,8 +145,12 @@ END_TEST
 START_TEST(the_second_opener_learns_the_owners_url)
 {
     store_options options = options_of(fixture_path("a.db"));
+    store_options by_link = options_of(fixture_path("link.db"));
+    ck_assert_int_eq(symlink("a.db", by_link.path), 0);
+    refused(&by_link, SYN_EMISUSE, "leads nowhere");
     syn_store *store = open_ok(options.path);
     refused(&options, SYN_EBUSY, "ws://127.0.0.1:7700");
+    refused(&by_link, SYN_EBUSY, "ws://127.0.0.1:7700");
     pid_t child = fork();
     if (child == 0) {
         char detail[256];
