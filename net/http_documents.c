@@ -91,7 +91,6 @@ static syn_err write_json(const syn_doc *doc, const char *path, syn_buf *out)
 {
     syn_value value;
     if (path == NULL || path[0] == '\0') return syn_doc_json(doc, SYN_NO_OBJ, put_bounded, out);
-    if (path[0] != '/') return SYN_EMISUSE;
     syn_err err = syn_doc_resolve(doc, syn_s(path), &value);
     return err ? err : syn_value_json(doc, &value, put_bounded, out);
 }
@@ -113,6 +112,10 @@ static syn_err read_document(void *user, syn_doc *doc)
     char etag[sizeof out->etag];
     syn_buf buf = {0};
     if (doc == NULL) return SYN_ENOTFOUND;
+    if (path != NULL && path[0] != '\0' && path[0] != '/') {
+        http_fail(out, 400, "malformed", "path is a JSON Pointer, like /title");
+        return SYN_OK;
+    }
     put_etag(doc, text != NULL, etag, sizeof etag);
     if (call->if_none_match[0] != '\0' && in_tags(call->if_none_match, etag)) {
         *out = (struct http_answer){.status = 304, .type = "application/json"};

@@ -450,6 +450,18 @@ bool ws_http_looks(struct lws *wsi)
            strncmp(path, admin, sizeof admin - 1) == 0;
 }
 
+/* What libwebsockets makes of a path without saying so, that it would be another document's: `&`
+ * and
+ * `;` divide it into pieces, and %0D ends the line, with what follows. */
+static const char *not_as_said(struct lws *wsi)
+{
+    enum lws_token_indexes uri;
+    if (find_method(wsi, &uri) == HTTP_OTHER) return NULL;
+    if (lws_hdr_fragment_length(wsi, uri, 1) > 0) return "in a path & is written %26, and ; %3B";
+    if (lws_hdr_total_length(wsi, WSI_TOKEN_HTTP) <= 0) return "the request has no version of HTTP";
+    return NULL;
+}
+
 int ws_http_begin(struct ws_http *http, struct lws *wsi, struct ws_requests *all,
                   enum ws_entry entry)
 {
@@ -475,6 +487,8 @@ int ws_http_begin(struct ws_http *http, struct lws *wsi, struct ws_requests *all
     if (http->kept->request.method == HTTP_OTHER)
         return refuse(http, 405, "method", "use GET, POST or DELETE");
     if (!good) return refuse(http, 400, "malformed", "a header or the path is too long");
+    const char *wrong = not_as_said(wsi);
+    if (wrong != NULL) return refuse(http, 400, "malformed", wrong);
     if (chunked || (post && !said))
         return refuse(http, 411, "length", "a body needs Content-Length");
     if (len == 0) return ask(http);

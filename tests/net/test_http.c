@@ -40,7 +40,7 @@ START_TEST(written_and_read)
     http_expect(server, "GET /v1/documents/notes?path=/list/1", "", NULL, 200, "{\"a\":null}");
     http_expect(server, "GET /v1/documents/notes?path=%2Ftitle", "", NULL, 200, "\"Plan\"");
     http_expect(server, "GET /v1/documents/notes?path=/none", "", NULL, 404, "not_found");
-    http_expect(server, "GET /v1/documents/notes?path=title", "", NULL, 400, "malformed");
+    http_expect(server, "GET /v1/documents/dir/one?path=title", "", NULL, 400, "malformed");
     http_expect(server, "GET /v1/documents/notes?text=body", "", NULL, 200, "Hello");
     http_expect(server, "GET /v1/documents/notes?text=none", "", NULL, 404, "not_found");
     http_expect(server, notes, JSON, "[{\"insert\":\"\",\"at\":0,\"text\":\"plain\"}]", 200, "");
@@ -65,6 +65,12 @@ START_TEST(names)
     http_expect(server, "POST /v1/documents/a%20b%3F%C3%A4", JSON, edit, 201, "");
     http_expect(server, "GET /v1/documents", "", NULL, 200, "\"a b?\xc3\xa4\"");
     http_expect(server, "POST /v1/documents/dir%2Fone", JSON, edit, 201, "");
+    http_expect(server, "POST /v1/documents/R%26D%3B", JSON, edit, 201, "");
+    /* what would be another document's name */
+    http_expect(server, "POST /v1/documents/R&D", JSON, edit, 400, "%26");
+    http_expect(server, "POST /v1/documents/R;D", JSON, edit, 400, "%3B");
+    http_expect(server, "POST /v1/documents/R%0DD", JSON, edit, 400, "version");
+    http_expect(server, "GET /v1/documents/dir/one?path=title", "", NULL, 400, "JSON Pointer");
     http_expect(server, "GET /v1/documents/dir/one", "", NULL, 200, "{\"n\":1}");
     memset(name, 'x', sizeof name);
     snprintf(line, sizeof line, "POST /v1/documents/%.255s", name);
