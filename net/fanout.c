@@ -3,7 +3,10 @@
  * What became durable since the last fan-out is encoded once, in frames of about 64 KiB, into a
  * ring of bodies; a reader whose cursor stands where a body begins gets it as it is, everyone else
  * an export of his own up to where the next body begins, so that he falls in with the others.
- * Nothing is kept per reader but the cursor, and how much of the room's names he was told. */
+ * Nothing is kept per reader but the cursor, and how much of the room's names he was told.
+ *
+ * Who needs the history gets it in deflated pieces; the newest stay with the room for a while, for
+ * joiners come together, and deflating one takes as long as a hundred sends. */
 #include "hub_impl.h"
 
 #include <assert.h>
@@ -161,23 +164,87 @@ static syn_err name_authors(struct room *room, syn_changes *set, syn_str **out)
     return SYN_OK;
 }
 
-static syn_err encode_piece(struct channel *ch, syn_changes *set, syn_buf *body)
+static syn_err pack_piece(const syn_buf *message, syn_buf *body)
+{
+    if (message->len <= PACK_WELL)
+        return proto_encode_packed_body(body, PACKED_CHANGES, message->data, message->len);
+    return proto_encode_packed_soon(body, PACKED_CHANGES, message->data, message->len);
+}
+
+/* Into scratch; *packed: it is deflated. */
+static syn_err encode_piece(struct channel *ch, syn_changes *set, bool *packed)
 {
     hub *h = ch->conn->hub;
     syn_str *authors = NULL;
     syn_err err = ch->authors ? name_authors(ch->room, set, &authors) : SYN_OK;
-    h->message.len = body->len = 0;
+    h->message.len = h->scratch.len = 0;
     if (!err) err = proto_encode_changes(&h->message, set, NULL);
-    bool pack = (ch->conn->features & FEATURE_PACKED) && h->message.len > PACK_ABOVE &&
-                h->message.len <= ch->conn->max_raw;
-    if (!err && pack) {
-        err = proto_encode_packed_body(body, PACKED_CHANGES, h->message.data, h->message.len);
-        if (err == SYN_ENOTFOUND) err = proto_encode_changes_body(body, set, NULL);
-    } else if (!err) {
-        err = proto_encode_changes_body(body, set, NULL);
+    *packed = (ch->conn->features & FEATURE_PACKED) && h->message.len > PACK_ABOVE &&
+              h->message.len <= ch->conn->max_raw;
+    if (!err && *packed) {
+        err = pack_piece(&h->message, &h->scratch);
+        *packed = err == SYN_OK;
     }
+    if (err == SYN_ENOTFOUND || (!err && !*packed))
+        err = proto_encode_changes_body(&h->scratch, set, NULL);
     free(authors);
     return err;
+}
+
+/* One that begins there, is not beyond `end`, and that this channel can read. */
+static const struct piece *piece_for(const struct channel *ch, uint32_t from, uint32_t end,
+                                     size_t bytes)
+{
+    struct pieces *pieces = ch->room->pieces;
+    if (pieces == NULL || ch->authors || !(ch->conn->features & FEATURE_PACKED)) return NULL;
+    for (uint32_t i = 0; i < PIECES; i++) {
+        struct piece *piece = &pieces->of[i];
+        if (piece->from != from || piece->end == from || piece->end > end) continue;
+        if (piece->bytes > bytes || piece->raw > ch->conn->max_raw) continue;
+        pieces->used_at = piece->used_at = ch->room->hub->now;
+        return piece;
+    }
+    return NULL;
+}
+
+/* The one that was asked for longest ago, if that is long ago.  Else the last one made: everybody
+ * reads from the beginning, so of a log that is longer than the row its front stays; by turns
+ * nothing would. */
+static struct piece *place_for_piece(struct pieces *pieces, uint64_t now)
+{
+    struct piece *oldest = &pieces->of[0];
+    for (uint32_t i = 0; i < PIECES; i++) {
+        struct piece *piece = &pieces->of[i];
+        if (piece->end == piece->from) return piece;
+        if (piece->used_at < oldest->used_at) oldest = piece;
+    }
+    return now - oldest->used_at >= PIECE_MS ? oldest : pieces->last;
+}
+
+/* What is in scratch, for others.  Only where it does not end because the log does. */
+static void keep_piece(struct room *room, syn_span span, size_t bytes)
+{
+    hub *h = room->hub;
+    if (room->pieces == NULL) room->pieces = calloc(1, sizeof *room->pieces);
+    struct pieces *pieces = room->pieces;
+    if (pieces == NULL) return;
+    struct piece *piece = place_for_piece(pieces, h->now);
+    syn_buf_free(&piece->body);
+    *piece = (struct piece){.bytes = bytes, .raw = h->message.len, .used_at = h->now};
+    if (syn_buf_append(&piece->body, h->scratch.data, h->scratch.len)) return;
+    piece->from = span.from;
+    piece->end = span.end;
+    pieces->last = piece;
+    pieces->used_at = h->now;
+    pieces->made++;
+}
+
+void room_pieces_clear(struct room *room)
+{
+    for (uint32_t i = 0; room->pieces != NULL && i < PIECES; i++)
+        syn_buf_free(&room->pieces->of[i].body);
+    free(room->pieces);
+    room->pieces = NULL;
 }
 
 /* Exports and sends log [from, end), or the beginning of it; returns where it stopped. */
@@ -185,12 +252,21 @@ static uint32_t send_piece(struct channel *ch, uint32_t from, uint32_t end)
 {
     hub *h = ch->conn->hub;
     syn_changes set;
+    bool packed = false;
     uint32_t cut = from;
     size_t bytes = ch->conn->max_frame / 2;
     if (bytes > h->tuning.frame_piece) bytes = h->tuning.frame_piece;
+    const struct piece *made = piece_for(ch, from, end, bytes);
+    if (made != NULL) {
+        cut = made->end;
+        send_body(ch, (syn_str){made->body.data, made->body.len});
+        return cut;
+    }
     syn_span span = {from, end};
     syn_err err = syn_doc_export(ch->room->doc, span, LIMIT_FRAME_EVENTS, bytes, &set, &cut);
-    if (!err) err = encode_piece(ch, &set, &h->scratch);
+    if (!err) err = encode_piece(ch, &set, &packed);
+    if (!err && packed && cut < end && !ch->authors)
+        keep_piece(ch->room, (syn_span){from, cut}, bytes);
     if (err) {
         channel_closed(ch, CODE_BUSY, false, RETRY_MS, "out of memory");
         return end;

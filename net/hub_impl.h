@@ -33,7 +33,10 @@
 #define FRAME_PIECE (64u * 1024u)
 /* Below this deflating costs more than it saves. */
 #define PACK_ABOVE 512u
+/* Up to here a frame for one reader is deflated as well as it goes: about 0.3 ms. */
+#define PACK_WELL  (8u * 1024u)
 #define MAX_BODIES 16u
+#define PIECES     16u
 /* A Packed that claims no more is inflated on the loop: about 0.2 ms. */
 #define INFLATE_AT_ONCE (64u * 1024u)
 /* Frames that wait for a document, of one connection and of all: a client that keeps to the
@@ -53,6 +56,8 @@
 #define FOLD_IDLE    32u
 #define FOLD_IDLE_MS 2000u
 #define ROOM_IDLE_MS 30000u
+/* A piece of the history that nobody asked for so long gives its place to another. */
+#define PIECE_MS 2000u
 /* Nothing changed for so long: the document gives back what it had reserved for more. */
 #define ROOM_TRIM_MS 10000u
 #define PROBE_MS     1000u
@@ -216,6 +221,19 @@ struct presence_session {
     bool changed, unchanged, gone;
 };
 
+struct piece { /* of the history, deflated */
+    uint32_t from, end;
+    size_t bytes, raw; /* asked of the export; under deflate */
+    uint64_t used_at;
+    syn_buf body;
+};
+
+struct pieces {
+    struct piece of[PIECES]; /* from == end: empty */
+    struct piece *last;      /* made */
+    uint64_t used_at, made;  /* the newest use; how many were made */
+};
+
 struct room {
     hub *hub;
     struct room *hash_next;
@@ -276,6 +294,7 @@ struct room {
     uint32_t channel_count, next_session;
     struct body bodies[MAX_BODIES]; /* a ring */
     uint32_t body_first, body_count;
+    struct pieces *pieces;     /* of the history, for who joins next; NULL: none */
     struct proto_names *names; /* what bodies speak of; NULL: nobody reads by it */
     uint64_t fan_at;           /* not before; 0: at once */
     bool fan_due;
@@ -544,6 +563,7 @@ void inflated_free(struct inflated *made);
 /* ---- fanout.c */
 void room_fan_out(struct room *room); /* at once if the interval allows, else later */
 void room_bodies_clear(struct room *room);
+void room_pieces_clear(struct room *room);
 /* Sends what this channel may get now.  true: something was sent. */
 bool channel_pump(struct channel *ch, uint32_t max_frames);
 

@@ -26,6 +26,7 @@ static void drop_copies(struct room *room)
     snapshot_unref(room->snapshot);
     room->snapshot = NULL;
     room_bodies_clear(room);
+    room_pieces_clear(room);
     if (!room->trimmed && !busy(room)) syn_doc_trim(room->doc);
     room->trimmed = true;
 }

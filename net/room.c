@@ -82,6 +82,7 @@ void room_shift(struct room *room, uint32_t added)
     room->fanned += added;
     room->offset -= added;
     turns_shift(room, added);
+    room_pieces_clear(room);
     for (uint32_t i = 0; i < MAX_BODIES; i++) {
         room->bodies[i].from += added;
         room->bodies[i].end += added;
@@ -116,6 +117,7 @@ void room_free(struct room *room)
     free_rows(room);
     room_fold_drop(room);
     room_bodies_clear(room);
+    room_pieces_clear(room);
     naming_free(&room->names);
     snapshot_unref(room->snapshot);
     presence_free(room);

@@ -39,6 +39,8 @@ static void look_at(struct room *room, uint32_t *trims)
 {
     hub *h = room->hub;
     if (room->jobs == 0 && !room->opening) trim(room, trims);
+    if (room->pieces != NULL && h->now - room->pieces->used_at >= ROOM_TRIM_MS)
+        room_pieces_clear(room);
     if (in_use(room)) {
         room->idle_since = h->now;
         return;

@@ -65,7 +65,7 @@ static syn_err seal(struct snapshot_parts *parts)
         syn_buf body = {0}, *message = &parts->bodies[i];
         syn_err err = SYN_ENOTFOUND;
         if (parts->packed && message->len > PACK_ABOVE)
-            err = proto_encode_packed_body(&body, PACKED_SNAPSHOT, message->data, message->len);
+            err = proto_encode_packed_soon(&body, PACKED_SNAPSHOT, message->data, message->len);
         if (err == SYN_ENOTFOUND) {
             body.len = 0;
             err = wrap(&body, (syn_str){message->data, message->len});

@@ -17,7 +17,7 @@
 
 #include <zlib.h>
 
-enum { RAW_DEFLATE = -15, LEVEL = 6, MEM_LEVEL = 9 };
+enum { RAW_DEFLATE = -15, LEVEL = 6, SOON_LEVEL = 2, MEM_LEVEL = 9 };
 
 /* ---- zlib's memory --------------------------------------------------------------------------- */
 
@@ -97,17 +97,17 @@ static const uint8_t *tag_of(const struct field *column)
 }
 
 /* Deflates up to `end` and ends the block there. */
-static int deflate_upto(z_stream *z, const uint8_t *end, int strategy)
+static int deflate_upto(z_stream *z, const uint8_t *end, int level, int strategy)
 {
     size_t left = (size_t)(end - z->next_in);
-    int err = deflateParams(z, LEVEL, strategy);
+    int err = deflateParams(z, level, strategy);
     z->avail_in = (uInt)left;
     if (err == Z_OK) err = deflate(z, Z_BLOCK);
     return err == Z_OK && z->avail_in != 0 ? Z_BUF_ERROR : err;
 }
 
 /* Ends a block before and after every long column.  Not understood: no matter, it is one block. */
-static int deflate_columns(z_stream *z, const void *raw, size_t len)
+static int deflate_columns(z_stream *z, const void *raw, size_t len, int level)
 {
     const ProtobufCMessageDescriptor *type = &syncline__v1__changes__descriptor;
     struct field columns[WIRE_FIELDS];
@@ -119,28 +119,29 @@ static int deflate_columns(z_stream *z, const void *raw, size_t len)
         if (column->at < z->next_in) continue; /* fields need not ascend */
         bool numbers = is_numbers(&type->fields[i - 1]);
         const uint8_t *tag = tag_of(column);
-        if (tag - z->next_in >= OWN_BLOCK) err = deflate_upto(z, tag, Z_DEFAULT_STRATEGY);
+        if (tag - z->next_in >= OWN_BLOCK) err = deflate_upto(z, tag, level, Z_DEFAULT_STRATEGY);
         if (err == Z_OK)
-            err = deflate_upto(z, column->at + column->len,
+            err = deflate_upto(z, column->at + column->len, level,
                                numbers ? Z_FILTERED : Z_DEFAULT_STRATEGY);
     }
-    return err == Z_OK ? deflateParams(z, LEVEL, Z_DEFAULT_STRATEGY) : err;
+    return err == Z_OK ? deflateParams(z, level, Z_DEFAULT_STRATEGY) : err;
 }
 
-static int deflate_message(z_stream *z, enum packed_inside inside, const void *raw, size_t len)
+static int deflate_message(z_stream *z, enum packed_inside inside, const void *raw, size_t len,
+                           int level)
 {
     z->next_in = (z_const Bytef *)(uintptr_t)raw;
-    int err = inside == PACKED_CHANGES ? deflate_columns(z, raw, len) : Z_OK;
+    int err = inside == PACKED_CHANGES ? deflate_columns(z, raw, len, level) : Z_OK;
     if (err != Z_OK) return err;
     z->avail_in = (uInt)(len - (size_t)(z->next_in - (const Bytef *)raw));
     return deflate(z, Z_FINISH);
 }
 
 static syn_err deflate_whole(proto_arena *arena, enum packed_inside inside, const void *raw,
-                             size_t len, syn_str *out)
+                             size_t len, int level, syn_str *out)
 {
     z_stream z = {.zalloc = arena_calloc, .zfree = arena_ignore, .opaque = arena};
-    if (deflateInit2(&z, LEVEL, Z_DEFLATED, RAW_DEFLATE, MEM_LEVEL, Z_DEFAULT_STRATEGY) != Z_OK)
+    if (deflateInit2(&z, level, Z_DEFLATED, RAW_DEFLATE, MEM_LEVEL, Z_DEFAULT_STRATEGY) != Z_OK)
         return SYN_ENOMEM;
     uLong room = deflateBound(&z, (uLong)len) + 2 * WIRE_FIELDS * BLOCK_OVERHEAD;
     char *data = arena_alloc(arena, room);
@@ -150,14 +151,14 @@ static syn_err deflate_whole(proto_arena *arena, enum packed_inside inside, cons
     }
     z.next_out = (Bytef *)data;
     z.avail_out = (uInt)room;
-    int end = deflate_message(&z, inside, raw, len);
+    int end = deflate_message(&z, inside, raw, len, level);
     *out = (syn_str){.data = data, .len = room - z.avail_out};
     (void)deflateEnd(&z);
     return end == Z_STREAM_END ? SYN_OK : SYN_ENOMEM;
 }
 
-syn_err put_packed(struct writer *w, enum packed_inside inside, const void *raw, size_t len,
-                   bool even_larger)
+static syn_err put_deflated(struct writer *w, enum packed_inside inside, const void *raw,
+                            size_t len, int level, bool even_larger)
 {
     enum { OVERHEAD = 16 }; /* of Packed around data */
     if (len > LIMIT_RAW_BYTES) return SYN_ELIMIT;
@@ -165,7 +166,7 @@ syn_err put_packed(struct writer *w, enum packed_inside inside, const void *raw,
     syn_err err = proto_arena_new(&arena, &w->buf->mem);
     if (err != SYN_OK) return err;
     syn_str data = {0};
-    err = deflate_whole(arena, inside, raw, len, &data);
+    err = deflate_whole(arena, inside, raw, len, level, &data);
     if (err == SYN_OK && !even_larger && data.len + OVERHEAD >= len) err = SYN_ENOTFOUND;
     if (err == SYN_OK) {
         put_uint(w, 1, inside);
@@ -176,13 +177,31 @@ syn_err put_packed(struct writer *w, enum packed_inside inside, const void *raw,
     return err;
 }
 
-syn_err proto_encode_packed_body(syn_buf *buf, enum packed_inside inside, const void *raw,
-                                 size_t len)
+syn_err put_packed(struct writer *w, enum packed_inside inside, const void *raw, size_t len,
+                   bool even_larger)
+{
+    return put_deflated(w, inside, raw, len, LEVEL, even_larger);
+}
+
+static syn_err packed_body(syn_buf *buf, enum packed_inside inside, const void *raw, size_t len,
+                           int level)
 {
     struct writer w = writer_begin(buf);
     size_t mark = field_begin(&w, FRAME_PACKED);
-    syn_err err = put_packed(&w, inside, raw, len, false);
+    syn_err err = put_deflated(&w, inside, raw, len, level, false);
     field_end(&w, mark);
     if (err != SYN_OK) buf->len = w.start;
     return err != SYN_OK ? err : writer_end(&w);
+}
+
+syn_err proto_encode_packed_body(syn_buf *buf, enum packed_inside inside, const void *raw,
+                                 size_t len)
+{
+    return packed_body(buf, inside, raw, len, LEVEL);
+}
+
+syn_err proto_encode_packed_soon(syn_buf *buf, enum packed_inside inside, const void *raw,
+                                 size_t len)
+{
+    return packed_body(buf, inside, raw, len, SOON_LEVEL);
 }

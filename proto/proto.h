@@ -371,6 +371,9 @@ syn_err proto_encode_channel(syn_buf *buf, uint32_t channel);
  * be smaller. */
 syn_err proto_encode_packed_body(syn_buf *buf, enum packed_inside inside, const void *raw,
                                  size_t len);
+/* The same in a third of the time and a sixth more bytes, where somebody waits for it. */
+syn_err proto_encode_packed_soon(syn_buf *buf, enum packed_inside inside, const void *raw,
+                                 size_t len);
 
 /* What the events of a set did (syn_effects_of), as it is kept beside the stored set; and back into
  * `set`, in the arena.  SYN_EMALFORMED: set->effect_count is 0, and merging will find out. */

@@ -391,6 +391,66 @@ static hub_conn *packing(struct late_world *lw)
     return conn;
 }
 
+/* ---- History in pieces ----------------------------------------------------------------------- */
+
+static syn_err append_much(void *user, syn_doc *doc)
+{
+    syn_obj text;
+    struct late_world *lw = user;
+    char letters[8001];
+    syn_err err = syn_root(doc, syn_s(""), SYN_TEXT, &text);
+    for (size_t i = 0; i + 1 < sizeof letters; i++) letters[i] = (char)('a' + draw(&lw->w) % 26);
+    letters[sizeof letters - 1] = '\0';
+    return err ? err : syn_text_insert(doc, text, syn_text_len(doc, text), syn_s(letters));
+}
+
+/* Frames of history that somebody who joins gets. */
+static uint32_t pieces_of_joiner(struct late_world *lw)
+{
+    uint32_t before = lw->w.count[FRAME_PACKED];
+    hub_conn *conn = packing(lw);
+    finish(lw);
+    ck_assert_uint_eq(conn->channels[0]->cursor, conn->channels[0]->room->durable);
+    return lw->w.count[FRAME_PACKED] - before;
+}
+
+/* Deflated once for all who come within a while, and then forgotten. */
+START_TEST(history_is_deflated_once)
+{
+    struct late_world *lw = start_late(1);
+    struct hub_tuning tuning = lw->w.hub->tuning;
+    struct call call = {lw, ' ', SYN_EBUSY};
+    tuning.frame_piece = 1024;
+    hub_tune(lw->w.hub, &tuning);
+    hub_edit(lw->w.hub, syn_s("notes"), true, append_much, NULL, lw, lw->w.now);
+    finish(lw);
+    uint32_t pieces = pieces_of_joiner(lw);
+    struct room *room = room_find(lw->w.hub, syn_s("notes"));
+    ck_assert_uint_ge(pieces, 4);
+    ck_assert_ptr_nonnull(room->pieces);
+    uint64_t made = room->pieces->made;
+    ck_assert_uint_ge(made, pieces - 1); /* the last one ends where the log does */
+    ck_assert_uint_eq(pieces_of_joiner(lw), pieces);
+    ck_assert_uint_eq(room->pieces->made, made);
+    edit(lw, &call, 'x'); /* the log goes on: what was made is still the front of it */
+    finish(lw);
+    (void)pieces_of_joiner(lw);
+    ck_assert_uint_le(room->pieces->made, made + 1);
+    for (int i = 0; i < 5; i++)
+        hub_edit(lw->w.hub, syn_s("notes"), true, append_much, NULL, lw, lw->w.now);
+    finish(lw);
+    lw->w.now += PIECE_MS;
+    pieces = pieces_of_joiner(lw); /* more than are kept: the front is */
+    ck_assert_uint_gt(pieces, PIECES);
+    made = room->pieces->made;
+    ck_assert_uint_eq(pieces_of_joiner(lw), pieces);
+    ck_assert_uint_le(room->pieces->made - made, pieces - PIECES + 1);
+    for (int i = 0; i < 12; i++) hub_tick(lw->w.hub, lw->w.now += 1000);
+    ck_assert_ptr_null(room->pieces);
+    stop_late(lw);
+}
+END_TEST
+
 START_TEST(inflating_is_charged_before)
 {
     struct late_world *lw = start_late(2);
@@ -423,6 +483,7 @@ int main(void)
     tcase_add_test(tests, edits_while_the_history_is_read);
     tcase_add_test(tests, what_waits_is_charged_once);
     tcase_add_test(tests, idle_documents_leave_memory);
+    tcase_add_test(tests, history_is_deflated_once);
     tcase_add_test(tests, inflating_is_charged_before);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);

@@ -317,24 +317,33 @@ END_TEST
 
 /* ---- Packed ---------------------------------------------------------------------------------- */
 
-static size_t packed_size(proto_arena *arena, enum packed_inside inside, syn_str message)
+static void comes_back(proto_arena *arena, const syn_buf *body, syn_str message)
 {
-    syn_buf body = {0}, again = {0};
     struct frame frame;
     struct proto_fault fault;
     syn_str back;
-    ck_assert_int_eq(proto_encode_packed_body(&body, inside, message.data, message.len), SYN_OK);
-    ck_assert_int_eq(proto_encode_packed_body(&again, inside, message.data, message.len), SYN_OK);
-    ck_assert_uint_eq(body.len, again.len);
-    ck_assert_mem_eq(body.data, again.data, body.len);
-    ck_assert_int_eq(proto_decode(arena, body.data, body.len, NULL, NULL, NULL, &frame, &fault),
+    ck_assert_int_eq(proto_decode(arena, body->data, body->len, NULL, NULL, NULL, &frame, &fault),
                      SYN_OK);
     ck_assert_int_eq(proto_inflate(arena, &frame.as.packed, 0, &back, &fault), SYN_OK);
     ck_assert_uint_eq(back.len, message.len);
     ck_assert_mem_eq(back.data, message.data, back.len);
+}
+
+static size_t packed_size(proto_arena *arena, enum packed_inside inside, syn_str message)
+{
+    syn_buf body = {0}, again = {0}, soon = {0};
+    ck_assert_int_eq(proto_encode_packed_body(&body, inside, message.data, message.len), SYN_OK);
+    ck_assert_int_eq(proto_encode_packed_body(&again, inside, message.data, message.len), SYN_OK);
+    ck_assert_int_eq(proto_encode_packed_soon(&soon, inside, message.data, message.len), SYN_OK);
+    ck_assert_uint_eq(body.len, again.len);
+    ck_assert_mem_eq(body.data, again.data, body.len);
+    comes_back(arena, &body, message);
+    comes_back(arena, &soon, message);
     size_t size = body.len;
+    ck_assert_uint_lt(soon.len, size + size / 2);
     syn_buf_free(&body);
     syn_buf_free(&again);
+    syn_buf_free(&soon);
     return size;
 }
 

@@ -520,16 +520,17 @@ static void kill_at(void)
                  options.pid == 0 ? "true" : "false");
 }
 
-/* A reader that never reads beside one that does; `count` edits with pad are sent to both. */
+/* One reader that reads and, beside it, --clients - 1 that never do; `count` edits with pad are
+ * sent to all. */
 static void stall(void)
 {
-    struct conn *conns = new_conns(3);
+    uint32_t count = options.clients + 1, still_open = 0;
+    struct conn *conns = new_conns(count);
     conns[0].writes = true;
     conns[0].peer = now_ns() << 1 | 1;
     conns[0].pad = options.pad;
     conns[1].may_miss = 2;
-    conns[2].stalled = true;
-    uint32_t count = options.clients >= 2 ? 3 : 2; /* --clients 1: without the one that stalls */
+    for (uint32_t i = 2; i < count; i++) conns[i].stalled = true;
     for (uint32_t i = 0; i < count; i++) begin(&conns[i], options.doc, &plain);
     while (mine->synced < count && mine->closed == 0) turn(10);
     pause_ms(500);
@@ -545,10 +546,11 @@ static void stall(void)
         if (now > most) most = now;
     }
     long after = process_kib(options.pid, "VmRSS:");
+    for (uint32_t i = 2; i < count; i++) still_open += conns[i].state == CONN_OPEN;
     (void)printf("{\"sent\":%.0f,\"seen\":%u,\"before_kib\":%ld,\"after_kib\":%ld,"
                  "\"most_kib\":%ld,\"stalled_open\":%s}\n",
                  (double)conns[1].next_seen[0] * (MARKER + options.pad), conns[1].next_seen[0],
-                 before, after, most, conns[2].state == CONN_OPEN ? "true" : "false");
+                 before, after, most, still_open == count - 2 ? "true" : "false");
 }
 
 /* One client that sends as much as it can for --seconds: edits as credit allows, edits without
