@@ -101,6 +101,11 @@ bool syn_event_item(const syn_doc *doc, size_t index, size_t item, syn_value *ou
     return true;
 }
 
+void syn_doc_events_keep(syn_doc *doc, bool keep)
+{
+    doc->keep_records = keep;
+}
+
 void syn_doc_events_clear(syn_doc *doc)
 {
     uint32_t kept = doc->records.n - doc->records_visible;

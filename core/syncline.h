@@ -299,6 +299,8 @@ SYN_EXPORT bool syn_doc_event(const syn_doc *doc, size_t index, syn_event *out);
 /* Item `item` < inserted of a list splice, as it was inserted. */
 SYN_EXPORT bool syn_event_item(const syn_doc *doc, size_t index, size_t item, syn_value *out);
 SYN_EXPORT void syn_doc_events_clear(syn_doc *doc);
+/* config.events from now on, for who watches at times: what goes unwatched is not paid for. */
+SYN_EXPORT void syn_doc_events_keep(syn_doc *doc, bool keep);
 
 /* ---- Checking and looking -------------------------------------------------------------------- */
 

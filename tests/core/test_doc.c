@@ -176,6 +176,32 @@ START_TEST(a_rollback_leaves_nothing_behind)
 }
 END_TEST
 
+START_TEST(events_are_kept_while_they_are_wished_for)
+{
+    syn_doc *doc = new_doc(1);
+    syn_event event;
+    insert(doc, 0, "one");
+    syn_doc_events_keep(doc, false);
+    insert(doc, 3, "two");
+    ck_assert_uint_eq(syn_doc_event_count(doc), 1); /* what was kept waits */
+    syn_doc_events_clear(doc);
+    ok(doc, syn_begin(doc));
+    insert(doc, 0, "not ");
+    syn_doc_events_keep(doc, true);
+    insert(doc, 0, "seen");
+    ok(doc, syn_rollback(doc));
+    ck_assert_uint_eq(syn_doc_event_count(doc), 0);
+    ok(doc, syn_begin(doc));
+    insert(doc, 6, "!");
+    ok(doc, syn_commit(doc));
+    ck_assert_uint_eq(syn_doc_event_count(doc), 1);
+    ck_assert(syn_doc_event(doc, 0, &event) && event.pos == 6 && event.inserted == 1);
+    syn_doc_check(doc);
+    shows(doc, "{\"t\":\"onetwo!\"}");
+    syn_doc_free(doc);
+}
+END_TEST
+
 START_TEST(begin_commit_and_rollback_come_in_pairs)
 {
     syn_doc *doc = new_doc(1), *other = new_doc(2);
@@ -951,6 +977,7 @@ int main(void)
           *base = tcase_create("above a snapshot");
     tcase_add_test(local, a_transaction_shows_at_once_and_tells_at_commit);
     tcase_add_test(local, a_rollback_leaves_nothing_behind);
+    tcase_add_test(local, events_are_kept_while_they_are_wished_for);
     tcase_add_test(local, begin_commit_and_rollback_come_in_pairs);
     tcase_add_test(local, a_container_whose_event_was_rolled_back_takes_no_edits);
     tcase_add_test(local, remote_changes_are_told_as_edits_of_what_a_reader_shows);

@@ -95,6 +95,7 @@ export class Doc extends Emitter<DocEvents> {
   private containers = new Map<number, Container>();
   private watched = new Map<number, Watched>();
   private watchLater: Container[] = [];
+  private keeps = false; // event records: only while somebody watches, for they cost time and memory
   private inside = false;
   private told: DocEvent[] = [];
   private telling = false;
@@ -289,6 +290,7 @@ export class Doc extends Emitter<DocEvents> {
 
   /** @internal */
   _watched(target: Container, on: boolean): void {
+    if (on) this.keep(true);
     if (!on) {
       this.watched.delete(target.obj);
     } else if (this.inside) {
@@ -296,6 +298,10 @@ export class Doc extends Emitter<DocEvents> {
     } else {
       this.watched.set(target.obj, this.watch(target));
     }
+  }
+
+  private keep(on: boolean): void {
+    if (this.keeps !== on) this._x.events_keep!(this._at, Number((this.keeps = on)));
   }
 
   private watch(target: Container): Watched {
@@ -311,6 +317,7 @@ export class Doc extends Emitter<DocEvents> {
 
   override on<K extends keyof DocEvents>(name: K, listener: (event: DocEvents[K]) => void): () => void {
     if (name === "change") {
+      this.keep(true);
       void this.toJSON(); // meets every container there is
       for (const target of this.containers.values())
         if (target instanceof Text && !this.watched.has(target.obj)) this._watched(target, true);
@@ -320,14 +327,15 @@ export class Doc extends Emitter<DocEvents> {
 
   /** @internal Hands event records to observers. */
   _drain(origin: unknown): void {
+    if (!this.keeps) return; // nobody watches
     const { _x: x, _at } = this;
     const count = x.event_count!(_at);
-    if (count !== 0 && (this.watched.size !== 0 || this.heard("change"))) {
-      this.told.push(...this.collect(count, origin));
-      x.events_clear!(_at);
-    } else if (count !== 0) {
+    const watched = this.watched.size !== 0 || this.heard("change");
+    if (count !== 0) {
+      if (watched) this.told.push(...this.collect(count, origin));
       x.events_clear!(_at);
     }
+    this.keep(watched || this.watchLater.length !== 0);
     for (const target of this.watchLater.splice(0)) this.watched.set(target.obj, this.watch(target));
     if (this.telling) return; // an observer edits: everybody hears of that after this
     this.telling = true;

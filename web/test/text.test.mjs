@@ -100,6 +100,30 @@ test("who observes has the text, by splices and by delta, whoever edits", async 
   }
 });
 
+test("who watches at times hears of those times only, and rightly", async () => {
+  const doc = await Doc.create();
+  const text = doc.text();
+  text.push("unwatched ");
+  for (let round = 0; round < 3; round++) {
+    let shown = text.toString();
+    const off = text.observe((e) => { for (const s of e.splices) shown = shown.slice(0, s.index) + s.inserted + shown.slice(s.index + s.removed); });
+    text.insert(4, `${round} 😀`);
+    doc.transact(() => text.delete(0, 2));
+    assert.equal(shown, text.toString());
+    off();
+    text.push("unheard");
+    assert.notEqual(shown, text.toString());
+  }
+  const heard = [];
+  doc.transact(() => { // who comes in the middle of a transaction hears from the next one on
+    text.push("?");
+    text.observe((e) => heard.push(e.delta));
+    text.push("!");
+  });
+  text.insert(0, "heard");
+  assert.deepEqual(heard, [[{ insert: "heard" }]]);
+});
+
 test("an observer that edits is heard by all in the order of the edits", async () => {
   const doc = await Doc.create();
   const text = doc.text();

@@ -90,7 +90,6 @@ EXPORT(doc_new) struct web_doc *js_doc_new(uint32_t id, uint32_t seed_low, uint3
     syn_doc_config config = SYN_DOC_CONFIG_INIT;
     struct web_doc *d = calloc(1, sizeof *d);
     if (d == NULL) return NULL;
-    config.events = true;
     config.hash_seed = u64(seed_low, seed_high);
     config.max_value = LIMIT_VALUE_BYTES;
     d->id = id;
@@ -397,6 +396,11 @@ EXPORT(event_item) void js_event_item(const struct web_doc *d, uint32_t index, u
     syn_value value = {.kind = SYN_VALUE_NULL};
     (void)syn_event_item(d->doc, index, item, &value);
     value_out(0, &value);
+}
+
+EXPORT(events_keep) void js_events_keep(struct web_doc *d, uint32_t keep)
+{
+    syn_doc_events_keep(d->doc, keep != 0);
 }
 
 EXPORT(events_clear) void js_events_clear(struct web_doc *d)
