@@ -73,10 +73,11 @@ export function badge(doc, into) {
   show();
 }
 
-/** What a page that cannot work says instead. */
+/** What a page that cannot work says instead; who awaits it goes no further. */
 export function fail(error) {
-  console.error(error);
+  console.warn(error);
   document.body.append(el("p", { class: "notice", role: "alert" }, `This page cannot work here: ${error.message ?? error}`));
+  return new Promise(() => {});
 }
 
 /** At most once a frame, however often it is asked for. */

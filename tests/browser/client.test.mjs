@@ -446,6 +446,18 @@ test("IndexedDB blocked: it works, and says that nothing is kept", async () => {
   assert.match(local.reason, /blocked|SecurityError/);
 });
 
+test("IndexedDB that may not even be named: it works, and says that nothing is kept", async () => {
+  const context = await person();
+  await context.addInitScript(() => {
+    Object.defineProperty(globalThis, "indexedDB", { get() { throw new DOMException("blocked", "SecurityError"); } });
+  });
+  const page = await typist(context, "unnamed");
+  await page.locator("#text").pressSequentially("typed");
+  await saved(page);
+  assert.equal(site.text("unnamed"), "typed");
+  assert.deepEqual(await page.evaluate(() => ({ ...doc.local })), { state: "memory", reason: "nothing is kept in this browser: blocked" });
+});
+
 test("IndexedDB full: typing goes on, and the state says that it is not stored", async () => {
   const context = await person();
   const page = await typist(context, "full");

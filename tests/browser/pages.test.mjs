@@ -37,6 +37,8 @@ test("two panes: typing in one appears in the other, and the badge says that the
   await until("equal", async () => (await page.textContent("#equal")) === "the same in both");
   await until("saved", async () => (await page.getAttribute("#left [role=status]", "data-unsaved")) === "0" && (await page.getAttribute("#right [role=status]", "data-unsaved")) === "0");
   assert.equal(site.text("two-panes"), "Hello from the left, and from the right 😀");
+  const green = () => page.locator("dd.equal").count(); // heads and digest of both panes
+  assert.equal(await green(), 4);
   assert.equal(await page.locator("#left .syn-caret").count(), 1, "the other's caret");
   await shot(page, "two-panes");
   await page.check("#left .cut");
@@ -45,6 +47,7 @@ test("two panes: typing in one appears in the other, and the badge says that the
   await page.keyboard.type("offline ");
   await badgeIs(page, "#left [role=status]", "offline");
   await until("different", async () => (await page.textContent("#equal")) === "not yet the same");
+  assert.equal(await green(), 0);
   await shot(page, "two-panes-offline");
   await page.uncheck("#left .cut");
   await until("equal again", async () => (await page.textContent("#equal")) === "the same in both");
@@ -144,6 +147,43 @@ test("chat: messages, who types, and sending what was written offline", async ()
   await a.reload();
   await a.waitForSelector("text=I am, in a tunnel");
   assert.deepEqual([...ann.faults, ...bob.faults], []);
+});
+
+test("chat, game: what anybody wrote into their documents does not stop them", async () => {
+  const ann = await person();
+  const a = await open(ann, "chat/?doc=odd");
+  await a.evaluate(async () => {
+    const { connect } = await import("/syncline.js");
+    const client = connect(undefined, { store: false });
+    const odd = await client.open("odd");
+    odd.list("messages").push(12, { text: "no time" }, { text: "no day", at: "never" }, { text: "fine", at: 1, name: [1] }, null);
+    odd.map("players").set("x", 1);
+    odd.map("captured").set("x", "much");
+    odd.map("cells").set("1,1", "x");
+    await odd.saved();
+    await client.close();
+  });
+  await until("the one message", async () => (await a.locator("#messages li").count()) === 1);
+  await a.fill("#message", "goes on");
+  await a.press("#message", "Enter");
+  await until("another", async () => (await a.locator("#messages li").count()) === 2);
+  const b = await open(ann, "game/?doc=odd");
+  await b.focus("#board");
+  await b.keyboard.press("ArrowLeft");
+  await b.keyboard.press("ArrowRight");
+  await until("one player", async () => (await b.locator("#score tr").count()) === 1);
+  assert.deepEqual(ann.faults, []);
+});
+
+test("a page without WebAssembly says so, and nothing else", async () => {
+  const ann = await person();
+  await ann.addInitScript(() => delete globalThis.WebAssembly);
+  for (const path of ["two-panes", "chat", "ticker", "game", "inside"]) {
+    const page = await open(ann, `${path}/`);
+    await page.waitForSelector("text=This page cannot work here: this browser has no WebAssembly");
+    await page.close();
+  }
+  assert.deepEqual(ann.faults, []);
 });
 
 test("ticker: a C program writes, the page draws, a slow tab merges", async () => {

@@ -12,7 +12,7 @@
 import { Branch, Doc, DocLink, Local, Status, Unsaved } from "./doc.js";
 import { Emitter } from "./events.js";
 import { Keeping } from "./keeping.js";
-import { IndexedDbStorage, Storage } from "./storage.js";
+import { IndexedDbStorage, Storage, hasIndexedDb } from "./storage.js";
 import { Transport, WebSocketTransport } from "./transport.js";
 import { Core, Exports, SynclineError, WasmSource } from "./wasm.js";
 import { inflate } from "./inflate.js";
@@ -79,7 +79,7 @@ export class Client extends Emitter<ClientEvents> {
   constructor(readonly url: string | null, private readonly options: ClientOptions = {}) {
     super();
     this.store = options.store === false ? undefined : (options.store ?? storeName(url));
-    const kept = this.store !== undefined && (options.storage !== undefined || typeof indexedDB !== "undefined");
+    const kept = this.store !== undefined && (options.storage !== undefined || hasIndexedDb());
     this.tabs = options.tabs ?? (kept && options.storage === undefined);
     this.storage = this.openStorage();
     this.transport = this.makeTransport();

@@ -69,6 +69,15 @@ function all(document: string): IDBKeyRange {
   return IDBKeyRange.bound([document], [document, []]);
 }
 
+/** Where a page may store nothing, some browsers throw at the very name. */
+export function hasIndexedDb(): boolean {
+  try {
+    return typeof indexedDB !== "undefined";
+  } catch {
+    return false;
+  }
+}
+
 export class IndexedDbStorage implements Storage {
   private constructor(private readonly db: IDBDatabase) {}
 

@@ -14,8 +14,11 @@ badge(doc, $("#status"));
 
 let drawn = [];
 
+/** A message as it should be: anybody may write into this document, and not only messages. */
+const isMessage = (one) => one?.kind === "map" && one.has("text") && Math.abs(Number(one.get("at"))) < 8.64e15;
+
 function line(message) {
-  const at = new Date(message.get("at"));
+  const at = new Date(Number(message.get("at")));
   const name = el("span", { class: "who" }, String(message.get("name")));
   name.style.setProperty("--who", message.get("colour"));
   return el("li", {}, name, String(message.get("text")), el("time", { datetime: at.toISOString() }, at.toLocaleTimeString([], { timeStyle: "short" })));
@@ -30,6 +33,7 @@ function draw() {
   drawn = [];
   for (let i = from; i < messages.length; i++) {
     const message = messages.get(i);
+    if (!isMessage(message)) continue;
     drawn.push({ message, line: kept.get(message) ?? line(message) });
   }
   list.replaceChildren(...drawn.map((entry) => entry.line));

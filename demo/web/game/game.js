@@ -69,11 +69,12 @@ $("#clear").addEventListener("click", () => {
 /* ---- The picture ---- */
 
 function colourOf(id) {
-  return id === player ? who.colour : (players.get(id)?.get("colour") ?? "var(--line)");
+  return id === player ? who.colour : (players.get(id)?.get?.("colour") ?? "var(--line)");
 }
 
 function drawScore(holds) {
   const rows = [...players.keys()]
+    .filter((id) => players.get(id)?.kind === "map") // anybody may write anything into this document
     .map((id) => ({ id, name: players.get(id).get("name"), captured: captured.get(id)?.value ?? 0, holds: holds.get(id) ?? 0 }))
     .sort((a, b) => b.holds - a.holds || b.captured - a.captured)
     .slice(0, 12);

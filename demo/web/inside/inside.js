@@ -177,7 +177,7 @@ function drawGraph(fields) {
   }
   $("#graph").replaceChildren(svg);
   $("#graph").scrollLeft = x;
-  $("#graph-note").textContent = all.length > runs.length ? `the last ${runs.length} of ${all.length} runs` : `${all.length} runs, green: heads`;
+  $("#graph-note").textContent = all.length > runs.length ? `the last ${runs.length} of ${all.length} runs` : `${all.length} ${all.length === 1 ? "run" : "runs"}, green: heads`;
 }
 
 function drawBytes(fields) {

@@ -79,6 +79,8 @@ function show() {
     find(".local").textContent = { memory: `no (${local.reason})`, stored: "yes", storing: "in a moment", failed: `no: ${local.reason}` }[local.state];
   }
   const [left, right] = panes.map(({ find }) => find(".digest").textContent + find(".heads").textContent);
+  for (const { find } of panes)
+    for (const what of [".heads", ".digest"]) find(what).classList.toggle("equal", left === right);
   $("#equal").className = `badge ${left === right ? "equal" : "different"}`;
   $("#equal").textContent = left === right ? "the same in both" : "not yet the same";
 }
