@@ -4,6 +4,9 @@
  * XXH64, which the protocol needs anyway, does that here. */
 #ifdef XXH_INLINE_ALL
 #undef XXH_INLINE_ALL
+#ifndef XXH_STATIC_LINKING_ONLY
+#define XXH_STATIC_LINKING_ONLY /* its states are structs that one may have, as with it */
+#endif
 #endif
 #define XXH_NO_XXH3
 #include_next <xxhash.h>
