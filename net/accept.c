@@ -156,7 +156,7 @@ static struct refusal limited(hub *h, enum limit limit, uint32_t retry_ms)
 static bool check_size(const struct offer *offer, struct refusal *why)
 {
     struct room *room = offer->room;
-    const uint64_t *most = room->hub->limits.of;
+    const uint64_t *most = room->limits->of;
     struct account *account = offer->ch->conn->account;
     struct hourly *creates = account != NULL ? &account->creates : NULL;
     if (syn_doc_events(room->doc) + offer->events > most[LIM_DOCUMENT_EVENTS])
@@ -164,8 +164,10 @@ static bool check_size(const struct offer *offer, struct refusal *why)
     else if (room->log_bytes + offer->bytes > most[LIM_DOCUMENT_BYTES])
         *why = limited(room->hub, LIM_DOCUMENT_BYTES, 0);
     else if (!room->exists && creates != NULL &&
-             !hourly_left(creates, most[LIM_USER_CREATES], 1, room->hub->now))
+             !hourly_left(creates, account->limits->of[LIM_USER_CREATES], 1, room->hub->now))
         *why = limited(room->hub, LIM_USER_CREATES, hourly_wait(creates, room->hub->now));
+    else if (!room->exists && account != NULL && !documents_left(room->hub, account))
+        *why = limited(room->hub, LIM_USER_DOCUMENTS, 0);
     else
         return true;
     return false;
@@ -240,11 +242,14 @@ static uint32_t user_heads(struct room *room, uint32_t user)
 }
 
 /* The frame's new peers and those of them that it leaves as heads, with what was before. */
-static bool check_newcomers(struct room *room, uint32_t user, uint32_t peers, uint32_t heads,
-                            struct refusal *why)
+static bool check_newcomers(const struct offer *offer, uint32_t user, uint32_t peers,
+                            uint32_t heads, struct refusal *why)
 {
+    struct room *room = offer->room;
     struct room_user *who = &room->users[user];
-    uint64_t now = room->hub->now, most = room->hub->limits.of[LIM_USER_NEW_PEERS];
+    const struct account *account = offer->ch->conn->account;
+    const struct limits *limits = account != NULL ? account->limits : &room->hub->limits;
+    uint64_t now = room->hub->now, most = limits->of[LIM_USER_NEW_PEERS];
     if (!hourly_left(&who->newcomers, most, peers, now)) {
         *why = limited(room->hub, LIM_USER_NEW_PEERS, hourly_wait(&who->newcomers, now));
         return false;
@@ -299,7 +304,7 @@ static bool check_peers(const struct offer *offer, struct refusal *why)
         newcomers += is_new;
         heads += is_new && !part->continued;
     }
-    return newcomers == 0 || check_newcomers(offer->room, user, newcomers, heads, why);
+    return newcomers == 0 || check_newcomers(offer, user, newcomers, heads, why);
 }
 
 /* ---- Taking in ------------------------------------------------------------------------------- */
@@ -381,7 +386,12 @@ static void take_in(struct offer *offer)
         author_add(&at->author, ch->session);
         room->dirty = true;
         if (!room->exists && ch->conn->account != NULL) ch->conn->account->creates.count++;
-        if (!room->exists) room_create(room, NULL);
+        if (!room->exists) {
+            if (ch->conn->account != NULL &&
+                ch->conn->account->shared) /* bound above: it is there */
+                (void)room_user(room, (syn_str){ch->conn->user, ch->conn->user_len}, &room->maker);
+            room_create(room, NULL);
+        }
     }
     if (ch->conn != NULL) acknowledge(offer);
 }
@@ -462,7 +472,7 @@ static syn_err room_for(hub *h, syn_str document, const struct hub_call *call, s
 static bool request_fits(struct room *room, struct hub_request *request)
 {
     hub *h = room->hub;
-    const uint64_t *most = h->limits.of;
+    const uint64_t *most = room->limits->of;
     struct account *account = account_of(h, request->user);
     request->limit = LIM_NONE;
     if (!rates_request(h, request, room)) return false;
@@ -471,8 +481,10 @@ static bool request_fits(struct room *room, struct hub_request *request)
     else if (room->log_bytes + request->bytes > most[LIM_DOCUMENT_BYTES])
         request_limited(h, request, LIM_DOCUMENT_BYTES, 0);
     else if (!room->exists && account != NULL &&
-             !hourly_left(&account->creates, most[LIM_USER_CREATES], 1, h->now))
+             !hourly_left(&account->creates, account->limits->of[LIM_USER_CREATES], 1, h->now))
         request_limited(h, request, LIM_USER_CREATES, hourly_wait(&account->creates, h->now));
+    else if (!room->exists && account != NULL && !documents_left(h, account))
+        request_limited(h, request, LIM_USER_DOCUMENTS, 0);
     return request->limit == LIM_NONE;
 }
 
@@ -487,7 +499,10 @@ static syn_err edit_for(struct room *room, const struct hub_call *call)
     if (err == SYN_ELIMIT && call->request->limit != LIM_NONE) /* as it was being made */
         request_limited(h, call->request, call->request->limit, 0);
     struct account *account = account_of(h, call->request->user);
-    if (fresh && room->exists && account != NULL) account->creates.count++;
+    if (fresh && room->exists && account != NULL) {
+        account->creates.count++;
+        if (room_user(room, call->request->user, &room->maker)) room->maker = 0;
+    }
     rates_edited(room, call->request, syn_doc_log_end(room->doc) - before,
                  syn_doc_take_work(room->doc));
     return err;

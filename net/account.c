@@ -44,6 +44,8 @@ static struct account *account_make(hub *h, syn_str name)
     struct account *account = calloc(1, sizeof *account + name.len);
     if (account == NULL) return NULL;
     account->shared = !is_nobody(name);
+    account->limits = &h->limits;
+    if (account->shared) account->limits = exception_limits(h, OF_USER, name);
     account->name_len = name.len;
     memcpy(account->name, name.data, name.len);
     if (!account->shared) return account;
@@ -65,12 +67,12 @@ bool account_join(hub_conn *conn)
     hub *h = conn->hub;
     syn_str name = {conn->user, conn->user_len};
     struct account *account = is_nobody(name) ? NULL : account_find(h, name);
-    uint64_t most = h->limits.of[LIM_USER_CONNECTIONS];
     if (account == NULL) account = account_make(h, name);
     if (account == NULL) {
         conn_error(conn, CODE_BUSY, false, RETRY_MS, "out of memory");
         return false;
     }
+    uint64_t most = account->limits->of[LIM_USER_CONNECTIONS];
     if (most != 0 && account->connections >= most) {
         conn_limited(conn, LIM_USER_CONNECTIONS, RETRY_MS);
         return false;
@@ -96,7 +98,7 @@ static bool at_rest(const hub *h, struct account *account)
     if (account->connections != 0 || h->now - account->creates.since < HOUR_MS) return false;
     for (int k = 0; k < RATES; k++) {
         struct bucket *bucket = &account->meter.of[k];
-        (void)bucket_look(bucket, limits_rate(&h->limits, first[k]), h->now);
+        (void)bucket_look(bucket, limits_rate(account->limits, first[k]), h->now);
         if (bucket->spent != 0) return false;
     }
     return true;

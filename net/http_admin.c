@@ -120,13 +120,34 @@ static json_t *user_row(hub *h, const char *name, uint64_t now)
                      info.limit < LIM_COUNT ? limits_info(info.limit)->name : NULL);
 }
 
-/* With ?user=NAME: what that one has spent, too. */
+/* Whose: ?user=NAME or ?document=NAME; NULL: everybody's. */
+static const char *whose(const struct http_call *call, enum exception_of *kind)
+{
+    const char *user = http_query(call->query, "user");
+    *kind = user != NULL ? OF_USER : OF_DOCUMENT;
+    return user != NULL ? user : http_query(call->query, "document");
+}
+
+static json_t *own_limits(const hub *h, enum exception_of kind, const char *name)
+{
+    struct limits own;
+    json_t *object = json_object();
+    (void)hub_own_limits(h, kind, syn_s(name), &own);
+    for (unsigned i = 0; i < LIM_COUNT; i++)
+        if (own.set[i])
+            (void)json_object_set_new(object, limits_info((enum limit)i)->name,
+                                      json_integer((json_int_t)own.of[i]));
+    return object;
+}
+
+/* With a name: its own limits, too, and what a user has spent. */
 static void show_limits(struct http_call *call, uint64_t now)
 {
+    enum exception_of kind;
     http_api *api = call->api;
     struct http_pages pages = {0};
     struct hub_stats stats;
-    const char *user = http_query(call->query, "user");
+    const char *name = whose(call, &kind);
     json_t *list = json_array(), *object = json_object();
     api->port.pages(api->port.user, &pages);
     hub_read_stats(api->hub, &stats);
@@ -134,12 +155,14 @@ static void show_limits(struct http_call *call, uint64_t now)
         (void)json_array_append_new(
             list, limit_row((enum limit)i, hub_limits(api->hub), &stats, pages.door));
     (void)json_object_set_new(object, "limits", list);
-    if (user != NULL) (void)json_object_set_new(object, "user", user_row(api->hub, user, now));
+    if (name != NULL && kind == OF_USER)
+        (void)json_object_set_new(object, "user", user_row(api->hub, name, now));
+    if (name != NULL) (void)json_object_set_new(object, "own", own_limits(api->hub, kind, name));
     http_call_json(call, object);
 }
 
-/* {"user_events": 1000, ...}: all of them, or none. */
-static bool read_limits(json_t *object, struct limits *limits)
+/* {"user_events": 1000, ...}: all of them, or none.  null, of one's own: as for everybody. */
+static bool read_limits(json_t *object, bool own, struct limits *limits)
 {
     const char *name;
     json_t *value;
@@ -148,11 +171,12 @@ static bool read_limits(json_t *object, struct limits *limits)
     {
         enum limit limit = limits_find(syn_s(name));
         json_int_t number = json_integer_value(value);
-        bool good = limit != LIM_COUNT && json_is_integer(value) && number >= 0 &&
-                    limits_may_be(limit, (uint64_t)number);
+        bool clears = own && json_is_null(value);
+        bool good = limit != LIM_COUNT && (clears || (json_is_integer(value) && number >= 0 &&
+                                                      limits_may_be(limit, (uint64_t)number)));
         if (!good) return false;
         limits->of[limit] = (uint64_t)number;
-        limits->set[limit] = true;
+        limits->set[limit] = !clears;
     }
     return true;
 }
@@ -160,18 +184,28 @@ static bool read_limits(json_t *object, struct limits *limits)
 static void set_limits(struct http_call *call, uint64_t now)
 {
     http_api *api = call->api;
+    enum exception_of kind;
+    const char *name = whose(call, &kind);
     struct limits limits = *hub_limits(api->hub);
+    if (name != NULL) (void)hub_own_limits(api->hub, kind, syn_s(name), &limits);
     if (!http_is_json(call)) {
         http_call_refuse(call, 415, "type", "the body is application/json");
         return;
     }
     call->edits = json_loadb(call->body.data, call->body.len, JSON_REJECT_DUPLICATES, NULL);
-    if (!read_limits(call->edits, &limits)) {
+    if (!read_limits(call->edits, name != NULL, &limits)) {
         http_call_refuse(call, 400, "malformed",
                          "give {\"NAME\": NUMBER, ...} within their bounds");
         return;
     }
-    api->port.limit(api->port.user, &limits);
+    syn_err err = name != NULL ? hub_except(api->hub, kind, syn_s(name), &limits) : SYN_OK;
+    if (err) {
+        const char *why = "of a user: user_...; of a document: document_...; the name: 255 bytes";
+        http_fail_with(&call->answer, err, err == SYN_EMISUSE ? why : "");
+        http_call_end(call);
+        return;
+    }
+    if (name == NULL) api->port.limit(api->port.user, &limits);
     show_limits(call, now);
 }
 

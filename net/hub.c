@@ -71,6 +71,7 @@ syn_err hub_new(hub **out, syn_store *store, const struct hub_port *port)
     if (!err) err = proto_arena_new(&h->inner, NULL);
     store_id(store, h->store_id);
     if (!err) err = find_restored(h);
+    if (!err) err = exceptions_load(h);
     if (err) {
         hub_free(h);
         return err;
@@ -89,6 +90,7 @@ void hub_tune(hub *h, const struct hub_tuning *tuning)
 void hub_limit(hub *h, const struct limits *limits)
 {
     h->limits = *limits;
+    exceptions_renew(h);
 }
 
 const struct limits *hub_limits(const hub *h)
@@ -110,6 +112,7 @@ void hub_free(hub *h)
         }
     }
     accounts_free(h);
+    exceptions_free(h);
     free(h->rooms);
     proto_arena_free(h->arena);
     proto_arena_free(h->inner);

@@ -66,6 +66,13 @@ void hub_tune(hub *h, const struct hub_tuning *tuning);
 /* Hold from now on; what is above them already stays. */
 void hub_limit(hub *h, const struct limits *limits);
 const struct limits *hub_limits(const hub *h);
+/* Limits of one user (user_*) or one document (document_*), on top of everybody's: those of *own
+ * that are set; none: as for everybody.  On the disk when it returns, which takes a commit. */
+enum exception_of { OF_USER, OF_DOCUMENT };
+syn_err hub_except(hub *h, enum exception_of kind, syn_str name, const struct limits *own);
+bool exception_may_be(enum exception_of kind, enum limit limit);
+/* false: it has none. */
+bool hub_own_limits(const hub *h, enum exception_of kind, syn_str name, struct limits *out);
 /* How much memory the process has now, once in a while: beyond shares of LIM_MEMORY load is shed.
  * Returns how it stands (pressure.c). */
 enum pressure { PRESSURE_NONE, PRESSURE_LOW, PRESSURE_HIGH, PRESSURE_FULL };

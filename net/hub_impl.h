@@ -65,8 +65,9 @@
 /* A digest walks the whole document for a few bytes that ask for it. */
 #define DIGEST_MS 1000u
 /* Everybody's name where there is no sign-in. */
-#define NOBODY_NAME   "anonymous"
-#define ACCOUNT_SLOTS 1024u
+#define NOBODY_NAME     "anonymous"
+#define ACCOUNT_SLOTS   1024u
+#define EXCEPTION_SLOTS 256u
 /* "Come again": an hour is too long to say for one who has a person waiting. */
 #define MAX_RETRY_MS 60000u
 
@@ -93,8 +94,11 @@ struct account {
     struct account *next;
     bool shared; /* in the table: one for all connections of the name */
     uint32_t connections;
+    const struct limits *limits; /* that hold for it */
     struct meter meter;
     struct hourly creates;
+    uint64_t documents; /* that are there; if counted */
+    bool counted;
     size_t name_len;
     char name[];
 };
@@ -255,9 +259,10 @@ struct room {
     bool snapshot_fresh;  /* then: however much came meanwhile */
     struct store_doc row; /* as it was at loading */
     int64_t id;
-    bool exists; /* in the store, or will be with this turn */
-    bool create; /* this turn creates it */
-    bool dead;   /* dropped from memory: nobody may join */
+    bool exists;    /* in the store, or will be with this turn */
+    bool create;    /* this turn creates it */
+    uint32_t maker; /* of users: who does */
+    bool dead;      /* dropped from memory: nobody may join */
     bool deleting;
     bool shedding;                        /* leaves memory as soon as what was taken is stored */
     uint8_t lineage[STORE_LINEAGE_BYTES]; /* not there yet: what a client remembers, if any */
@@ -265,6 +270,7 @@ struct room {
 
     uint32_t offset, gathered, durable, fanned;
     uint64_t log_bytes; /* stored, about */
+    const struct limits *limits;
     struct meter meter;
     uint32_t tail_rows;
     uint64_t tail_bytes;
@@ -365,6 +371,7 @@ struct hub {
     struct hub_tuning tuning;
     struct limits limits;
     struct account *accounts[ACCOUNT_SLOTS];
+    struct exception *exceptions[EXCEPTION_SLOTS];
     uint32_t sweep_at;
     hub_conn *starved; /* whom credit is kept from */
     uint64_t feed_at;  /* it is looked at again; 0: nobody */
@@ -424,6 +431,18 @@ void conn_limited(hub_conn *conn, enum limit limit, uint32_t retry_ms);
 /* ---- pressure.c */
 bool pressure_may_open(hub *h, syn_str name);
 uint32_t pressure_raw_bytes(const hub *h);
+
+/* ---- exceptions.c: limits of one user or one document */
+const struct limits *exception_limits(const hub *h, enum exception_of kind, syn_str name);
+syn_err exceptions_load(hub *h);
+void exceptions_renew(hub *h); /* everybody's have changed */
+void exceptions_free(hub *h);
+
+/* ---- documents.c: how many a user made */
+bool documents_left(hub *h, struct account *account);
+syn_err documents_made(struct room *room, store_turn *out);
+syn_err documents_gone(struct room *room, store_turn *out);
+void documents_recount(hub *h);
 
 /* ---- account.c */
 struct account *account_find(hub *h, syn_str name);

@@ -14,8 +14,7 @@ uint32_t hub_heads(hub *h, syn_str document, uint32_t end, syn_id *out, uint32_t
 
 uint64_t hub_most_events(const hub *h, syn_str document)
 {
-    (void)document;
-    return h->limits.of[LIM_DOCUMENT_EVENTS];
+    return exception_limits(h, OF_DOCUMENT, document)->of[LIM_DOCUMENT_EVENTS];
 }
 
 void hub_read_load(const hub *h, struct hub_load *out)

@@ -342,7 +342,7 @@ static void start_channel(struct channel *ch, const struct msg_open *open)
 static bool may_open(struct channel *ch, const struct msg_open *open)
 {
     const struct room *room = ch->room;
-    uint64_t most = room->hub->limits.of[LIM_DOCUMENT_READERS];
+    uint64_t most = room->limits->of[LIM_DOCUMENT_READERS];
     if (!(ch->rights & RIGHT_READ))
         refuse_channel(ch, CODE_FORBIDDEN, true, "no right to read this document");
     else if (room->deleting)

@@ -245,7 +245,7 @@ void presence_receive(struct channel *ch, const struct msg_presence *presence)
         channel_closed(ch, CODE_LIMIT, true, 0, "presence: 8192 bytes with its cursors");
         return;
     }
-    if (room->presence_bytes > room->hub->limits.of[LIM_DOCUMENT_PRESENCE]) { /* not shown */
+    if (room->presence_bytes > room->limits->of[LIM_DOCUMENT_PRESENCE]) { /* not shown */
         hub_count(room->hub, limits_info(LIM_DOCUMENT_PRESENCE)->code);
         hub_count_limit(room->hub, LIM_DOCUMENT_PRESENCE);
         presence_leave(ch);

@@ -17,20 +17,29 @@ static const enum limit rates_of[METERS][RATES] = {
 
 struct meters {
     struct meter *of[METERS]; /* NULL: not known, or not concerned */
+    const struct limits *limits[METERS];
 };
+
+static struct meters meters_of_all(hub *h, hub_conn *conn, struct account *account,
+                                   struct room *room)
+{
+    return (struct meters){
+        {conn != NULL ? &conn->meter : NULL, account != NULL ? &account->meter : NULL,
+         room != NULL ? &room->meter : NULL},
+        {&h->limits, account != NULL ? account->limits : NULL, room != NULL ? room->limits : NULL}};
+}
 
 static struct meters meters_of(hub_conn *conn, struct room *room)
 {
-    return (struct meters){{&conn->meter, conn->account != NULL ? &conn->account->meter : NULL,
-                            room != NULL ? &room->meter : NULL}};
+    return meters_of_all(conn->hub, conn, conn->account, room);
 }
 
 static void charge(hub *h, struct meters meters, enum rate rate, uint64_t cost)
 {
     for (int i = 0; i < METERS; i++)
         if (meters.of[i] != NULL)
-            bucket_take(&meters.of[i]->of[rate], limits_rate(&h->limits, rates_of[i][rate]), cost,
-                        h->now);
+            bucket_take(&meters.of[i]->of[rate], limits_rate(meters.limits[i], rates_of[i][rate]),
+                        cost, h->now);
 }
 
 /* Of the first `kinds` rates. */
@@ -41,7 +50,7 @@ static struct pace look(hub *h, struct meters meters, int kinds)
         for (int k = 0; meters.of[i] != NULL && k < kinds; k++) {
             struct bucket *bucket = &meters.of[i]->of[k];
             if (bucket->spent == 0) continue;
-            struct bucket_rate rate = limits_rate(&h->limits, rates_of[i][k]);
+            struct bucket_rate rate = limits_rate(meters.limits[i], rates_of[i][k]);
             uint32_t wait = bucket_wait(bucket, rate, h->now);
             if (wait <= worst.wait_ms) continue;
             worst = (struct pace){bucket_look(bucket, rate, h->now), rates_of[i][k], wait};
@@ -62,7 +71,7 @@ struct pace rates_received(hub_conn *conn, size_t bytes)
 
 struct pace rates_of_user(hub *h, struct account *account)
 {
-    return look(h, (struct meters){{NULL, &account->meter, NULL}}, RATES);
+    return look(h, meters_of_all(h, NULL, account, NULL), RATES);
 }
 
 bool rates_control(hub_conn *conn)
@@ -76,7 +85,7 @@ bool rates_control(hub_conn *conn)
 struct pace rates_offered(struct channel *ch, size_t bytes)
 {
     hub *h = ch->conn->hub;
-    struct meters room = {{NULL, NULL, &ch->room->meter}};
+    struct meters room = meters_of_all(h, NULL, NULL, ch->room);
     if (!h->charged) { /* what has waited was, before it did */
         charge(h, room, RATE_FRAMES, 1);
         charge(h, room, RATE_BYTES, bytes);
@@ -113,8 +122,7 @@ static bool may(hub *h, struct meters meters, struct hub_request *request)
 
 static struct meters meters_of_user(hub *h, const struct hub_request *request)
 {
-    struct account *account = account_of(h, request->user);
-    return (struct meters){{NULL, account != NULL ? &account->meter : NULL, NULL}};
+    return meters_of_all(h, NULL, account_of(h, request->user), NULL);
 }
 
 bool hub_request(hub *h, struct hub_request *request, uint64_t now)
@@ -136,7 +144,7 @@ void hub_answered(hub *h, const struct hub_request *request, size_t bytes, uint6
 
 bool rates_request(hub *h, struct hub_request *request, struct room *room)
 {
-    struct meters meters = {{NULL, NULL, &room->meter}};
+    struct meters meters = meters_of_all(h, NULL, NULL, room);
     if (!may(h, meters, request)) return false;
     charge(h, meters, RATE_FRAMES, 1);
     charge(h, meters, RATE_BYTES, request->bytes);
@@ -146,8 +154,8 @@ bool rates_request(hub *h, struct hub_request *request, struct room *room)
 void rates_edited(struct room *room, const struct hub_request *request, uint64_t events,
                   uint64_t work)
 {
-    struct meters meters = meters_of_user(room->hub, request);
-    meters.of[METERS - 1] = &room->meter;
+    struct meters meters =
+        meters_of_all(room->hub, NULL, account_of(room->hub, request->user), room);
     charge(room->hub, meters, RATE_EVENTS, events);
     charge(room->hub, meters, RATE_WORK, work);
 }

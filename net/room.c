@@ -49,6 +49,7 @@ static struct room *room_new(hub *h, syn_str name)
     room->hub = h;
     memcpy(room->name, name.data, name.len);
     room->name_len = name.len;
+    room->limits = exception_limits(h, OF_DOCUMENT, name);
     room->idle_since = room->used_at = h->now;
     room->hash_next = h->rooms[slot];
     h->rooms[slot] = room;

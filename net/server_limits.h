@@ -57,6 +57,8 @@ extern "C" {
       "as connection_work")                                                                        \
     X(USER_CREATES, "user_creates", 10000, "/hour", BUSY, false, "Nack",                           \
       "documents that a user makes in an hour")                                                    \
+    X(USER_DOCUMENTS, "user_documents", 100000, "", LIMIT, true, "Nack",                           \
+      "documents that a user made, and that are there")                                            \
     X(USER_NEW_PEERS, "user_new_peers", LIMIT_NEW_PEERS, "/hour", BUSY, false, "Nack",             \
       "edit sessions of a user in one document: more is a program gone wild")                      \
     X(DOCUMENT_READERS, "document_readers", 20000, "", BUSY, false, "Closed",                      \

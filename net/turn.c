@@ -173,6 +173,7 @@ static syn_err write_room(store_turn *out, struct room *room)
         err = store_turn_create(out, name, room->lineage, &room->id);
     else if (room->give_lineage)
         err = store_turn_lineage(out, room->id, room->lineage);
+    if (!err && room->create) err = documents_made(room, out);
     room->create = room->give_lineage = false;
     for (uint32_t i = 0; !err && i < room->row_count; i++) {
         struct row *row = &room->rows[i];
@@ -201,7 +202,8 @@ static syn_err fill(hub *h, store_turn *out)
         struct turn_room *at = &turn->rooms[i];
         struct room *room = at->room;
         if (at->deleted && !room->dead) {
-            if (!room->create) err = store_turn_delete(out, room->id);
+            if (!room->create) err = documents_gone(room, out);
+            if (!err && !room->create) err = store_turn_delete(out, room->id);
         } else if (room_writes(room)) {
             err = room_gather(room);
             at->news = room->dirty;
@@ -376,6 +378,7 @@ static void release(hub *h, struct turn *turn)
 static void fail(hub *h, struct turn *turn, syn_err err, const char *detail)
 {
     h->stats.failed_turns++;
+    documents_recount(h);
     hub_log(h, "storage", "a commit failed (%s): %s", syn_errname(err), detail);
     for (uint32_t i = 0; i < turn->room_count; i++)
         if (turn->rooms[i].wrote || turn->rooms[i].deleted)
@@ -388,6 +391,7 @@ static void fail_some(hub *h, struct turn *turn, const struct store_result *resu
         for (uint32_t k = 0; k < turn->room_count; k++) {
             struct room *room = turn->rooms[k].room;
             if (room->id != result->doc_failed[i]) continue;
+            documents_recount(h);
             hub_log(h, "storage", "document %s was not stored", room->name);
             fail_room(h, turn, room, SYN_EIO);
         }

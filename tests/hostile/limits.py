@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
-"""limits.py SYNCLINE [CASE...] -- crowds at `syncline serve`: too many, too fast, too much, too slow.
+"""limits.py SYNCLINE [--long] [CASE...] -- crowds at `syncline serve`: too many, too fast, too much, too slow.
 
 Each case has a server of its own with some limit set low, those who abuse it, and an honest client
 whose every letter must be acknowledged and be in the document afterwards.  What is asserted is
-memory and outcomes; the only time is a generous one for a limiter to act."""
+memory and outcomes; the only time is a generous one for a limiter to act.
+
+--long: the ceiling is 256 MiB instead of 64, abused for three minutes, and the memory over time is
+printed; SYN_ABUSE_SECONDS says how long else."""
 
 import contextlib
 import os
@@ -296,7 +299,8 @@ def readers_that_stop(start):
 # ---- Memory ------------------------------------------------------------------------------------------
 
 MIB = 1 << 20
-CEILING, SLACK = 64, 32
+LONG = "--long" in sys.argv
+CEILING, SLACK = (256, 64) if LONG else (64, 32)
 
 
 class Group:
@@ -492,7 +496,7 @@ def settled(server):
 
 @case
 def memory_ceiling(start):
-    seconds = int(os.environ.get("SYN_ABUSE_SECONDS", "12"))
+    seconds = int(os.environ.get("SYN_ABUSE_SECONDS", "180" if LONG else "12"))
     group = Group()
     try:
         server = start("--memory", "%dM" % CEILING, before=group.join)
@@ -513,6 +517,13 @@ def memory_ceiling(start):
         after = settled(server)
         # SQLite's cache, an eighth of the ceiling, may have filled up only now.
         assert after <= base * 1.1 + CEILING / 8 and after < most * 0.75, (base, most, after)
+        if LONG:
+            for at in range(0, len(looker.curve), max(1, len(looker.curve) // 40)):
+                print("    %6.1f s %5d MiB" % looker.curve[at])
+            page = page_of(server, "/metrics")
+            print("    looked at %d times, refused %d" % (looker.asked, looker.refused))
+            for line in re.findall(r"^syncline_refused_total.* [1-9]\d*$", page, re.M):
+                print("    " + line)
         honest.letter()
         honest.verify()
         server.stop()
@@ -543,7 +554,7 @@ def run(function, program):
 
 
 def main():
-    wanted = sys.argv[2:]
+    wanted = [argument for argument in sys.argv[2:] if argument != "--long"]
     for function in CASES:
         if not wanted or function.__name__ in wanted:
             run(function, sys.argv[1])

@@ -97,7 +97,7 @@ syn_server *http_start(syn_server_config config)
     syn_server *server = NULL;
     char detail[256];
     config.listen = "127.0.0.1:0";
-    config.seed = 7;
+    if (config.seed == 0) config.seed = 7;
     if (config.log == NULL) config.log = no_log;
     syn_err err = syn_server_start(&server, &config, detail);
     ck_assert_msg(err == SYN_OK, "%s: %s", syn_errname(err), detail);

@@ -742,8 +742,9 @@ START_TEST(administration)
                 "");
     http_expect(server, "POST /v1/admin/limits", secret, "{\"user_creates\":-1}", 400, "");
     http_expect(server, "POST /v1/admin/limits", secret, "{}", 400, "");
-    http_expect(server, "POST /v1/admin/limits?user=ann", secret, "{\"user_creates\":7}", 200,
-                "\"user\":null");
+    http_expect(server, "POST /v1/admin/limits", secret, "{\"user_creates\":7}", 200, "");
+    http_expect(server, "GET /v1/admin/limits?user=ann", secret, NULL, 200,
+                "\"user\":null,\"own\":{}");
     http_expect(server, "GET /v1/admin/limits", secret, NULL, 200,
                 "{\"name\":\"user_creates\",\"value\":7,\"default\":10000,");
     http_expect(server, "POST /v1/admin/kick", secret, "{\"user\":\"bob\"}", 200, ":0}");
@@ -857,6 +858,66 @@ START_TEST(limits_of_users)
 }
 END_TEST
 
+/* Of one user or document, over everybody's; kept over a restart. */
+START_TEST(limits_of_their_own)
+{
+    static const char *const bad[] = {"{\"document_bytes\":5}", "{\"user_frames\":-1}",
+                                      "{\"connections\":5}", "{\"user_frames\":\"5\"}", "{}"};
+    char folder[] = "/tmp/test_http_XXXXXX", path[64],
+         secret[] = "Authorization: Bearer s3\r\n" JSON;
+    const char *edit = "[{\"insert\":\"\",\"at\":0,\"text\":\"abcd\"}]";
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/d.db", folder);
+    syn_server_config config = SYN_SERVER_CONFIG_INIT;
+    config.loops = loops_tried;
+    config.data = path;
+    config.secret = "s3";
+    config.authenticate = accept_anybody;
+    config.limits = "user_creates=1";
+    config.seed = 7;
+    syn_server *server = http_start(config);
+    char retry[16];
+    http_expect(server, "POST /v1/admin/limits?user=ann", secret, "{\"user_creates\":3}", 200,
+                "\"own\":{\"user_creates\":3}");
+    http_expect(server, "POST /v1/admin/limits?document=small", secret, "{\"document_events\":5}",
+                200, "\"own\":{\"document_events\":5}");
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        http_expect(server, "POST /v1/admin/limits?user=ann", secret, bad[i], 400, "malformed");
+    http_expect(server, "POST /v1/admin/limits?user=", secret, "{\"user_creates\":3}", 400, "");
+    for (int round = 0; round < 2; round++) {
+        char line[64];
+        for (int i = 0; i < 4; i++) { /* a new hour begins with the server */
+            snprintf(line, sizeof line, "POST /v1/documents/a%d%d", round, i);
+            ck_assert_int_eq(status_of(server, "ann", retry, line, edit), i < 3 ? 201 : 429);
+        }
+        snprintf(line, sizeof line, "POST /v1/documents/b%d", round);
+        ck_assert_int_eq(status_of(server, "bob", retry, line, edit), 201);
+        ck_assert_int_eq(status_of(server, "bob", retry, "POST /v1/documents/other", edit), 429);
+        ck_assert_int_eq(status_of(server, "s3", retry, "POST /v1/documents/small", edit),
+                         round == 0 ? 201 : 413);
+        ck_assert_int_eq(status_of(server, "s3", retry, "POST /v1/documents/small", edit), 413);
+        syn_server_stop(server, 1000);
+        config.seed++; /* or the server would write as the peer that it was before */
+        server = http_start(config);
+    }
+    http_expect(server, "POST /v1/admin/limits?document=small", secret,
+                "{\"document_events\":null}", 200, "\"own\":{}");
+    ck_assert_int_eq(status_of(server, "s3", retry, "POST /v1/documents/small", edit), 200);
+    syn_server_stop(server, 1000);
+    config.seed++;
+    server = http_start(config);
+    http_expect(server, "GET /v1/admin/limits?document=small", secret, NULL, 200, "\"own\":{}");
+    http_expect(server, "GET /v1/admin/limits?user=ann", secret, NULL, 200, "\"user_creates\":3}");
+    syn_server_stop(server, 1000);
+    static const char *const ends[] = {"", ".lock", "-wal", "-shm"};
+    for (size_t i = 0; i < 4; i++) {
+        snprintf(path, sizeof path, "%s/d.db%s", folder, ends[i]);
+        unlink(path);
+    }
+    rmdir(folder);
+}
+END_TEST
+
 /* ---- A sign-in that answers late ------------------------------------------------------------- */
 
 static struct {
@@ -938,6 +999,7 @@ static void add_tests(TCase *tests)
     tcase_add_test(tests, administration);
     tcase_add_test(tests, a_full_server_can_be_looked_at);
     tcase_add_loop_test(tests, limits_of_users, 0, 3);
+    tcase_add_test(tests, limits_of_their_own);
     tcase_add_test(tests, late_sign_in);
 }
 

@@ -302,6 +302,96 @@ START_TEST(control_frames)
 }
 END_TEST
 
+/* ---- Requests over HTTP ---------------------------------------------------------------------- */
+
+struct edit {
+    struct hub_request request;
+    syn_err err;
+};
+
+static syn_err add_letters(void *user, syn_doc *doc)
+{
+    static const char letters[LETTERS] = {0};
+    syn_obj text;
+    syn_err err = doc != NULL ? syn_root(doc, syn_s(""), SYN_TEXT, &text) : SYN_ENOTFOUND;
+    (void)user;
+    return err ? err : syn_text_insert(doc, text, 0, (syn_str){letters, LETTERS});
+}
+
+static void edited(void *user, syn_err err)
+{
+    ((struct edit *)user)->err = err;
+}
+
+/* As http_api.c does it: the request is charged, then its edit. */
+static struct edit edit_as(struct world *w, const char *user, const char *document)
+{
+    struct edit edit = {{.user = syn_s(user), .bytes = LETTERS}, SYN_ELIMIT};
+    if (!hub_request(w->hub, &edit.request, w->now)) return edit;
+    edit.err = SYN_EBUSY;
+    hub_edit_for(w->hub, syn_s(document), true, add_letters, edited, &edit, &edit.request, w->now);
+    settle(w);
+    ck_assert_int_ne(edit.err, SYN_EBUSY);
+    return edit;
+}
+
+static const struct {
+    enum limit limit;
+    uint64_t value;
+} request_rates[] = {
+    {LIM_USER_FRAMES, 10},     {LIM_USER_BYTES, 5000},          {LIM_USER_EVENTS, 3000},
+    {LIM_DOCUMENT_FRAMES, 10}, {LIM_DOCUMENT_BYTES_RATE, 5000}, {LIM_DOCUMENT_EVENTS_RATE, 3000},
+};
+
+/* The same buckets as for frames: what is spent here is spent there, and coming later helps. */
+START_TEST(requests_are_charged)
+{
+    enum limit limit = request_rates[_i].limit;
+    bool of_user = limit < LIM_DOCUMENT_READERS;
+    uint64_t taken = 0;
+    struct world w;
+    start(&w);
+    set(&w, limit, request_rates[_i].value);
+    struct edit edit = edit_as(&w, "ann", "notes");
+    for (; edit.err == SYN_OK && taken < 100; taken++) edit = edit_as(&w, "ann", "notes");
+    ck_assert_int_eq(edit.err, SYN_ELIMIT);
+    ck_assert_int_eq(edit.request.limit, limit);
+    ck_assert_uint_ge(edit.request.wait_ms, 1);
+    ck_assert_uint_eq(limited(&w, limit), 1);
+    ck_assert_uint_eq(events_of(&w, "notes"), taken * LETTERS);
+    ck_assert_int_eq(edit_as(&w, "bob", "notes").err, of_user ? SYN_OK : SYN_ELIMIT);
+    ck_assert_int_eq(edit_as(&w, "ann", "more").err, of_user ? SYN_ELIMIT : SYN_OK);
+    w.now += edit.request.wait_ms + 2000;
+    ck_assert_int_eq(edit_as(&w, "ann", "notes").err, SYN_OK);
+    stop(&w);
+}
+END_TEST
+
+START_TEST(requests_have_quotas)
+{
+    struct world w;
+    start(&w);
+    set(&w, LIM_USER_CREATES, 2);
+    ck_assert_int_eq(edit_as(&w, "ann", "a").err, SYN_OK);
+    ck_assert_int_eq(edit_as(&w, "ann", "b").err, SYN_OK);
+    struct edit edit = edit_as(&w, "ann", "c");
+    ck_assert(edit.err == SYN_ELIMIT && edit.request.limit == LIM_USER_CREATES);
+    ck_assert_uint_eq(edit.request.wait_ms, MAX_RETRY_MS);
+    ck_assert_int_eq(edit_as(&w, "ann", "a").err, SYN_OK); /* what is there may be written */
+    ck_assert_int_eq(edit_as(&w, "bob", "c").err, SYN_OK);
+    set(&w, LIM_DOCUMENT_EVENTS, LETTERS);
+    ck_assert_uint_eq(hub_most_events(w.hub, syn_s("c")), LETTERS);
+    edit = edit_as(&w, "bob", "c");
+    ck_assert(edit.err == SYN_ELIMIT && edit.request.limit == LIM_DOCUMENT_EVENTS);
+    set(&w, LIM_DOCUMENT_EVENTS, LIMIT_DOCUMENT_EVENTS);
+    set(&w, LIM_DOCUMENT_BYTES, LETTERS + 10);
+    edit = edit_as(&w, "bob", "c");
+    ck_assert(edit.err == SYN_ELIMIT && edit.request.limit == LIM_DOCUMENT_BYTES);
+    ck_assert_uint_eq(events_of(&w, "c"), LETTERS);
+    stop(&w);
+}
+END_TEST
+
 /* ---- Users ----------------------------------------------------------------------------------- */
 
 START_TEST(connections_of_a_user)
@@ -391,6 +481,52 @@ START_TEST(documents_made_in_an_hour)
 }
 END_TEST
 
+static void nothing(void *user, syn_err err)
+{
+    *(syn_err *)user = err;
+}
+
+/* Those that are there, whoever asks and however often the server was started. */
+START_TEST(documents_of_a_user)
+{
+    struct world w;
+    syn_err gone = SYN_EBUSY;
+    start(&w);
+    set(&w, LIM_USER_DOCUMENTS, 3);
+    hub_conn *conn = connected(&w), *bob = connected_as(&w, syn_s("bob"));
+    for (uint32_t i = 0; i < 4; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "n%u", i);
+        open_channel(&w, conn, i + 1, name);
+        type(&w, conn, i + 1, 0xa1 + i, 0, 10);
+        settle(&w);
+    }
+    ck_assert_uint_eq(w.count[FRAME_ACK], 3);
+    ck_assert_uint_eq(w.count[FRAME_NACK], 1);
+    ck_assert(w.code == CODE_LIMIT && w.permanent && w.retry_ms == 0);
+    ck_assert_uint_eq(limited(&w, LIM_USER_DOCUMENTS), 1);
+    open_channel(&w, bob, 1, "bobs");
+    type(&w, bob, 1, 0xb1, 0, 10);
+    settle(&w);
+    ck_assert_uint_eq(w.count[FRAME_ACK], 4);
+    struct hub_port port = w.hub->port;
+    hub_free(w.hub);
+    ck_assert_int_eq(hub_new(&w.hub, w.store, &port), SYN_OK);
+    set(&w, LIM_USER_DOCUMENTS, 3);
+    ck_assert_int_eq(edit_as(&w, "ann", "n4").request.limit, LIM_USER_DOCUMENTS);
+    ck_assert_int_eq(edit_as(&w, "ann", "bobs").err, SYN_OK); /* she did not make it */
+    hub_delete(w.hub, syn_s("bobs"), nothing, &gone, w.now);
+    settle(&w);
+    ck_assert_int_eq(gone, SYN_OK);
+    ck_assert_int_eq(edit_as(&w, "ann", "n4").err, SYN_ELIMIT);
+    hub_delete(w.hub, syn_s("n0"), nothing, &gone, w.now);
+    settle(&w);
+    ck_assert_int_eq(edit_as(&w, "ann", "n4").err, SYN_OK);
+    ck_assert_int_eq(edit_as(&w, "ann", "n5").err, SYN_ELIMIT);
+    stop(&w);
+}
+END_TEST
+
 START_TEST(new_peers_in_an_hour)
 {
     struct world w;
@@ -408,96 +544,6 @@ START_TEST(new_peers_in_an_hour)
     type(&w, conn, 1, 0xa4, 0, 10);
     settle(&w);
     ck_assert_uint_eq(events_of(&w, "notes"), 40);
-    stop(&w);
-}
-END_TEST
-
-/* ---- Requests over HTTP ---------------------------------------------------------------------- */
-
-struct edit {
-    struct hub_request request;
-    syn_err err;
-};
-
-static syn_err add_letters(void *user, syn_doc *doc)
-{
-    static const char letters[LETTERS] = {0};
-    syn_obj text;
-    syn_err err = doc != NULL ? syn_root(doc, syn_s(""), SYN_TEXT, &text) : SYN_ENOTFOUND;
-    (void)user;
-    return err ? err : syn_text_insert(doc, text, 0, (syn_str){letters, LETTERS});
-}
-
-static void edited(void *user, syn_err err)
-{
-    ((struct edit *)user)->err = err;
-}
-
-/* As http_api.c does it: the request is charged, then its edit. */
-static struct edit edit_as(struct world *w, const char *user, const char *document)
-{
-    struct edit edit = {{.user = syn_s(user), .bytes = LETTERS}, SYN_ELIMIT};
-    if (!hub_request(w->hub, &edit.request, w->now)) return edit;
-    edit.err = SYN_EBUSY;
-    hub_edit_for(w->hub, syn_s(document), true, add_letters, edited, &edit, &edit.request, w->now);
-    settle(w);
-    ck_assert_int_ne(edit.err, SYN_EBUSY);
-    return edit;
-}
-
-static const struct {
-    enum limit limit;
-    uint64_t value;
-} request_rates[] = {
-    {LIM_USER_FRAMES, 10},     {LIM_USER_BYTES, 5000},          {LIM_USER_EVENTS, 3000},
-    {LIM_DOCUMENT_FRAMES, 10}, {LIM_DOCUMENT_BYTES_RATE, 5000}, {LIM_DOCUMENT_EVENTS_RATE, 3000},
-};
-
-/* The same buckets as for frames: what is spent here is spent there, and coming later helps. */
-START_TEST(requests_are_charged)
-{
-    enum limit limit = request_rates[_i].limit;
-    bool of_user = limit < LIM_DOCUMENT_READERS;
-    uint64_t taken = 0;
-    struct world w;
-    start(&w);
-    set(&w, limit, request_rates[_i].value);
-    struct edit edit = edit_as(&w, "ann", "notes");
-    for (; edit.err == SYN_OK && taken < 100; taken++) edit = edit_as(&w, "ann", "notes");
-    ck_assert_int_eq(edit.err, SYN_ELIMIT);
-    ck_assert_int_eq(edit.request.limit, limit);
-    ck_assert_uint_ge(edit.request.wait_ms, 1);
-    ck_assert_uint_eq(limited(&w, limit), 1);
-    ck_assert_uint_eq(events_of(&w, "notes"), taken * LETTERS);
-    ck_assert_int_eq(edit_as(&w, "bob", "notes").err, of_user ? SYN_OK : SYN_ELIMIT);
-    ck_assert_int_eq(edit_as(&w, "ann", "more").err, of_user ? SYN_ELIMIT : SYN_OK);
-    w.now += edit.request.wait_ms + 2000;
-    ck_assert_int_eq(edit_as(&w, "ann", "notes").err, SYN_OK);
-    stop(&w);
-}
-END_TEST
-
-START_TEST(requests_have_quotas)
-{
-    struct world w;
-    start(&w);
-    set(&w, LIM_USER_CREATES, 2);
-    ck_assert_int_eq(edit_as(&w, "ann", "a").err, SYN_OK);
-    ck_assert_int_eq(edit_as(&w, "ann", "b").err, SYN_OK);
-    struct edit edit = edit_as(&w, "ann", "c");
-    ck_assert(edit.err == SYN_ELIMIT && edit.request.limit == LIM_USER_CREATES);
-    ck_assert_uint_eq(edit.request.wait_ms, MAX_RETRY_MS);
-    ck_assert_int_eq(edit_as(&w, "ann", "a").err, SYN_OK); /* what is there may be written */
-    ck_assert_int_eq(edit_as(&w, "bob", "c").err, SYN_OK);
-    set(&w, LIM_DOCUMENT_EVENTS, LETTERS);
-    ck_assert_uint_eq(hub_most_events(w.hub, syn_s("c")), LETTERS);
-    edit = edit_as(&w, "bob", "c");
-    ck_assert(edit.err == SYN_ELIMIT && edit.request.limit == LIM_DOCUMENT_EVENTS);
-    set(&w, LIM_DOCUMENT_EVENTS, LIMIT_DOCUMENT_EVENTS);
-    set(&w, LIM_DOCUMENT_BYTES, LETTERS + 10);
-    edit = edit_as(&w, "bob", "c");
-    ck_assert(edit.err == SYN_ELIMIT && edit.request.limit == LIM_DOCUMENT_BYTES);
-    ck_assert_uint_eq(events_of(&w, "c"), LETTERS);
     stop(&w);
 }
 END_TEST
@@ -850,6 +896,7 @@ int main(void)
     tcase_add_test(tests, connections_of_a_user);
     tcase_add_test(tests, a_user_is_one);
     tcase_add_test(tests, documents_made_in_an_hour);
+    tcase_add_test(tests, documents_of_a_user);
     tcase_add_test(tests, new_peers_in_an_hour);
     tcase_add_loop_test(tests, requests_are_charged, 0,
                         sizeof request_rates / sizeof request_rates[0]);
