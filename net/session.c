@@ -228,6 +228,7 @@ syn_err session_set_token(session *s, syn_str token)
 static void refuse_connection(session *s, const char *reason)
 {
     s->refused = true;
+    s->reconnect_at = NEVER; /* who asks while the connection still closes is told, too */
     session_hang_up(s, reason);
     note_reason(s->reason, reason);
     for (session_doc *sd = s->docs; sd != NULL; sd = sd->next) doc_status(sd);

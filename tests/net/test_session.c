@@ -979,6 +979,7 @@ START_TEST(waits_before_connecting_again)
     error.as.error.code = CODE_UNAUTHENTICATED;
     error.as.error.permanent = true;
     feed(&b, &error);
+    ck_assert_uint_eq(session_reconnect_at(b.s), UINT64_MAX); /* known before it is closed */
     session_disconnected(b.s, b.now);
     ck_assert_uint_eq(session_reconnect_at(b.s), UINT64_MAX);
     ck_assert_int_eq(session_doc_status(b.sd), SYN_REFUSED);

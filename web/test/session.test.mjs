@@ -506,6 +506,25 @@ test("an expired token: denied until there is another", async () => {
   await client.close();
 });
 
+test("a new token while the refused connection is still being closed: it is tried", async () => {
+  let tokens = 0;
+  const transport = scripted((bytes, events) => {
+    if (Buffer.from(bytes).includes("fresh")) tokens++;
+    else events.message(frame(22, [...number(1, 5), ...field(4, [...Buffer.from("sign in again")])]));
+  });
+  let closed;
+  transport.close = (reason) => (closed = () => transport.events.closed(reason));
+  const client = connect("ws://nowhere", { ...fast, transport, token: "stale" });
+  const a = await client.open("t");
+  await until("denied", () => a.status === "denied");
+  client.setToken("fresh");
+  assert.notEqual(a.status, "denied");
+  closed();
+  await until("tried again", () => tokens === 1);
+  transport.close = transport.events.closed;
+  await client.close();
+});
+
 test("noise: the connection ends, and is tried again", async () => {
   let times = 0;
   const transport = scripted((_bytes, events) => {
