@@ -8,6 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What is inside is one message like others, but for its bytes: events are what unpacking costs. */
+static const struct proto_limits inside_limits = {.frame_bytes = LIMIT_RAW_BYTES,
+                                                  .frame_events = LIMIT_FRAME_EVENTS};
+
 /* Claimed by all channels at once: one of the largest. */
 #define MAX_INFLATING LIMIT_RAW_BYTES
 
@@ -143,10 +147,13 @@ void inflate_receive(struct channel *ch, const struct msg_packed *packed, size_t
     syn_str raw = made != NULL ? made->raw : (syn_str){NULL, 0};
     ch->inflated = NULL;
     if (made == NULL) err = proto_inflate(h->arena, &copy, pressure_raw_bytes(h), &raw, &fault);
-    if (!err) err = proto_decode_changes(h->inner, raw.data, raw.len, NULL, &tables, &set, &fault);
+    if (!err)
+        err = proto_decode_changes(h->inner, raw.data, raw.len, &inside_limits, &tables, &set,
+                                   &fault);
     if (err)
         close_faulty(ch, &fault);
     else
         accept_changes(ch, &set, frame_bytes); /* may wait for history: then once more from here */
+    proto_arena_reset(h->inner);               /* a hundred times what came: not until the next */
     inflated_free(made);
 }

@@ -383,16 +383,36 @@ def many_connections(server, stop):
             s.close()
 
 
-@endless
-def bombs(server, stop):
+def bomb():
+    """Two million events in some kilobytes."""
     deflater = zlib.compressobj(9, zlib.DEFLATED, -15)
     data = message((11, packed([1] * 2000000)), (13, b"x" * 2000000))
-    squeezed = deflater.compress(data) + deflater.flush()
+    return frame(1, PACKED, message((3, len(data)), (4, deflater.compress(data) + deflater.flush())))
+
+
+@endless
+def bombs(server, stop):
+    data = bomb()
     for _ in range(20):
         s = server.channel(b"bombs", features=1)
-        s.give(frame(1, PACKED, message((3, len(data)), (4, squeezed))))
+        s.give(data)
         s.verdict()
         s.close()
+
+
+@case
+def what_bombs_cost(start):
+    """Unpacked an event is a hundred bytes: a message may not have more of them for being packed."""
+    server = start()
+    before, data = server.memory(), bomb()
+    for _ in range(5):
+        s = server.channel(b"bombs", features=1)
+        s.give(data)
+        same(s.verdict().split()[0], "Closed")
+        s.close()
+    most = peak(server) - before
+    assert most < 48 + server.spare, most
+    return "%d MiB at most" % most
 
 
 @endless
