@@ -292,7 +292,8 @@ static syn_err add_events(syn_doc *doc, const syn_changes *set, const struct tak
     if (given) {
         err = doc_plan_given(doc, &piece, in->fast);
     } else if (*unplanned == LV_NONE) {
-        doc_drop_stale(doc, &piece);
+        if (obj != SYN_NO_OBJ && doc->desk->plan.n == 0) /* once for each set */
+            doc_tend_merge(doc, container_at(&doc->all, obj), lv);
         err = doc_plan(doc, &piece);
     }
     if (err == SYN_ERANGE) err = not_there(doc, taken->index, pos);

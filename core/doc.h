@@ -228,6 +228,9 @@ static inline void doc_append(syn_doc *doc, const struct op_run *run, uint32_t l
 syn_err doc_plan(syn_doc *doc, const struct op_piece *piece);
 /* Lets the merge of its sequence go, if it is time to (merge_is_stale). */
 void doc_drop_stale(syn_doc *doc, const struct op_piece *piece);
+/* The same of a sequence; or lets it follow (merge_follow).  All below `now` has been applied.
+ * (live.c) */
+void doc_tend_merge(syn_doc *doc, struct container *c, lv_t now);
 /* The same of any other.  ready: all events below have been applied or planned, those of the
  * stretch from there on come in an order that has parents first.  SYN_ELIMIT: the work budget is
  * spent. */

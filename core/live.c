@@ -79,6 +79,16 @@ static inline void change_rope(struct rope *rope, const struct splice *splice, s
         rope_insert(rope, splice->pos, content.data, content.len, splice->inserted);
 }
 
+void doc_tend_merge(syn_doc *doc, struct container *c, lv_t now)
+{
+    struct work work = {.limit = UINT64_MAX}; /* each event is followed once */
+    const struct merge_source source = {&doc->mem, doc->graph, &doc->log, c->runs.at,
+                                        c->runs.n, c->len,     &work};
+    if (c->merge == NULL) return;
+    if (merge_is_stale(c->merge, now) || merge_follow(c->merge, &source, now) != SYN_OK)
+        drop_merge(doc, c);
+}
+
 bool apply_live(syn_doc *doc, const syn_changes *set)
 {
     struct splice splice = {0};
@@ -98,7 +108,7 @@ bool apply_live(syn_doc *doc, const syn_changes *set)
     change_rope(c->as.text, &splice, set->text);
     c->len += splice.inserted - splice.removed;
     c->touched = true;
-    if (c->merge != NULL && merge_is_stale(c->merge, lv)) drop_merge(doc, c);
+    doc_tend_merge(doc, c, lv);
     records_text(doc, splice.text, false, splice.pos, splice.removed, splice.inserted, at,
                  (uint32_t)set->text.len);
     return true;

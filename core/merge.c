@@ -70,7 +70,7 @@ static syn_err begin_window(struct sequence_merge *merge, const struct merge_sou
     if (err == SYN_OK) err = array_reserve(source->mem, &merge->prepare, 1);
     if (err != SYN_OK) return err;
     if (window > 0) *array_push(&merge->prepare) = window - 1;
-    merge->window = merge->fed = window;
+    merge->window = merge->fed = merge->used = window;
     merge->row = DENSE_NONE;
     return SYN_OK;
 }
@@ -160,6 +160,7 @@ static syn_err after_piece(struct sequence_merge *merge, const struct merge_sour
                            const struct op_piece *piece, const struct event_origin *origin)
 {
     if (merge->fed < piece->end) merge->fed = piece->end;
+    if (merge->needed) merge->used = merge->fed;
     merge->prepare.n = 0;
     syn_err err = array_reserve(source->mem, &merge->prepare, 1);
     if (err != SYN_OK) return err;
@@ -247,10 +248,50 @@ static syn_err feed_up_to(struct sequence_merge *merge, const struct merge_sourc
     return err;
 }
 
+#ifdef SYN_STRESS
+enum { MUCH = 4, MOST = 8, LONG_WINDOW = 32 };
+#else
+enum {
+    MUCH = 64, /* runs that are fed together when following, and at most */
+    MOST = 128,
+    LONG_WINDOW = 4096 /* events that one waits for when they are fed again */
+};
+#endif
+enum { KEPT_BYTES = 3 << 20 }; /* what is larger goes sooner */
+
 bool merge_is_stale(const struct sequence_merge *merge, lv_t now)
 {
     if (merge->window == LV_NONE) return true;
-    return now - merge->fed > merge->fed - merge->window + 64;
+    uint64_t times = merge_footprint(merge) <= KEPT_BYTES ? 3 : 1;
+    return now - merge->used > times * (merge->used - merge->window) + 64;
+}
+
+syn_err merge_follow(struct sequence_merge *merge, const struct merge_source *source, lv_t now)
+{
+    if (merge->fed >= now || source->run_count - merge->fed_runs < MUCH) return SYN_OK;
+    uint32_t first = merge->fed_runs = merge_first_run_above(source, merge->fed);
+    if (source->run_count - first < MUCH) return SYN_OK;
+    uint32_t end = source->run_count - first > MOST ? first + MOST : source->run_count;
+    if (end < source->run_count) now = source->log->runs.at[source->runs[end]].lv;
+    merge->needed = false;
+    syn_err err = feed_up_to(merge, source, now);
+    merge->fed = now;
+    merge->fed_runs = end;
+    return err;
+}
+
+/* A window that begins at `window` would do, but is it better to go on with this one?  It is if a
+ * long branch, which may come back, would make us feed it all again; as long as the other is short,
+ * so that it can still be begun later. */
+static bool keeps_window(const struct sequence_merge *merge, const struct merge_source *source,
+                         lv_t window, lv_t now)
+{
+    uint32_t length = merge->used - merge->window;
+    if (window == now) return false; /* nothing to feed; and its dense versions begin there */
+    if (length < LONG_WINDOW || now - merge->used > length / 4 || now - window > LONG_WINDOW / 4)
+        return false;
+    uint32_t runs = merge_first_run_above(source, window);
+    return merge->fed >= window || runs - merge_first_run_above(source, merge->fed) < MUCH;
 }
 
 /* Makes the window one that begins at or before event `floor` + 1 (LV_NONE: at the first event),
@@ -261,10 +302,16 @@ static syn_err reach_back(struct sequence_merge *merge, const struct merge_sourc
     syn_err err = SYN_OK;
     lv_t critical = floor == LV_NONE ? LV_NONE : graph_critical_at_or_before(source->graph, floor);
     lv_t window = critical == LV_NONE ? 0 : critical + 1;
-    bool usable = merge->window != LV_NONE && merge->window <= window && window < merge->fed;
-    if (!usable) err = begin_window(merge, source, window);
+    bool holds = merge->window != LV_NONE && merge->window <= window;
+    merge->needed = holds && window < merge->used;
+    if (!merge->needed && !(holds && keeps_window(merge, source, window, now))) {
+        err = begin_window(merge, source, window);
+        merge->needed = true;
+    }
     if (err == SYN_OK) err = feed_up_to(merge, source, now);
     if (err == SYN_OK) merge->fed = now;
+    if (merge->needed) merge->used = merge->fed;
+    merge->fed_runs = merge_first_run_above(source, merge->fed);
     return err;
 }
 

@@ -14,8 +14,9 @@
  * It is kept between changes, so that a long-lived branch costs each new event its own work, not a
  * replay.  An operation that is not concurrent with anything does not end it at once, because
  * histories with many short branches come back to an older version again and again; it goes when
- * more such events have passed than its window is long (merge_is_stale), so that building it anew
- * is paid for. */
+ * some times as many such events have passed as its window is long (merge_is_stale), so that
+ * building it anew is paid for.  Until then it follows them some dozens at a time (merge_follow),
+ * for who comes back from a long branch should not wait until it has been fed all of the others. */
 #ifndef SYN_CORE_MERGE_H
 #define SYN_CORE_MERGE_H
 
@@ -34,6 +35,9 @@ struct sequence_merge {
     struct tracker *tracker;
     uint32_t base_len; /* of the sequence at window - 1 */
     lv_t window, fed;
+    lv_t used;         /* as fed, but without what came since the window's first part was needed */
+    bool needed;       /* it is, for what is fed now */
+    uint32_t fed_runs; /* of the source, at least so many were fed */
     lv_set prepare;
     uint32_t row; /* prepare is what follows the event fed last, of this row of the dense versions
                      it was fed with; DENSE_NONE: nothing of the window was */
@@ -69,6 +73,10 @@ struct event_origin {
 
 /* At event `now`, not concurrent with anything: is it time to let go? */
 bool merge_is_stale(const struct sequence_merge *merge, lv_t now);
+
+/* Feeds what came since, below `now` and concurrent with nothing, if it has become much.  After an
+ * error: drop it. */
+syn_err merge_follow(struct sequence_merge *merge, const struct merge_source *source, lv_t now);
 
 /* Makes the merge ready for the events of a window that begins at `now`: everything below is fed.
  * After an error of this or the next three the merge is

@@ -252,7 +252,7 @@ static syn_err plan_window(struct set_plan *plan, struct lv_range window)
     const struct graph *g = doc->graph;
     bool fresh =
         window.from == 0 || graph_critical_at_or_before(g, window.from - 1) == window.from - 1;
-    bool fits = false, done = false;
+    bool fits = false, done = false, by_turns = window.end - window.from >= VISIT_MIN;
     syn_err err = SYN_OK;
     syn_obj obj = note_lengths(plan, window);
     if (SHORT_CUTS && fresh) err = dense_begin(&doc->desk->dense, g, &doc->mem, window, &fits);
@@ -260,11 +260,13 @@ static syn_err plan_window(struct set_plan *plan, struct lv_range window)
     plan->dense = fits ? &doc->desk->dense : NULL;
     if (SHORT_CUTS && err == SYN_OK && plan->unchecked < window.end)
         err = fits ? check_rows(plan) : check_runs(plan, window);
-    if (err == SYN_OK && fits && obj != SYN_NO_OBJ && window.end - window.from < FLAT_MAX)
+    if (err == SYN_OK && fits && obj != SYN_NO_OBJ && window.end - window.from < FLAT_MAX) {
         err = plan_flat(plan, window, obj, &done);
+        by_turns |= !done; /* what is dear there comes from long branches */
+    }
     if (err != SYN_OK || done) return err;
     syn_err (*plan_part)(struct set_plan *, struct lv_range) = fits ? plan_dense : plan_range;
-    if (window.end - window.from < VISIT_MIN) return plan_part(plan, window);
+    if (!by_turns) return plan_part(plan, window);
     err = visit_order(g, &doc->mem, window, &doc->desk->order);
     for (uint32_t i = 0; err == SYN_OK && i < doc->desk->order.n; i++)
         err = plan_part(plan, doc->desk->order.at[i]);

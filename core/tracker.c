@@ -138,28 +138,50 @@ syn_err tracker_set(struct tracker *t, uint32_t pos, uint32_t len, uint32_t *whe
 
 /* ---- Moving the prepare version */
 
+/* What a step up from `count`, or down to it, changes in the sums of `len` elements. */
+static inline struct sums step_sums(uint32_t count, uint32_t len, bool up)
+{
+    uint32_t by = up ? len : 0 - len;
+    struct sums s = {.known = count == NYI ? by : 0};
+    s.prepare = count == VISIBLE ? 0 - by : s.known;
+    return s;
+}
+
 /* `len` elements of the record, from its element `off` on, count one step up or down. */
-static syn_err shift_record(struct tracker *t, struct at at, uint32_t off, uint32_t len, bool up)
+static inline syn_err shift_record(struct tracker *t, struct at at, uint32_t off, uint32_t len,
+                                   bool up)
 {
     if (len < t->leaves.at[at.leaf].len[at.idx]) {
         syn_err err = tree_reserve(t);
         if (err != SYN_OK) return err;
         at = tree_isolate(t, at, off, len);
     }
-    uint32_t state = t->leaves.at[at.leaf].state[at.idx];
-    assert(up || (state & COUNT) != NYI);
-    tree_changed(t, at.leaf, tree_set_state(t, at, up ? state + 1 : state - 1));
+    uint32_t *state = &t->leaves.at[at.leaf].state[at.idx];
+    assert(up || (*state & COUNT) != NYI);
+    uint32_t lower = up ? *state : *state - 1;
+    *state = up ? *state + 1 : lower;
+    tree_changed(t, at.leaf, step_sums(lower & COUNT, len, up));
     return SYN_OK;
 }
 
+/* The record that starts there; the next time it will be found at once. */
+static inline struct at find_and_note(struct tracker *t, uint32_t start)
+{
+    uint32_t *target = &ids_page(t, start)->target[start % PAGE];
+    struct at at = tree_find_start(t, *target, start);
+    *target = target_of(at);
+    return at;
+}
+
 /* The same of elements [id, id+len), which deletes took from any records. */
-static syn_err shift_elements(struct tracker *t, uint32_t id, uint32_t len, bool up)
+static inline syn_err shift_elements(struct tracker *t, uint32_t id, uint32_t len, bool up)
 {
     syn_err err = SYN_OK;
     while (err == SYN_OK && len > 0) {
-        struct at at = tree_locate(t, id);
-        const struct leaf *leaf = &t->leaves.at[at.leaf];
-        uint32_t off = id - leaf->id[at.idx], room = leaf->len[at.idx] - off;
+        uint32_t start;
+        (void)ids_start_before(t, id, &start);
+        struct at at = find_and_note(t, start);
+        uint32_t off = id - start, room = t->leaves.at[at.leaf].len[at.idx] - off;
         uint32_t n = len < room ? len : room;
         err = shift_record(t, at, off, n, up);
         id += n;
@@ -169,33 +191,45 @@ static syn_err shift_elements(struct tracker *t, uint32_t id, uint32_t len, bool
     return err;
 }
 
-/* Events [id, next), all of what starts at or before id and nothing else. */
-static syn_err shift_started(struct tracker *t, uint32_t id, uint32_t next, bool up)
+/* Events [id, next), all of what starts at `start`, at or before id, and nothing else. */
+static inline syn_err shift_started(struct tracker *t, uint32_t start, uint32_t id, uint32_t next,
+                                    bool up)
 {
-    uint32_t start, n = next - id;
-    const struct page *page = ids_start_before(t, id, &start);
-    uint32_t slot = start % PAGE, target = page->target[slot];
+    const struct page *page = ids_page(t, start);
+    uint32_t slot = start % PAGE, target = page->target[slot], n = next - id;
     if ((page->deletes[slot / 64] & bit(slot)) == 0)
-        return shift_record(t, tree_find_start(t, target, start), id - start, n, up);
+        return shift_record(t, find_and_note(t, start), id - start, n, up);
     if (target == NONE) return SYN_OK; /* a set, a hole */
     bool back = (page->back[slot / 64] & bit(slot)) != 0;
     return shift_elements(t, back ? target - (next - 1 - start) : target + (id - start), n, up);
 }
 
-static syn_err shift_events(struct tracker *t, uint32_t id, uint32_t len, bool up)
+/* The first start behind another one, but at most limit: mostly it is in the same word. */
+static inline uint32_t next_start(struct tracker *t, uint32_t start, uint32_t limit)
+{
+    uint64_t behind = ids_page(t, start)->start[start % PAGE / 64] >> (start % 64) >> 1;
+    if (behind == 0) return ids_start_after(t, start, limit);
+    uint32_t next = start + 1 + (uint32_t)__builtin_ctzll(behind);
+    return next < limit ? next : limit;
+}
+
+static inline syn_err shift_events(struct tracker *t, uint32_t id, uint32_t len, bool up)
 {
     assert(id >= t->base_len);
     if (id >= t->end_id) return SYN_OK;
     t->cache.leaf = NONE;
-    uint32_t end = len < t->end_id - id ? id + len : t->end_id;
+    uint32_t start, end = len < t->end_id - id ? id + len : t->end_id;
     syn_err err = ids_put_hole(t, t->next_id);
-    while (err == SYN_OK && id < end) {
-        uint32_t next = ids_start_after(t, id, end);
-        err = shift_started(t, id, next, up);
-        id = next;
+    if (err != SYN_OK) return err;
+    (void)ids_start_before(t, id, &start);
+    uint32_t next = ids_start_after(t, id, end);
+    for (;;) {
+        err = shift_started(t, start, id, next, up);
         t->work++;
+        if (err != SYN_OK || next == end) return err;
+        id = start = next;
+        next = next_start(t, start, end);
     }
-    return err;
 }
 
 syn_err tracker_retreat(struct tracker *t, uint32_t id, uint32_t len)
@@ -231,11 +265,12 @@ uint64_t tracker_take_work(struct tracker *t)
 syn_err tracker_reset(struct tracker *t, uint32_t base_len)
 {
     ids_forget(t);
-    t->leaves.n = t->nodes.n = 0;
+    t->leaves.n = t->nodes.n = t->due.n = 0;
     t->base_len = t->next_id = t->end_id = 0;
     t->total = (struct sums){0};
     syn_err err = array_reserve(t->mem, &t->leaves, 1);
     if (err == SYN_OK) err = array_reserve(t->mem, &t->nodes, 1);
+    if (err == SYN_OK) err = array_reserve(t->mem, &t->due, 1);
     if (err == SYN_OK) err = array_reserve(t->mem, &t->pages, 1);
     if (err == SYN_OK) err = ids_reserve(t, base_len);
     if (err != SYN_OK) return err;
@@ -266,6 +301,7 @@ void tracker_free(struct tracker *t)
     const syn_mem *mem = t->mem;
     array_free(mem, &t->leaves);
     array_free(mem, &t->nodes);
+    array_free(mem, &t->due);
     array_free(mem, &t->pages);
     array_free(mem, &t->table);
     array_free(mem, &t->mid);
@@ -292,5 +328,6 @@ size_t tracker_footprint(const struct tracker *t)
 {
     return sizeof *t + t->leaves.cap * sizeof *t->leaves.at + t->nodes.cap * sizeof *t->nodes.at +
            t->pages.cap * sizeof *t->pages.at + t->table.cap * sizeof *t->table.at +
-           t->mid.cap * sizeof *t->mid.at + t->top.cap * sizeof *t->top.at;
+           t->mid.cap * sizeof *t->mid.at + t->top.cap * sizeof *t->top.at +
+           t->due.cap * sizeof *t->due.at;
 }

@@ -26,8 +26,8 @@ static void check_leaf(const struct tracker *t, uint32_t at)
         CHECK(leaf->len[i] <= t->end_id - id);
         const struct page *page = ids_start_before(t, id + leaf->len[i] - 1, &start);
         CHECK(start == id);
-        CHECK(page->target[id % PAGE] == at);
-        CHECK(tree_find_start(t, at, id).idx == i);
+        CHECK(page->target[id % PAGE] / LEAF == at);
+        CHECK(tree_find_start(t, page->target[id % PAGE], id).idx == i);
         CHECK((page->deletes[id % PAGE / 64] & bit(id % PAGE)) == 0);
         CHECK((leaf->state[i] & GONE) != 0 || (leaf->state[i] & COUNT) <= VISIBLE);
         check_origin(t, leaf->origin[i].left);

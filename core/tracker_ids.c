@@ -91,13 +91,13 @@ static struct page *page_of(struct tracker *t, uint32_t id)
     return &t->pages.at[t->table.at[number] - 1];
 }
 
-void ids_put_record(struct tracker *t, uint32_t id, uint32_t leaf)
+void ids_put_record(struct tracker *t, uint32_t id, struct at at)
 {
     struct page *page = page_of(t, id);
     uint32_t i = id % PAGE;
     page->start[i / 64] |= bit(i);
     page->deletes[i / 64] &= ~bit(i);
-    page->target[i] = leaf;
+    page->target[i] = target_of(at);
 }
 
 void ids_put_delete(struct tracker *t, uint32_t id, uint32_t target, bool back)
@@ -125,11 +125,10 @@ void ids_no_start(struct tracker *t, uint32_t id)
     if (known != 0) t->pages.at[known - 1].start[i / 64] &= ~bit(i);
 }
 
-/* The record that moved to another leaf. */
-void ids_moved(struct tracker *t, uint32_t id, uint32_t leaf)
+void ids_moved(struct tracker *t, uint32_t id, struct at at)
 {
     assert(t->table.at[id / PAGE] != 0);
-    t->pages.at[t->table.at[id / PAGE] - 1].target[id % PAGE] = leaf;
+    ids_page(t, id)->target[id % PAGE] = target_of(at);
 }
 
 /* Makes the array at least `count` long; the new entries are 0. */

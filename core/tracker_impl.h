@@ -22,15 +22,17 @@
  *
  * From an id to its record: `pages` of 512 ids, made when an id in them first *starts* something,
  * hold a bit for each start and, for that id alone, a target: the leaf of the record that starts
- * there, the first element that the delete starting there took, or NONE where a set or a hole
- * starts: what was fed ends at the next start, whatever that is.  A look-up goes back to the
+ * there and which of its records that was when we looked last, the first element that the delete
+ * starting there took, or NONE where a set or a hole starts: what was fed ends at the next start,
+ * whatever that is.  A look-up goes back to the
  * previous start bit; two levels of summary bits over the page table skip what has no page, such as
  * a megabyte of placeholders.  (A second tree keyed by id cost 17 % of a long merge elsewhere.)
  * Reset forgets the pages one by one, hence never touches anything in proportion to base_len.
  *
  * `cache` is the leaf of the last search with the positions at its start, so that typing costs no
- * descent; `due` is what changed in one leaf and the nodes above do not know yet, so that it costs
- * no climb. */
+ * descent; `due` are the leaves with changes that the nodes above do not know yet, so that typing
+ * costs no climb, and going to another branch, which changes thousands of records in some leaves,
+ * one for each leaf. */
 #ifndef SYN_CORE_TRACKER_IMPL_H
 #define SYN_CORE_TRACKER_IMPL_H
 
@@ -66,14 +68,21 @@ struct record {
 /* What tracker_scan.c knows of all records of a leaf or node; made: it does. */
 struct digest {
     bool made;
-    uint32_t opens, left, nearest, furthest;
-    uint64_t peer;
+    uint32_t opens, left, nearest, furthest, last;
+    uint64_t peer, most;
+};
+
+/* Lengths of a stretch of records.  Also differences: they wrap. */
+struct sums {
+    uint32_t prepare, effect, known;
 };
 
 struct leaf {
     uint32_t id[LEAF], len[LEAF], state[LEAF];
     struct origin origin[LEAF];
     uint32_t n, next, parent, slot; /* slot: which child of the parent */
+    bool is_due;                    /* its number is in tracker.due */
+    struct sums due;                /* what the nodes above lack of its sums */
     struct digest digest;
 };
 
@@ -83,16 +92,11 @@ struct node {
     struct digest digest;
 };
 
-/* Lengths of a stretch of records.  Also differences: they wrap. */
-struct sums {
-    uint32_t prepare, effect, known;
-};
-
 struct page {
     uint64_t start[PAGE_WORDS];   /* something starts here; the others are valid only there */
     uint64_t deletes[PAGE_WORDS]; /* a delete (or set, or hole), not a record */
     uint64_t back[PAGE_WORDS];    /* the delete goes from its target towards lower ids */
-    uint32_t target[PAGE];        /* leaf; or element; NONE for a set or hole */
+    uint32_t target[PAGE];        /* a record, see target_of; or element; NONE for a set or hole */
     uint32_t number;
 };
 
@@ -115,10 +119,7 @@ struct tracker {
     struct {
         uint32_t leaf, prepare, effect, len; /* NONE; positions at its start; its prepare length */
     } cache;
-    struct {
-        uint32_t leaf; /* NONE: the sums in the nodes are right */
-        struct sums sums;
-    } due;
+    ARRAY(uint32_t) due; /* has room for all leaves */
 };
 
 static inline uint64_t bit(uint32_t i)
@@ -189,16 +190,21 @@ static inline const struct page *ids_start_before(const struct tracker *t, uint3
     *start = id;
     return &t->pages.at[known - 1];
 }
+/* The page of an id at which something starts. */
+static inline struct page *ids_page(struct tracker *t, uint32_t start)
+{
+    return &t->pages.at[t->table.at[start / PAGE] - 1];
+}
 /* The first start after id, but at most limit. */
 uint32_t ids_start_after(const struct tracker *t, uint32_t id, uint32_t limit);
-void ids_put_record(struct tracker *t, uint32_t id, uint32_t leaf);
+void ids_put_record(struct tracker *t, uint32_t id, struct at at);
 void ids_put_delete(struct tracker *t, uint32_t id, uint32_t target, bool back);
 /* A hole starts there, unless something else does. */
 syn_err ids_put_hole(struct tracker *t, uint32_t id);
 /* The record before id has grown over it. */
 void ids_no_start(struct tracker *t, uint32_t id);
 /* The record that moved to another leaf. */
-void ids_moved(struct tracker *t, uint32_t id, uint32_t leaf);
+void ids_moved(struct tracker *t, uint32_t id, struct at at);
 void ids_forget(struct tracker *t);
 
 /* ---- tracker_tree.c: records in their order */
@@ -213,9 +219,20 @@ struct spot {
 syn_err tree_reserve(struct tracker *t);
 /* One empty leaf under one node; room for both is there. */
 void tree_init(struct tracker *t);
-/* Something in this leaf changed by diff.  The nodes above learn of it when another leaf changes or
- * somebody asks them (tree_settle). */
-void tree_changed(struct tracker *t, uint32_t leaf, struct sums diff);
+/* Something in this leaf changed by diff.  The nodes above learn of it when somebody is about to
+ * ask them (tree_settle). */
+static inline void tree_changed(struct tracker *t, uint32_t at, struct sums diff)
+{
+    struct leaf *leaf = &t->leaves.at[at];
+    if (!leaf->is_due) {
+        *array_push(&t->due) = at;
+        leaf->is_due = true;
+        leaf->due = (struct sums){0};
+    }
+    sums_add(&leaf->due, diff);
+    sums_add(&t->total, diff);
+    if (t->cache.leaf == at) t->cache.len += diff.prepare;
+}
 void tree_settle(struct tracker *t);
 /* Puts a record into the gap; its sums are the caller's.  Returns where it is. */
 struct at tree_put(struct tracker *t, struct at gap, const struct record *r);
@@ -231,12 +248,20 @@ static inline struct sums tree_set_state(struct tracker *t, struct at at, uint32
     leaf->state[at.idx] = state;
     return sums_minus(record_sums(len, state), before);
 }
-/* The record that starts with that id and is in that leaf. */
-static inline struct at tree_find_start(const struct tracker *t, uint32_t leaf, uint32_t id)
+/* A record as a page's target. */
+static inline uint32_t target_of(struct at at)
 {
-    uint32_t i = index_in(t->leaves.at[leaf].id, LEAF, id);
-    assert(i < t->leaves.at[leaf].n && t->leaves.at[leaf].id[i] == id);
-    return (struct at){leaf, i};
+    return at.leaf * LEAF + at.idx;
+}
+/* The record that starts with that id, which has that target.  Within the leaf, it may have moved
+ * since. */
+static inline struct at tree_find_start(const struct tracker *t, uint32_t target, uint32_t id)
+{
+    struct at at = {target / LEAF, target % LEAF};
+    const struct leaf *leaf = &t->leaves.at[at.leaf];
+    if (leaf->id[at.idx] != id) at.idx = index_in(leaf->id, LEAF, id);
+    assert(at.idx < leaf->n && leaf->id[at.idx] == id);
+    return at;
 }
 /* The record that the element is in. */
 struct at tree_locate(const struct tracker *t, uint32_t id);

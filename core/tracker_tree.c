@@ -8,6 +8,7 @@ syn_err tree_reserve(struct tracker *t)
 {
     uint32_t levels = t->nodes.at[t->root].level + 2;
     syn_err err = array_reserve(t->mem, &t->leaves, 3);
+    if (err == SYN_OK) err = array_reserve(t->mem, &t->due, t->leaves.n + 3 - t->due.n);
     if (err == SYN_OK) err = array_reserve(t->mem, &t->nodes, 3 * levels + 3);
     if (err == SYN_OK) err = array_reserve(t->mem, &t->pages, 4);
     return err;
@@ -22,30 +23,21 @@ static void slot_add(struct node *node, uint32_t slot, struct sums diff)
     node->known[slot] += diff.known;
 }
 
-void tree_settle(struct tracker *t)
+static void settle_leaf(struct tracker *t, struct leaf *leaf)
 {
-    if (t->due.leaf == NONE) return;
-    const struct leaf *leaf = &t->leaves.at[t->due.leaf];
     uint32_t slot = leaf->slot;
     for (uint32_t above = leaf->parent; above != NONE;) {
         struct node *node = &t->nodes.at[above];
-        slot_add(node, slot, t->due.sums);
+        slot_add(node, slot, leaf->due);
         slot = node->slot;
         above = node->parent;
     }
-    t->due.leaf = NONE;
+    leaf->is_due = false;
 }
 
-void tree_changed(struct tracker *t, uint32_t leaf, struct sums diff)
+void tree_settle(struct tracker *t)
 {
-    if (t->due.leaf != leaf) {
-        tree_settle(t);
-        t->due.leaf = leaf;
-        t->due.sums = (struct sums){0};
-    }
-    sums_add(&t->due.sums, diff);
-    sums_add(&t->total, diff);
-    if (t->cache.leaf == leaf) t->cache.len += diff.prepare;
+    while (t->due.n > 0) settle_leaf(t, &t->leaves.at[t->due.at[--t->due.n]]);
 }
 
 /* ---- Nodes */
@@ -155,10 +147,10 @@ static uint32_t leaf_split(struct tracker *t, uint32_t at, uint32_t keep)
     memcpy(b->origin, &a->origin[keep], n * sizeof a->origin[0]);
     a->n = keep;
     b->n = n;
-    b->digest.made = false;
+    b->digest.made = b->is_due = false;
     b->next = a->next;
     a->next = right;
-    for (uint32_t i = 0; i < n; i++) ids_moved(t, b->id[i], right);
+    for (uint32_t i = 0; i < n; i++) ids_moved(t, b->id[i], (struct at){right, i});
     struct sums moved = leaf_sums(b);
     slot_add(&t->nodes.at[a->parent], a->slot, sums_minus((struct sums){0}, moved));
     if (t->cache.leaf == at) t->cache.len -= moved.prepare;
@@ -186,7 +178,7 @@ static void write_record(struct tracker *t, struct at at, const struct record *r
     leaf->len[at.idx] = r->len;
     leaf->state[at.idx] = r->state;
     leaf->origin[at.idx] = r->origin;
-    ids_put_record(t, r->id, at.leaf);
+    ids_put_record(t, r->id, at);
 }
 
 /* The gap in a leaf with room for one more.  At the end of all, full leaves stay full. */
@@ -398,10 +390,10 @@ void tree_init(struct tracker *t)
     leaf->n = 0;
     memset(leaf->id, 0xff, sizeof leaf->id);
     leaf->next = NONE;
-    leaf->digest.made = false;
+    leaf->digest.made = leaf->is_due = false;
     t->root = node_new(t, 0);
     node_put(t, t->root, 0, 0, (struct sums){0});
-    t->due.leaf = NONE;
+    t->due.n = 0;
     t->cache.leaf = NONE;
     tree_cache_first(t);
 }

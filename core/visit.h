@@ -13,7 +13,7 @@
 #ifdef SYN_STRESS
 #define VISIT_MIN 8
 #else
-#define VISIT_MIN 1024
+#define VISIT_MIN 256
 #endif
 
 /* The events [stretch) as ranges in the order to visit them, replaced; whatever is below has been

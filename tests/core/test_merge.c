@@ -1,7 +1,7 @@
 /* test_merge.c -- what merging rests on: the order of visits, dense versions, and what a change may
  * cost. */
 #include "change.h"
-#include "dense.h"
+#include "doc.h"
 #include "random.h"
 #include "visit.h"
 
@@ -302,21 +302,95 @@ START_TEST(a_history_comes_in_parts_whatever_was_expected)
 }
 END_TEST
 
-/* Many at one place, each knowing only himself.  Passing all others one by one would take 8 million
- * steps in all, and 4,000 for the last. */
-START_TEST(thousands_at_one_place_take_few_steps_each)
+/* `clients` at one place, each of whom knows only himself and types so many characters backwards;
+ * then all of it at once, which may take `steps`. */
+static void many_at_one_place(uint64_t clients, uint32_t times, uint64_t steps)
 {
-    enum { CLIENTS = 4000 };
-    syn_doc *all = new_doc(1, 2000), *again = new_doc(1, 2000 * 1000);
-    for (uint32_t c = 0; c < CLIENTS; c++) {
-        syn_doc *one = new_doc(2 + (uint64_t)c * 1103 % CLIENTS, 0);
-        type_backwards(one, 1);
-        ck_assert_int_eq(give(all, one, 0, 1), SYN_OK);
+    syn_doc *all = new_doc(1, 2000 * times), *again = new_doc(1, steps);
+    for (uint64_t c = 0; c < clients; c++) {
+        syn_doc *one = new_doc(2 + c * 1103 % clients, 0);
+        type_backwards(one, times);
+        ck_assert_int_eq(give(all, one, 0, times), SYN_OK);
         syn_doc_free(one);
     }
-    ck_assert_int_eq(give(again, all, 0, CLIENTS), SYN_OK);
-    ck_assert_uint_eq(syn_text_len(again, text_of(again)), CLIENTS);
+    ck_assert_int_eq(give(again, all, 0, (uint32_t)clients * times), SYN_OK);
+    ck_assert_uint_eq(syn_text_len(again, text_of(again)), clients * times);
     syn_doc_check(again);
+    syn_doc_free(all);
+    syn_doc_free(again);
+}
+
+/* Passing all others one by one would take 8 million steps in all, and 4,000 for the last. */
+START_TEST(thousands_at_one_place_take_few_steps_each)
+{
+    many_at_one_place(4000, 1, 2000 * 1000);
+}
+END_TEST
+
+/* Here those passed are mixed: the first character of each run goes by peer, the others go before
+ * it.  One by one: 36 million steps. */
+START_TEST(hundreds_with_runs_at_one_place_take_few_steps_each)
+{
+    many_at_one_place(600, 20, 4000 * 1000);
+}
+END_TEST
+
+/* By turns at both ends, so that each edit is a run of its own. */
+static void scatter(syn_doc *doc, uint32_t times)
+{
+    for (uint32_t i = 0; i < times; i++) {
+        size_t pos = i % 2 == 0 ? 0 : syn_text_len(doc, text_of(doc));
+        ck_assert_int_eq(syn_text_insert(doc, text_of(doc), pos, syn_s("x")), SYN_OK);
+    }
+}
+
+/* Two branches that meet, much that is concurrent with nothing, and then somebody who knows only
+ * the beginning.  His event takes the others' out of the prepare version, but they have been fed:
+ * the merge was kept, and followed. */
+START_TEST(a_late_event_does_not_wait_for_a_rebuild)
+{
+    enum { BRANCH = 2500, AFTER = 6000 };
+    syn_doc *a = new_doc(1, 0), *b = new_doc(2, 0), *late = new_doc(3, 0), *all = new_doc(4, 0);
+    scatter(a, 2);
+    ck_assert_int_eq(give(b, a, 0, 2), SYN_OK);
+    ck_assert_int_eq(give(late, a, 0, 2), SYN_OK);
+    scatter(a, BRANCH);
+    scatter(b, BRANCH);
+    ck_assert_int_eq(give(a, b, 2, 2 + BRANCH), SYN_OK);
+    ck_assert_int_eq(give(all, a, 0, 2 + BRANCH), SYN_OK);
+    ck_assert_int_eq(give(all, a, 2 + BRANCH, 2 + 2 * BRANCH), SYN_OK);
+    scatter(a, AFTER);
+    for (uint32_t i = 0; i < AFTER; i++) {
+        uint32_t lv = 2 + 2 * BRANCH + i;
+        ck_assert_int_eq(give(all, a, lv, lv + 1), SYN_OK);
+    }
+    scatter(late, 1);
+    ck_assert_int_eq(give(all, late, 2, 3), SYN_OK);
+    ck_assert_uint_lt(all->desk->work.done, 2 * (2 * BRANCH + AFTER));
+    syn_doc_check(all);
+    syn_doc_free(a);
+    syn_doc_free(b);
+    syn_doc_free(late);
+    syn_doc_free(all);
+}
+END_TEST
+
+/* A short window of two branches that arrived by turns is merged branch by branch, too: in that
+ * order it would take 400 steps an event. */
+START_TEST(a_short_window_by_turns_takes_few_steps)
+{
+    enum { TURNS = 150 };
+    syn_doc *a = new_doc(1, 0), *b = new_doc(2, 0), *all = new_doc(3, 0),
+            *again = new_doc(4, 100 * 2 * TURNS);
+    for (uint32_t i = 0; i < TURNS; i++) {
+        type_backwards(a, 1);
+        type_backwards(b, 1);
+        ck_assert_int_eq(give(all, a, i, i + 1), SYN_OK);
+        ck_assert_int_eq(give(all, b, i, i + 1), SYN_OK);
+    }
+    ck_assert_int_eq(give(again, all, 0, 2 * TURNS), SYN_OK);
+    syn_doc_free(a);
+    syn_doc_free(b);
     syn_doc_free(all);
     syn_doc_free(again);
 }
@@ -449,6 +523,9 @@ int main(void)
     tcase_add_test(tc, a_short_window_has_a_limit);
     tcase_add_test(tc, a_history_comes_in_parts_whatever_was_expected);
     tcase_add_test(tc, thousands_at_one_place_take_few_steps_each);
+    tcase_add_test(tc, hundreds_with_runs_at_one_place_take_few_steps_each);
+    tcase_add_test(tc, a_late_event_does_not_wait_for_a_rebuild);
+    tcase_add_test(tc, a_short_window_by_turns_takes_few_steps);
     tcase_add_test(tc, parents_are_judged_alike_in_sets_of_any_size);
     suite_add_tcase(s, tc);
     SRunner *runner = srunner_create(s);
