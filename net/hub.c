@@ -182,9 +182,12 @@ static void handle_digest(struct channel *ch, const struct msg_digest *theirs)
     struct frame frame = {.channel = ch->number, .kind = FRAME_DIGEST};
     struct msg_digest *ours = &frame.as.digest;
     syn_snapshot snapshot;
-    if (!(ch->conn->features & FEATURE_DIGEST) || room->hub->now < room->digest_at) return;
+    hub *h = room->hub;
+    if (!(ch->conn->features & FEATURE_DIGEST)) return;
+    if (h->now < room->digest_at || h->now < h->digest_at) return;
     if (!same_heads(room->doc, &theirs->version)) return; /* only equal versions can be compared */
-    room->digest_at = room->hub->now + DIGEST_MS;
+    room->digest_at = h->now + DIGEST_MS;
+    h->digest_at = h->now + syn_doc_events(room->doc) / DIGEST_EVENTS_MS;
     if (syn_doc_snapshot(room->doc, &snapshot)) return;
     uint64_t *hashes = calloc(snapshot.state_count + 1u, sizeof *hashes);
     if (hashes == NULL) return;
@@ -201,7 +204,7 @@ static void handle_digest(struct channel *ch, const struct msg_digest *theirs)
         ours->container_hash = by_container;
         if (by_container != NULL) hold_frame(ch, &frame);
         free(by_container);
-        hub_log(ch->conn->hub, "digest", "document %s: a client's state differs", room->name);
+        hub_log(h, "digest", "document %s: a client's state differs", room->name);
     }
     free(hashes);
 }

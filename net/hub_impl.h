@@ -64,6 +64,8 @@
 #define RETRY_MS     2000u
 /* A digest walks the whole document for a few bytes that ask for it. */
 #define DIGEST_MS 1000u
+/* ... and those of all documents together get a twentieth of the time: some 1 us an event. */
+#define DIGEST_EVENTS_MS 50u
 /* Everybody's name where there is no sign-in. */
 #define NOBODY_NAME     "anonymous"
 #define ACCOUNT_SLOTS   1024u
@@ -373,8 +375,9 @@ struct hub {
     struct account *accounts[ACCOUNT_SLOTS];
     struct exception *exceptions[EXCEPTION_SLOTS];
     uint32_t sweep_at;
-    hub_conn *starved; /* whom credit is kept from */
-    uint64_t feed_at;  /* it is looked at again; 0: nobody */
+    hub_conn *starved;  /* whom credit is kept from */
+    uint64_t feed_at;   /* it is looked at again; 0: nobody */
+    uint64_t digest_at; /* no document is compared before */
     enum pressure pressure;
     uint64_t used, promised, shed_at; /* memory; promised: to what was opened since */
     syn_buf scratch, message, prefix;

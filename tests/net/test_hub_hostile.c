@@ -43,6 +43,31 @@ static void many_peers(struct world *w, hub_conn *conn, uint32_t count, uint64_t
     free(text);
 }
 
+/* Text of so many events. */
+static void one_run(struct world *w, hub_conn *conn, uint32_t channel, uint64_t peer, uint32_t len)
+{
+    struct change_container root = {.kind = SYN_TEXT, .form = CONTAINER_ROOT};
+    struct change_run run = {.len = len};
+    struct change_op op = {.kind = OP_TEXT_INSERT, .len = len};
+    char *text = malloc(len);
+    memset(text, 'x', len);
+    syn_changes set = {.peers = &peer,
+                       .peer_count = 1,
+                       .containers = &root,
+                       .container_count = 1,
+                       .runs = &run,
+                       .run_count = 1,
+                       .ops = &op,
+                       .op_count = 1,
+                       .text = {text, len}};
+    syn_buf buf = {0};
+    ck_assert_int_eq(proto_encode_channel(&buf, channel), SYN_OK);
+    ck_assert_int_eq(proto_encode_changes_body(&buf, &set, NULL), SYN_OK);
+    give_bytes(w, conn, &buf);
+    settle(w);
+    free(text);
+}
+
 /* Refusing a frame costs no more than a few answers and a short list, whoever sent it. */
 START_TEST(refused_peers)
 {
@@ -208,6 +233,31 @@ START_TEST(digests)
     give(&w, conn, &frame);
     settle(&w);
     ck_assert_uint_eq(w.count[FRAME_DIGEST], 2);
+
+    /* A large one takes the turn of all. */
+    struct {
+        const char *name;
+        uint32_t channel;
+    } docs[] = {{"large", 2}, {"small", 3}};
+    syn_id last[2] = {{.peer = 0x2000, .seq = 59999}, {.peer = 0x3000}};
+    for (int i = 0; i < 2; i++) {
+        open_channel(&w, conn, docs[i].channel, docs[i].name);
+        one_run(&w, conn, docs[i].channel, last[i].peer, last[i].seq + 1);
+    }
+    for (int round = 0; round < 3; round++) {
+        for (uint32_t i = 0; i < 2; i++) {
+            frame.channel = docs[i].channel;
+            frame.as.digest.version = (struct msg_version){.heads = &last[i], .head_count = 1};
+            give(&w, conn, &frame);
+        }
+        settle(&w);
+        w.now += DIGEST_MS / 2 + 1; /* 1.2 s of waiting for 60,000 events */
+    }
+    ck_assert_uint_eq(w.count[FRAME_DIGEST], 3);
+    w.now += DIGEST_MS;
+    give(&w, conn, &frame);
+    settle(&w);
+    ck_assert_uint_eq(w.count[FRAME_DIGEST], 4);
     stop(&w);
 }
 END_TEST
