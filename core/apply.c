@@ -34,7 +34,7 @@ struct incoming { /* the run being applied */
     uint32_t agent; /* AGENT_NONE: not met yet */
     uint32_t here;  /* of the peer's events: its next seq */
     uint32_t known; /* events of the run that are here already */
-    bool fast;
+    bool fast;      /* its parents are all that is here */
 };
 
 /* ---- Reading --------------------------------------------------------------------------------- */
@@ -314,40 +314,36 @@ static void note_root(const syn_doc *doc, struct reader *reader, const struct ch
         reader->root_entry = op->container;
 }
 
-/* What stands at the front of the queues, at most `most` events, into the log. */
-static syn_err append_text(syn_doc *doc, struct reader *reader, struct container *c, uint32_t most,
-                           bool joins, struct op_piece *piece)
+/* What stands at the front of the queues, at most `most` events, into the log.  *run: what it says,
+ * *len of it. */
+static inline syn_err append_text(syn_doc *doc, struct reader *reader, struct container *c,
+                                  uint32_t most, bool joins, struct op_run *run, uint32_t *len)
 {
     const struct change_op *op = &reader->set->ops[reader->op];
-    uint32_t skip = reader->op_done, len = op->len - skip < most ? op->len - skip : most;
-    size_t bytes = op->kind == OP_TEXT_INSERT ? text_bytes(reader, len) : 0;
+    uint32_t skip = reader->op_done, left = op->len - skip, n = left < most ? left : most;
+    size_t bytes = op->kind == OP_TEXT_INSERT ? text_bytes(reader, n) : 0;
     syn_err err = oplog_reserve(&doc->log, &doc->mem, 1, bytes, 0);
     if (err == SYN_OK) err = array_reserve(&doc->mem, &c->runs, 1);
     if (err != SYN_OK) return err;
-    *piece = (struct op_piece){doc->log.end, doc->log.end + len, op->kind, reader->root,
-                               op->pos,      doc->log.args.n};
+    *run = (struct op_run){doc->log.end, op->pos, doc->log.args.n, c->len, reader->root, op->kind};
+    *len = n;
     if (op->kind == OP_TEXT_INSERT) {
         syn_str text = {reader->set->text.data + reader->text, bytes};
-        piece->at = oplog_push_text(&doc->log, text);
-        piece->pos += skip;
-        doc->log.wide |= bytes != len;
+        run->at = oplog_push_text(&doc->log, text);
+        run->pos += skip;
+        doc->log.wide |= bytes != n;
         reader->text += bytes;
     } else if (op->kind == OP_DELETE_BACK) {
-        piece->pos -= skip;
+        run->pos -= skip;
     }
-    const struct op_run run = {piece->from, piece->pos,       piece->at,
-                               c->len,      piece->container, piece->kind};
     if (joins && !oplog_turns(&doc->log, op->kind)) {
-        doc_append(doc, &run, len, true);
+        doc_append(doc, run, n, true);
     } else {
         *array_push(&c->runs) = doc->log.runs.n;
-        oplog_begin_run(&doc->log, &run, len);
+        oplog_begin_run(&doc->log, run, n);
     }
-    reader->op_done += len;
-    if (reader->op_done == op->len) {
-        reader->op++;
-        reader->op_done = 0;
-    }
+    reader->op += n == left;
+    reader->op_done = n == left ? 0 : skip + n;
     return SYN_OK;
 }
 
@@ -357,21 +353,24 @@ static syn_err add_text(syn_doc *doc, struct reader *reader, const struct incomi
 {
     const syn_changes *set = reader->set;
     struct container *c = container_at(&doc->all, reader->root);
-    bool given = effects_given(doc);
+    bool given = effects_given(doc), plan = given || *unplanned == LV_NONE;
     syn_err err = SYN_OK;
-    struct op_piece piece = {0};
-    if (!given && !in->fast && *unplanned == LV_NONE) return SYN_OK; /* here windows begin */
+    if (plan && !given && !in->fast) return SYN_OK; /* here windows begin */
     for (; err == SYN_OK && *left > 0 && reader->op < set->op_count; joins = true) {
-        uint32_t index = reader->op;
+        uint32_t index = reader->op, len = 0;
         size_t text = reader->text;
         const struct change_op *op = &set->ops[index];
+        struct op_run run;
         if (op->kind > OP_DELETE_BACK || op->container != reader->root_entry) break;
-        err = append_text(doc, reader, c, *left, joins, &piece);
-        if (err == SYN_OK && (given || *unplanned == LV_NONE))
+        err = append_text(doc, reader, c, *left, joins, &run, &len);
+        if (err == SYN_OK && plan) {
+            struct op_piece piece = {run.lv,        run.lv + len, run.kind,
+                                     run.container, run.pos,      run.at};
             err = doc_plan_text(doc, c, &piece, (uint32_t)(reader->text - text), in->fast);
-        if (err == SYN_ERANGE) err = not_there(doc, index, piece.pos);
+        }
+        if (err == SYN_ERANGE) err = not_there(doc, index, run.pos);
         if (err != SYN_OK) doc->desk->fault.op_run = index + 1;
-        *left -= piece.end - piece.from;
+        *left -= len;
     }
     return err;
 }
@@ -405,9 +404,9 @@ static bool is_checked_later(const syn_doc *doc, const syn_changes *set)
     return SHORT_CUTS && set->run_count >= MANY_RUNS && !effects_given(doc);
 }
 
-/* Makes desk->parents, as they came, ascend.  SYN_EMALFORMED: they are no antichain; of two, later
- * says so. */
-static syn_err order_parents(syn_doc *doc, bool later)
+/* Makes desk->parents, as they came, ascend.  *whole: they are the frontier.  SYN_EMALFORMED: they
+ * are no antichain; of two, later says so. */
+static inline syn_err order_parents(syn_doc *doc, bool later, bool *whole)
 {
     lv_set *parents = &doc->desk->parents;
     uint32_t count = parents->n;
@@ -417,7 +416,8 @@ static syn_err order_parents(syn_doc *doc, bool later)
         parents->at[0] = parents->at[1];
         parents->at[1] = first;
     }
-    if (graph_is_frontier(doc->graph, parents->at, count)) return SYN_OK;
+    *whole = graph_is_frontier(doc->graph, parents->at, count);
+    if (*whole) return SYN_OK;
     if (!later || count != 2 || parents->at[0] == parents->at[1])
         err = graph_dominators(doc->graph, parents->at, &parents->n);
     if (err == SYN_OK && parents->n != count) err = doc_refuse_parents(doc);
@@ -426,7 +426,7 @@ static syn_err order_parents(syn_doc *doc, bool later)
 
 /* The parents of the run's first event into doc->desk->parents. */
 static syn_err resolve_parents(syn_doc *doc, const struct reader *reader, const struct incoming *in,
-                               bool later)
+                               bool later, bool *whole)
 {
     const syn_changes *set = reader->set;
     const struct change_run *run = in->run;
@@ -443,7 +443,7 @@ static syn_err resolve_parents(syn_doc *doc, const struct reader *reader, const 
         if (lv == LV_NONE) return missing(doc, set->peers[dep.peer], dep.seq);
         *array_push(&doc->desk->parents) = lv;
     }
-    err = order_parents(doc, later);
+    err = order_parents(doc, later, whole);
     if (err == SYN_OK && count == 0 && has_base(doc))
         return doc_refuse(doc, SYN_EHISTORY, "an event without parents is older than the snapshot");
     return err;
@@ -486,13 +486,12 @@ static syn_err push_run(syn_doc *doc, const struct reader *reader, struct incomi
     if (in->known > 0) {
         parents->n = 0;
         err = array_reserve(&doc->mem, parents, 1);
-        if (err == SYN_OK) *array_push(parents) = graph_find(doc->graph, in->agent, seq - 1);
+        if (err != SYN_OK) return err;
+        *array_push(parents) = graph_find(doc->graph, in->agent, seq - 1);
+        in->fast = graph_is_frontier(doc->graph, parents->at, 1);
     } else {
-        err = resolve_parents(doc, reader, in, later);
-    }
-    if (err != SYN_OK) return err;
-    in->fast = graph_is_frontier(doc->graph, parents->at, parents->n); /* all is before the run */
-    if (in->known == 0) {
+        err = resolve_parents(doc, reader, in, later, &in->fast);
+        if (err != SYN_OK) return err;
         err = check_previous(doc, in, later);
         if (err == SYN_OK && in->agent == AGENT_NONE)
             err = graph_agent_add(doc->graph, in->peer, &in->agent);
@@ -584,7 +583,8 @@ static syn_err compare_parents(syn_doc *doc, const struct reader *reader, const 
     const lv_t *parents;
     lv_t previous;
     if (lv == 0 && has_base(doc)) return SYN_OK;
-    syn_err err = resolve_parents(doc, reader, in, false);
+    bool whole;
+    syn_err err = resolve_parents(doc, reader, in, false, &whole);
     if (err == SYN_ENOMEM) return err;
     uint32_t count = graph_parents(doc->graph, lv, &parents, &previous);
     bool same =

@@ -38,15 +38,15 @@ static inline void row_join(struct dense_run *row, const struct dense_run *from,
     row->last[from->writer] = index;
 }
 
-static void note_cut(struct dense *d, lv_t lv)
+static inline void note_cut(struct dense *d, lv_t lv)
 {
     uint32_t i = lv - d->window.from;
     if (i < DENSE_CUTS) d->cuts[i / 64] |= UINT64_C(1) << (i % 64);
 }
 
 /* What the run comes after, as far as it lies in the window, into its row. */
-static void add_parents(struct dense *d, const struct graph *g, const struct run *run,
-                        struct dense_run *row)
+static inline void add_parents(struct dense *d, const struct graph *g, const struct run *run,
+                               struct dense_run *row)
 {
     for (uint32_t i = run->parents; i < run[1].parents; i++) {
         lv_t parent = g->parents.at[i];

@@ -236,8 +236,10 @@ void doc_tend_merge(syn_doc *doc, struct container *c, lv_t now);
  * spent. */
 syn_err doc_plan_merged(syn_doc *doc, const struct op_piece *piece,
                         const struct event_origin *origin, lv_t ready);
-/* The same of an op on the sequence c whose window desk->flat merges. */
-syn_err doc_plan_flat(syn_doc *doc, struct container *c, const struct op_piece *piece);
+/* The same of an op on the sequence c whose window desk->flat merges; the window's effects are
+ * those from index `first` of the plan on. */
+syn_err doc_plan_flat(syn_doc *doc, struct container *c, const struct op_piece *piece,
+                      uint32_t first);
 /* plan_set.c: plans all events from `from` on, appended but not planned.  check: it is still to be
  * asked of them whether parents are antichains and the peer's previous event comes before.  *fault:
  * on SYN_ERANGE and SYN_EMALFORMED, an event that cannot be. */

@@ -8,21 +8,31 @@
 
 #define FIELD 16 /* bits */
 #define NEVER 0x7fffu
-#define UPPER UINT64_C(0x8000800080008000)
+#define UPPER UINT64_C(0x8000800080008000) /* of all fields of a word */
+#define MADE  UINT64_C(0x0000800000008000) /* of those of `made` */
 
-static inline uint64_t field(uint32_t value, uint32_t writer)
+static inline uint64_t made_field(uint32_t value, uint32_t writer)
 {
-    return (uint64_t)value << (FIELD * writer);
+    return (uint64_t)value << (2 * FIELD * (writer % 2));
+}
+
+static inline uint64_t gone_field(uint32_t value, uint32_t writer)
+{
+    return made_field(value, writer) << FIELD;
 }
 
 static inline bool is_known(const struct flat_merge *f, const struct flat_record *r)
 {
-    return ((f->made + r->made) & UPPER) == 0;
+    const uint64_t *now = f->now.word, *when = r->when.word;
+    return (((now[0] + when[0]) | (now[1] + when[1])) & MADE) == 0;
 }
 
-static inline bool is_seen(uint64_t made, uint64_t gone, const struct flat_record *r)
+/* few: there are two writers at most. */
+static inline bool is_seen(struct flat_stamp now, const struct flat_record *r, bool few)
 {
-    return (((made + r->made) | (gone + r->gone)) & UPPER) == 0;
+    uint64_t unknown = now.word[0] + r->when.word[0];
+    if (!few) unknown |= now.word[1] + r->when.word[1];
+    return (unknown & UPPER) == 0;
 }
 
 /* 1 + the event, counted from the window's first, of which lv is 1 + the LV. */
@@ -35,11 +45,11 @@ void flat_go_to(struct flat_merge *f, uint32_t row)
 {
     const struct dense_run *run = &f->dense->runs.at[row];
     f->writer = run->writer;
-    f->made = f->gone = 0;
+    f->now = (struct flat_stamp){{0}};
+    f->near = (struct flat_place){0, 0, 0};
     for (uint32_t w = 0; w < f->dense->writers; w++) {
         uint32_t upto = run->upto[w] == 0 ? 0 : stamp_of(f, run->upto[w]);
-        f->made += field(NEVER - upto, w);
-        f->gone += field(upto + 1, w);
+        f->now.word[w / 2] += made_field(NEVER - upto, w) + gone_field(upto + 1, w);
     }
 }
 
@@ -47,9 +57,10 @@ void flat_go_to(struct flat_merge *f, uint32_t row)
  * none. */
 static inline void know_upto(struct flat_merge *f, lv_t end)
 {
-    uint64_t mask = field(NEVER, f->writer);
-    f->made = (f->made & ~mask) | field(NEVER - stamp_of(f, end), f->writer);
-    f->gone = (f->gone & ~mask) | field(stamp_of(f, end) + 1, f->writer);
+    uint64_t *word = &f->now.word[f->writer / 2];
+    uint32_t upto = stamp_of(f, end), w = f->writer;
+    *word &= ~(made_field(NEVER, w) | gone_field(NEVER, w));
+    *word += made_field(NEVER - upto, w) + gone_field(upto + 1, w);
 }
 
 /* ---- Records --------------------------------------------------------------------------------- */
@@ -116,20 +127,28 @@ struct spot {
     uint32_t i, off, shown;
 };
 
-/* The pos-th visible element.  false: there are not so many. */
-static inline bool find(const struct flat_merge *f, uint32_t pos, struct spot *out)
+static inline bool find_seen(struct flat_merge *f, uint32_t pos, bool few, struct spot *out)
 {
-    const struct flat_record *r = f->list.at;
-    const uint64_t made = f->made, gone = f->gone;
-    uint32_t shown = 0;
+    struct flat_place at = f->near;
+    const struct flat_stamp now = f->now;
+    if (pos < at.seen) at = (struct flat_place){0, 0, 0};
+    const struct flat_record *r = f->list.at + at.i;
+    uint32_t left = pos - at.seen;
     for (;; r++) {
-        uint32_t seen = is_seen(made, gone, r) ? r->len : 0;
-        if (pos < seen) break;
-        pos -= seen;
-        shown += r->shown;
+        uint32_t seen = is_seen(now, r, few) ? r->len : 0;
+        if (left < seen) break;
+        left -= seen;
+        at.shown += r->shown;
     }
-    *out = (struct spot){(uint32_t)(r - f->list.at), pos, shown};
+    *out = (struct spot){(uint32_t)(r - f->list.at), left, at.shown};
+    f->near = (struct flat_place){out->i, pos - left, at.shown};
     return r->id != END;
+}
+
+/* The pos-th visible element.  false: there are not so many. */
+static bool find(struct flat_merge *f, uint32_t pos, struct spot *out)
+{
+    return f->dense->writers <= 2 ? find_seen(f, pos, true, out) : find_seen(f, pos, false, out);
 }
 
 /* ---- Inserting ------------------------------------------------------------------------------- */
@@ -156,7 +175,10 @@ static bool gap_after(struct flat_merge *f, uint32_t pos, struct flat_record *r,
 {
     *gap = (struct spot){0, 0, 0};
     r->left = START;
-    if (pos == 0) return true;
+    if (pos == 0) {
+        f->near = (struct flat_place){0, 0, 0};
+        return true;
+    }
     if (!find(f, pos - 1, gap)) return false;
     const struct flat_record *at = &f->list.at[gap->i];
     uint32_t end = gap->off + 1;
@@ -230,8 +252,8 @@ syn_err flat_insert(struct flat_merge *f, const syn_mem *mem, const struct op_pi
     struct flat_record r = {.id = piece->from - f->dense->window.from + f->base_len,
                             .len = len,
                             .shown = len,
-                            .writer = f->writer,
-                            .made = field(stamp_of(f, piece->from + 1), f->writer)};
+                            .writer = f->writer};
+    r.when.word[f->writer / 2] = made_field(stamp_of(f, piece->from + 1), f->writer);
     struct spot gap;
     syn_err err = array_reserve(mem, &f->list, 2);
     if (err != SYN_OK) return err;
@@ -264,7 +286,7 @@ static syn_err delete_piece(struct flat_merge *f, const syn_mem *mem, const stru
     if (first + n < at->len) cut(f, spot.i, first + n);
     if (first > 0) cut(f, spot.i++, first);
     struct flat_record *gone = &f->list.at[spot.i];
-    gone->gone += field(NEVER - stamp_of(f, piece->from + 1), f->writer);
+    gone->when.word[f->writer / 2] += gone_field(NEVER - stamp_of(f, piece->from + 1), f->writer);
     gone->shown = 0;
     f->work++;
     *done = n;

@@ -12,13 +12,16 @@
  *              left, right      FugueMax origins
  *              shown            its length in the effect version, 0: somebody deleted it
  *              writer           who made it; of the base: anybody
- *              made, gone       a stamp each
+ *              when             made and deleted: a stamp
  *
- * A stamp has a field of 16 bits per writer, the uppermost bit of each 0.  In `made` that of its
- * writer is 1 + the event that made it, counted from the window's first, and the others are 0.  In
- * `gone` each is NEVER less 1 + the event by which that writer deleted it, or 0.  A version has two
- * as well, such that the sum of what it does not know has an uppermost bit: so one addition asks of
- * all writers at once.
+ * A stamp has two fields of 16 bits per writer, made and gone, the uppermost bit of each 0:
+ *
+ *     word 0   gone by 1 | made by 1 | gone by 0 | made by 0        word 1: writers 2 and 3
+ *
+ * `made` of the record's writer is 1 + the event that made it, counted from the window's first, and
+ * the others are 0.  `gone` is NEVER less 1 + the event by which that writer deleted it, or 0.  A
+ * version has a stamp as well, such that the sum of what it does not know has an uppermost bit: so
+ * one addition asks of two writers at once.  Mostly there are not more, and word 1 is left alone.
  *
  * An insert or delete lies whole in a version or not at all, because what is fed is cut wherever
  * some version of the window ends (dense_cut_after); so one number stands for all its elements.
@@ -36,11 +39,20 @@
 #include "oplog.h"
 #include "tracker.h"
 
+struct flat_stamp {
+    uint64_t word[DENSE_PEERS / 2];
+};
+
 struct flat_record {
     uint32_t id, len, shown;
     uint32_t left, right;
     uint32_t writer;
-    uint64_t made, gone;
+    struct flat_stamp when;
+};
+
+/* A record, and the lengths in front of it: in the version of now, in the effect version. */
+struct flat_place {
+    uint32_t i, seen, shown;
 };
 
 struct flat_merge {
@@ -48,7 +60,9 @@ struct flat_merge {
     const struct dense *dense;
     uint32_t base_len;
     uint32_t writer;         /* whose run is being fed */
-    uint64_t made, gone;     /* the version of now */
+    struct flat_stamp now;   /* the version */
+    struct flat_place near;  /* of the row's last piece, which changed nothing in front of it: the
+                                next one mostly is there, too */
     uint64_t work;           /* records looked at beyond one pass an operation */
     tracker_effects effects; /* of the last delete */
 };

@@ -469,13 +469,21 @@ syn_err graph_reserve(struct graph *g, uint32_t runs, uint32_t parents)
     return err == SYN_OK ? array_reserve(g->mem, &g->parent_run, parents) : err;
 }
 
-/* Writes the parents into the pool, behind those that count already. */
-static void pool_parents(struct graph *g, const lv_t *parents, uint32_t count)
+/* Writes the parents into the pool, behind those that count already.  Returns what lamport_after
+ * will say of them. */
+static inline uint64_t pool_parents(struct graph *g, const lv_t *parents, uint32_t count)
 {
+    uint32_t greatest = 0;
+    lv_t *pool = g->parents.at + g->parents.n;
+    uint32_t *pool_run = g->parent_run.at + g->parents.n;
     for (uint32_t i = 0; i < count; i++) {
-        g->parents.at[g->parents.n + i] = parents[i];
-        g->parent_run.at[g->parents.n + i] = graph_run_of(g, parents[i]);
+        uint32_t index = graph_run_of(g, parents[i]);
+        uint32_t lamport = run_lamport(&g->runs.at[index], parents[i]);
+        pool[i] = parents[i];
+        pool_run[i] = index;
+        if (lamport > greatest) greatest = lamport;
     }
+    return (uint64_t)greatest + 1;
 }
 
 uint32_t room_of_last(const struct graph *g)
@@ -503,8 +511,9 @@ static void forget_hits(struct graph *g)
 }
 
 /* Appends the run of `len` events that the closing entry has become, whose `count` parents stand
- * behind the pool's end. */
-static void append_run(struct graph *g, uint32_t len, uint32_t count, bool all_heads)
+ * behind the pool's end; `cuts` critical ranges go. */
+static inline void append_run(struct graph *g, uint32_t len, uint32_t count, bool all_heads,
+                              uint32_t cuts)
 {
     struct run *run = &g->runs.at[g->runs.n];
     /* A graph of roots alone has no pool to point into. */
@@ -520,7 +529,7 @@ static void append_run(struct graph *g, uint32_t len, uint32_t count, bool all_h
     *array_push(&g->heads) = run->lv + len - 1;
     if (all_heads)
         critical_append(g, (struct lv_range){run->lv, LV_OPEN});
-    else
+    else if (cuts > 0)
         critical_drop(g, critical_floor(parents, count), run->lv);
     run[1] = (struct run){.lv = run->lv + len, .parents = g->parents.n};
     *array_push(&g->agents.list.at[run->agent].runs) = index;
@@ -589,15 +598,14 @@ syn_err graph_push(struct graph *g, uint32_t agent, uint32_t seq, uint32_t len, 
     uint32_t cuts = all_heads ? 0 : critical_above(g, critical_floor(parents, parent_count));
     syn_err err = reserve_run(g, agent, parent_count, cuts);
     if (err != SYN_OK) return err;
-    pool_parents(g, parents, parent_count);
+    uint64_t lamport = parent_count == 0 ? 1 : pool_parents(g, parents, parent_count);
     struct run *run = &g->runs.at[g->runs.n]; /* closes the array, and so begins here already */
-    uint64_t lamport = lamport_after(g, run, parent_count);
     if (lamport + len - 1 > UINT32_MAX) return SYN_ELIMIT;
     run->lamport = (uint32_t)lamport;
     run->agent = agent;
     run->seq = seq & LV_MAX;
     run->shadow = shadow_of(g, run, parent_count);
-    append_run(g, len, parent_count, all_heads);
+    append_run(g, len, parent_count, all_heads, cuts);
     return SYN_OK;
 }
 
@@ -608,7 +616,7 @@ syn_err graph_set_base(struct graph *g, uint32_t agent, uint32_t seq, uint32_t l
     if (err != SYN_OK) return err;
     g->runs.at[0] = (struct run){.lamport = lamport, .agent = agent, .seq = seq & LV_MAX};
     g->has_base = true;
-    append_run(g, 1, 0, true);
+    append_run(g, 1, 0, true, 0);
     return SYN_OK;
 }
 

@@ -213,7 +213,20 @@ static syn_err plan_flat_delete(syn_doc *doc, struct container *c, const struct 
     return err;
 }
 
-syn_err doc_plan_flat(syn_doc *doc, struct container *c, const struct op_piece *piece)
+/* Lengthens an effect by one that follows it at once and goes on with its text: the window's
+ * versions cut what was typed in one go. */
+static inline bool goes_on(struct effect *last, const struct effect *next)
+{
+    if (last->kind != OP_TEXT_INSERT || last->at + last->bytes != next->at ||
+        last->pos + last->len != next->pos || last->container != next->container)
+        return false;
+    last->len += next->len;
+    last->bytes += next->bytes;
+    return true;
+}
+
+syn_err doc_plan_flat(syn_doc *doc, struct container *c, const struct op_piece *piece,
+                      uint32_t first)
 {
     struct desk *desk = doc->desk;
     if (op_is_delete(piece->kind)) return plan_flat_delete(doc, c, piece);
@@ -224,9 +237,11 @@ syn_err doc_plan_flat(syn_doc *doc, struct container *c, const struct op_piece *
     err = flat_insert(&desk->flat, &doc->mem, piece, &effect->pos);
     if (err != SYN_OK) return err;
     if (c->len > SEQ_MAX - effect->len) return SYN_ELIMIT;
-    if (piece->kind == OP_TEXT_INSERT)
-        effect->bytes = oplog_text_bytes(&doc->log, effect->at, effect->len);
     c->len += effect->len;
+    if (piece->kind == OP_TEXT_INSERT) {
+        effect->bytes = oplog_text_bytes(&doc->log, effect->at, effect->len);
+        if (desk->plan.n > first && goes_on(effect - 1, effect)) return SYN_OK;
+    }
     desk->plan.n++;
     return SYN_OK;
 }
@@ -379,8 +394,10 @@ static syn_err reserve_plan(syn_doc *doc)
         err = is_map ? reserve_map(doc, c, effect, &of_last) : count_need(doc, c, effect);
         if (err != SYN_OK) break;
     }
-    for (uint32_t k = 0; k < doc->desk->plan.n; k++) {
-        struct container *c = container_at(&doc->all, doc->desk->plan.at[k].container);
+    for (uint32_t k = 0, last = SYN_NO_OBJ; k < doc->desk->plan.n; k++) {
+        if (doc->desk->plan.at[k].container == last) continue;
+        last = doc->desk->plan.at[k].container;
+        struct container *c = container_at(&doc->all, last);
         if (err == SYN_OK) err = reserve_need(doc, c);
         c->need_edits = 0;
         c->need_bytes = 0;
@@ -461,9 +478,8 @@ static void do_counter(syn_doc *doc, struct container *c, const struct effect *e
                                       .delta = (int64_t)sum});
 }
 
-static void do_effect(syn_doc *doc, const struct effect *effect, bool local)
+static void do_effect(syn_doc *doc, struct container *c, const struct effect *effect, bool local)
 {
-    struct container *c = container_at(&doc->all, effect->container);
     switch (effect->kind) {
     case OP_TEXT_INSERT:
         rope_insert(c->as.text, effect->pos, doc->log.text.at + effect->at, effect->bytes,
@@ -501,7 +517,8 @@ syn_err doc_carry_out(syn_doc *doc, bool local)
 {
     syn_err err = reserve_plan(doc);
     if (err != SYN_OK) return err;
-    for (uint32_t i = 0; i < doc->desk->plan.n; i++) do_effect(doc, &doc->desk->plan.at[i], local);
+    const struct effect *at = doc->desk->plan.at, *end = at + doc->desk->plan.n;
+    for (; at < end; at++) do_effect(doc, container_at(&doc->all, at->container), at, local);
     doc->desk->plan.n = 0;
     return SYN_OK;
 }

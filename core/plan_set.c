@@ -25,6 +25,7 @@ struct set_plan {
     lv_t unchecked;            /* runs from there on are still to be checked */
     uint32_t op;               /* index of the op run that is looked at next */
     lv_t ready;                /* first event of the window being planned */
+    uint32_t planned;          /* effects before it */
     const struct dense *dense; /* its versions, or NULL */
 };
 
@@ -155,7 +156,7 @@ static syn_err plan_flat_row(struct set_plan *plan, syn_obj obj, uint32_t row)
     for (lv_t lv = d->runs.at[row].lv, end = dense_end(d, row); err == SYN_OK && lv < end;) {
         struct op_piece piece = next_piece(plan, &lv, dense_cut_after(d, lv)); /* `end` is one */
         bool is_merged = piece.container == obj && piece.kind != OP_FIRST_UNKNOWN;
-        err = is_merged ? doc_plan_flat(doc, c, &piece)
+        err = is_merged ? doc_plan_flat(doc, c, &piece, plan->planned)
                         : doc_plan_merged(doc, &piece, &unasked, plan->ready);
     }
     return err;
@@ -168,7 +169,7 @@ static syn_err plan_flat(struct set_plan *plan, struct lv_range window, syn_obj 
     syn_doc *doc = plan->doc;
     const struct dense *d = plan->dense;
     struct flat_merge *flat = &doc->desk->flat;
-    uint32_t planned = doc->desk->plan.n, len = container_at(&doc->all, obj)->len;
+    uint32_t len = container_at(&doc->all, obj)->len;
     syn_err err = flat_begin(flat, &doc->mem, d, len);
     *done = true;
     go_to(plan, window.from);
@@ -179,7 +180,7 @@ static syn_err plan_flat(struct set_plan *plan, struct lv_range window, syn_obj 
     doc->desk->work.done += flat->work + d->runs.n;
     if (err == SYN_OK && doc->desk->work.done > doc->desk->work.limit) err = SYN_ELIMIT;
     if (*done || err != SYN_OK) return err;
-    doc->desk->plan.n = planned;
+    doc->desk->plan.n = plan->planned;
     container_at(&doc->all, obj)->len = len;
     return SYN_OK;
 }
@@ -257,6 +258,7 @@ static syn_err plan_window(struct set_plan *plan, struct lv_range window)
     syn_obj obj = note_lengths(plan, window);
     if (SHORT_CUTS && fresh) err = dense_begin(&doc->desk->dense, g, &doc->mem, window, &fits);
     plan->ready = window.from;
+    plan->planned = doc->desk->plan.n;
     plan->dense = fits ? &doc->desk->dense : NULL;
     if (SHORT_CUTS && err == SYN_OK && plan->unchecked < window.end)
         err = fits ? check_rows(plan) : check_runs(plan, window);
