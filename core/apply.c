@@ -367,6 +367,7 @@ static syn_err add_text(syn_doc *doc, struct reader *reader, const struct incomi
             struct op_piece piece = {run.lv,        run.lv + len, run.kind,
                                      run.container, run.pos,      run.at};
             err = doc_plan_text(doc, c, &piece, (uint32_t)(reader->text - text), in->fast);
+            if (err == SYN_OK) err = doc_carry_part(doc);
         }
         if (err == SYN_ERANGE) err = not_there(doc, index, run.pos);
         if (err != SYN_OK) doc->desk->fault.op_run = index + 1;
@@ -655,6 +656,7 @@ static syn_err apply_run(syn_doc *doc, struct reader *reader, const struct chang
             return doc_refuse(doc, SYN_EMALFORMED,
                               "an operation of unknown kind is cut between runs");
         err = add_events(doc, reader->set, &taken, &in, lv, joins || left < all, unplanned);
+        if (err == SYN_OK) err = doc_carry_part(doc);
         if (SHORT_CUTS && err == SYN_OK) note_root(doc, reader, taken.op);
         left -= taken.len;
     }
@@ -715,8 +717,8 @@ static syn_err apply_once(syn_doc *doc, const syn_changes *set, syn_applied *out
     *out = (syn_applied){0};
     syn_err err = check_shape(doc, set, &reader.ascii);
     if (err != SYN_OK) return err;
+    doc->desk->fills = SHORT_CUTS && mark.log.end == 0 && mark.records == 0;
     err = doc_reserve_set(doc, set);
-    if (err != SYN_OK) return err;
     for (uint32_t i = 0; err == SYN_OK && i < set->run_count; i++)
         err = apply_run(doc, &reader, &set->runs[i], &unplanned, out);
     if (err == SYN_OK && unplanned != LV_NONE) err = plan_rest(doc, set, unplanned);
@@ -725,8 +727,9 @@ static syn_err apply_once(syn_doc *doc, const syn_changes *set, syn_applied *out
     if (err != SYN_OK) {
         doc_undo_append(doc, mark);
         *out = (syn_applied){0};
-        return err;
     }
+    doc->desk->fills = false;
+    if (err != SYN_OK) return err;
     mark_touched(doc, mark.log.end);
     return SYN_OK;
 }

@@ -1,12 +1,11 @@
 #include "container.h"
 
-static void container_free(struct container *c, const syn_mem *mem)
+void container_empty(struct container *c, const syn_mem *mem)
 {
-    merge_free(c->merge, mem);
-    array_free(mem, &c->runs);
     switch (c->id.kind) {
     case SYN_TEXT:
         rope_free(c->as.text);
+        c->as.text = NULL;
         break;
     case SYN_MAP:
         map_free(&c->as.map, mem);
@@ -15,8 +14,16 @@ static void container_free(struct container *c, const syn_mem *mem)
         list_free(&c->as.list, mem);
         break;
     default:
+        c->as.counter = 0;
         break;
     }
+}
+
+static void container_free(struct container *c, const syn_mem *mem)
+{
+    merge_free(c->merge, mem);
+    array_free(mem, &c->runs);
+    container_empty(c, mem);
 }
 
 void containers_free(struct containers *all, const syn_mem *mem)

@@ -46,6 +46,8 @@ void containers_trim(struct containers *all, const syn_mem *mem); /* gives spare
 syn_obj containers_find(const struct containers *all, struct container_id id); /* SYN_NO_OBJ */
 syn_err containers_add(struct containers *all, const syn_mem *mem, struct container_id id,
                        syn_obj *out);
+/* Back to the state before its first event. */
+void container_empty(struct container *c, const syn_mem *mem);
 /* Forgets all but the first n; those beyond have no state yet. */
 void containers_truncate(struct containers *all, const syn_mem *mem, uint32_t n);
 

@@ -106,6 +106,8 @@ struct export_buffers {
 struct desk {
     ARRAY(struct effect) plan;
     struct given_effects given;
+    bool fills;       /* the set being applied comes to an empty document, of which nothing is to
+                         be told yet (doc_carry_part) */
     struct work work; /* of the change being applied, or the last one */
     lv_set parents;
     ARRAY(struct graph_question) previous; /* of runs being planned: asked together */
@@ -267,6 +269,20 @@ static inline syn_err effects_take(struct given_effects *given, uint32_t most, u
 }
 /* Reserves and carries out the plan; nothing is changed on an error. */
 syn_err doc_carry_out(syn_doc *doc, bool local);
+/* What a plan grows to, where it need not be whole before any of it is carried out. */
+#ifdef SYN_STRESS
+#define PLAN_PART 3
+#else
+#define PLAN_PART 512
+#endif
+/* Carries out what is planned so far, when it is much and the set fills an empty document: to take
+ * that back is to empty it again, whereas all effects of a long history take more memory than the
+ * history.  No effect that is planned may be taken back afterwards. */
+static inline syn_err doc_carry_part(syn_doc *doc)
+{
+    if (doc->desk->plan.n < PLAN_PART || !doc->desk->fills) return SYN_OK;
+    return doc_carry_out(doc, false);
+}
 void drop_merge(syn_doc *doc, struct container *c);
 
 /* ---- value.c */

@@ -5,7 +5,8 @@
  * plan_set.c says in which order), unless the set brings along what they did when they were merged
  * before (doc_plan_given, effects.c).  Only then, when every
  * operation of the change has been found possible, doc_carry_out reserves memory and changes the
- * state, which can no longer fail. */
+ * state, which can no longer fail.  Except in an empty document, whose state is taken back by
+ * emptying it: there the plan is carried out in parts (doc_carry_part). */
 #include "doc.h"
 
 struct doc_mark doc_mark(const syn_doc *doc)
@@ -35,7 +36,10 @@ void doc_undo_append(syn_doc *doc, struct doc_mark mark)
 {
     graph_truncate(doc->graph, mark.log.end);
     oplog_truncate(&doc->log, mark.log);
+    bool fills = doc->desk != NULL && doc->desk->fills;
     if (doc->desk != NULL) doc->desk->plan.n = 0;
+    for (uint32_t i = 0; fills && i < doc->all.list.n; i++)
+        container_empty(container_at(&doc->all, i), &doc->mem);
     for (uint32_t i = 0; i < mark.containers; i++) {
         struct container *c = container_at(&doc->all, i);
         forget_runs(doc, c);
@@ -49,6 +53,7 @@ void doc_undo_append(syn_doc *doc, struct doc_mark mark)
     containers_truncate(&doc->all, &doc->mem, mark.containers);
     names_truncate(&doc->names, mark.names);
     doc->records.n = mark.records;
+    if (fills) doc->records_visible = mark.records;
     if (doc->agent != AGENT_NONE && graph_agent_next(doc->graph, doc->agent) == 0)
         doc->agent = graph_agent_find(doc->graph, doc->peer);
 }

@@ -270,8 +270,10 @@ static syn_err plan_window(struct set_plan *plan, struct lv_range window)
     syn_err (*plan_part)(struct set_plan *, struct lv_range) = fits ? plan_dense : plan_range;
     if (!by_turns) return plan_part(plan, window);
     err = visit_order(g, &doc->mem, window, &doc->desk->order);
-    for (uint32_t i = 0; err == SYN_OK && i < doc->desk->order.n; i++)
+    for (uint32_t i = 0; err == SYN_OK && i < doc->desk->order.n; i++) {
         err = plan_part(plan, doc->desk->order.at[i]);
+        if (err == SYN_OK) err = doc_carry_part(doc);
+    }
     return err;
 }
 
@@ -280,11 +282,14 @@ syn_err doc_plan_set(syn_doc *doc, lv_t from, bool check, lv_t *fault)
     struct set_plan plan = {.doc = doc, .fault = fault, .unchecked = check ? from : LV_NONE};
     lv_t end = graph_len(doc->graph);
     go_to(&plan, from);
-    syn_err err = array_reserve(&doc->mem, &doc->desk->plan, doc->log.runs.n - plan.op);
+    uint32_t effects = doc->log.runs.n - plan.op;
+    if (doc->desk->fills && effects > PLAN_PART) effects = PLAN_PART;
+    syn_err err = array_reserve(&doc->mem, &doc->desk->plan, effects);
     while (err == SYN_OK && from < end) {
         struct lv_range stretch = {from, end};
         bool critical = graph_critical_stretch(doc->graph, &stretch);
         err = critical ? plan_critical(&plan, stretch) : plan_window(&plan, stretch);
+        if (err == SYN_OK) err = doc_carry_part(doc);
         from = stretch.end;
     }
     return err;

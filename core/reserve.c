@@ -28,6 +28,19 @@ static uint32_t scaled(struct scale scale, uint64_t count)
     return all < UINT32_MAX ? (uint32_t)all : UINT32_MAX;
 }
 
+/* Into how many pieces the set's runs cut its ops: as many runs has the log. */
+static uint32_t pieces_of(const syn_changes *set)
+{
+    uint32_t pieces = set->op_count, op = 0;
+    uint64_t run_end = 0, op_end = 0;
+    for (uint32_t i = 0; i < set->run_count; i++) {
+        run_end += set->runs[i].len;
+        while (op < set->op_count && op_end < run_end) op_end += set->ops[op++].len;
+        pieces += op_end > run_end;
+    }
+    return pieces;
+}
+
 /* The same as doc_reserve_set for the runs of the set's only container. */
 syn_err doc_reserve_runs(syn_doc *doc, const syn_changes *set, syn_obj obj)
 {
@@ -35,7 +48,7 @@ syn_err doc_reserve_runs(syn_doc *doc, const syn_changes *set, syn_obj obj)
     struct container *c = container_at(&doc->all, obj);
     uint32_t ops = scaled(scale_of(doc, set), set->op_count);
     if (!kind_is_sequence(c->id.kind) || ops <= c->runs.n) return SYN_OK;
-    return array_reserve(&doc->mem, &c->runs, ops);
+    return array_reserve(&doc->mem, &c->runs, scaled(scale_of(doc, set), pieces_of(set)));
 }
 
 /* A set greater than all that is here finds its room at once; growing step by step would copy it
@@ -53,9 +66,10 @@ syn_err doc_reserve_set(syn_doc *doc, const syn_changes *set)
     for (uint32_t i = 0; i < set->peer_count; i++) *array_push(&desk->agents) = AGENT_NONE;
     if (runs > graph_run_count(doc->graph))
         err = graph_reserve(doc->graph, runs, scaled(scale, set->run_count + set->dep_count));
-    if (err == SYN_OK && set->effect_count > 0)
+    if (err == SYN_OK && set->effect_count > 0 && !desk->fills)
         err = array_reserve(&doc->mem, &desk->plan, set->op_count);
     if (err != SYN_OK || ops <= doc->log.runs.n) return err;
+    ops = scaled(scale, pieces_of(set));
     return oplog_reserve(&doc->log, &doc->mem, ops, scaled(scale, set->text.len), 0);
 }
 

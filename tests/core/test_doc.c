@@ -789,6 +789,46 @@ START_TEST(a_malformed_set_leaves_the_document_untouched)
 }
 END_TEST
 
+/* A set of many operations, the last of which cannot be: those before it have been carried out, in
+ * an empty document.  Text, map, list and counter by turns. */
+START_TEST(a_long_set_that_fails_at_its_end_leaves_an_empty_document)
+{
+    enum { EACH = 1000 };
+    syn_doc *author = new_doc(7), *doc = new_doc(1);
+    syn_obj list = root(author, "l", SYN_LIST), map = root(author, "m", SYN_MAP);
+    syn_obj counter = root(author, "c", SYN_COUNTER);
+    for (uint32_t i = 0; i < EACH; i++) {
+        insert(author, i / 2, "x");
+        ok(author, syn_list_insert(author, list, 0, syn_int(i), NULL));
+        ok(author, syn_map_set(author, map, syn_s("k"), syn_int(i), NULL));
+        ok(author, syn_counter_add(author, counter, 1));
+    }
+    syn_changes set;
+    syn_span all = {0, syn_doc_log_end(author)};
+    ok(author, syn_doc_export_spans(author, &all, 1, &set));
+    struct change_op *ops = calloc(set.op_count, sizeof *ops);
+    memcpy(ops, set.ops, set.op_count * sizeof *ops);
+    uint32_t last = set.op_count - 1;
+    while (ops[last].kind != OP_TEXT_INSERT) last--;
+    ops[last].pos += 2 * EACH;
+    const struct change_op *good = set.ops;
+    set.ops = ops;
+    ck_assert_int_eq(syn_apply(doc, &set, false, NULL), SYN_EMALFORMED);
+    ck_assert_uint_eq(syn_doc_log_end(doc), 0);
+    ck_assert_uint_eq(syn_doc_event_count(doc), 0);
+    shows(doc, "{}");
+    set.ops = good;
+    ok(doc, syn_apply(doc, &set, false, NULL));
+    ck_assert_uint_eq(syn_text_len(doc, root(doc, "t", SYN_TEXT)), EACH);
+    ck_assert_uint_eq(syn_list_len(doc, root(doc, "l", SYN_LIST)), EACH);
+    ck_assert_int_eq(syn_counter_get(doc, root(doc, "c", SYN_COUNTER)), EACH);
+    syn_doc_check(doc);
+    free(ops);
+    syn_doc_free(author);
+    syn_doc_free(doc);
+}
+END_TEST
+
 /* ---- Above a snapshot */
 
 static syn_doc *loaded(syn_doc *from)
@@ -998,6 +1038,7 @@ int main(void)
     tcase_add_test(changes, an_unknown_operation_in_a_text_is_no_edit_of_it);
     tcase_add_loop_test(changes, a_malformed_set_leaves_the_document_untouched, 0,
                         (int)(sizeof malformed / sizeof malformed[0]));
+    tcase_add_test(changes, a_long_set_that_fails_at_its_end_leaves_an_empty_document);
     tcase_add_test(base, above_a_snapshot_what_needs_history_says_so);
     tcase_add_test(base, history_that_leads_elsewhere_is_refused);
     tcase_add_test(base, a_snapshot_goes_into_an_empty_document_only);
