@@ -1136,6 +1136,8 @@ int main(void)
 {
     Suite *suite = suite_create("undo");
     TCase *example = tcase_create("examples"), *bugs = tcase_create("published bugs");
+    tcase_set_timeout(example, 0);
+    tcase_set_timeout(bugs, 0);
     tcase_add_test(example, typing_goes_and_comes_back);
     tcase_add_test(example, only_ones_own_is_taken_back);
     tcase_add_test(example, backspaces_and_wide_characters);
