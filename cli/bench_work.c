@@ -34,6 +34,7 @@ syn_err bench_doc(syn_doc **doc, syn_obj *text, const syn_mem *mem, uint64_t pee
     if (mem != NULL) config.mem = *mem;
     config.peer = peer;
     config.events = events;
+    config.work_limit = UINT64_MAX; /* long branches by turns are what is measured */
     syn_err err = syn_doc_new(doc, &config);
     return err == SYN_OK ? syn_root(*doc, syn_s(""), SYN_TEXT, text) : err;
 }
@@ -395,19 +396,44 @@ static syn_err keep_behind(struct bench_material *m)
 
 static syn_err encode_frames(struct bench_material *m, struct trace_set *set)
 {
+    syn_err err = SYN_OK;
+    for (uint32_t t = 0; err == SYN_OK && t < m->rec->txn_count; t++) {
+        if (m->rec->txns[t].len == 0) continue;
+        err = trace_set_fill(set, m->rec, &t, 1);
+        if (err == SYN_OK) err = proto_encode_changes(&m->frames.bytes, &set->set, NULL);
+        if (err == SYN_OK) err = bench_frame_ended(&m->frames);
+    }
+    return err;
+}
+
+static syn_err apply_txns(struct bench_material *m, struct trace_set *set, const uint32_t *txns,
+                          uint32_t *count)
+{
+    syn_err err = *count > 0 ? trace_set_fill(set, m->rec, txns, *count) : SYN_OK;
+    if (err == SYN_OK && *count > 0) err = syn_apply(m->doc, &set->set, false, NULL);
+    *count = 0;
+    return err;
+}
+
+/* Many at once: branches that take turns in the file would be changed at every txn. */
+static syn_err build_document(struct bench_material *m, struct trace_set *set)
+{
+    enum { AT_ONCE = 1 << 16 };
     const struct trace_record *rec = m->rec;
     uint64_t left = rec->events;
-    syn_err err = SYN_OK;
+    uint32_t count = 0, *txns = malloc(AT_ONCE * sizeof *txns);
+    syn_err err = txns != NULL ? SYN_OK : SYN_ENOMEM;
     for (uint32_t t = 0; err == SYN_OK && t < rec->txn_count; t++) {
         if (rec->txns[t].len == 0) continue;
         bool last = left <= BEHIND_EVENTS || left - rec->txns[t].len < BEHIND_EVENTS;
-        if (last && m->behind_heads == NULL) err = keep_behind(m);
+        bool split = last && m->behind_heads == NULL;
+        if (split || count == AT_ONCE) err = apply_txns(m, set, txns, &count);
+        if (err == SYN_OK && split) err = keep_behind(m);
         left -= rec->txns[t].len;
-        if (err == SYN_OK) err = trace_set_fill(set, rec, &t, 1);
-        if (err == SYN_OK) err = proto_encode_changes(&m->frames.bytes, &set->set, NULL);
-        if (err == SYN_OK) err = bench_frame_ended(&m->frames);
-        if (err == SYN_OK) err = syn_apply(m->doc, &set->set, false, NULL);
+        txns[count++] = t;
     }
+    if (err == SYN_OK) err = apply_txns(m, set, txns, &count);
+    free(txns);
     return err;
 }
 
@@ -494,6 +520,7 @@ syn_err bench_material_make(struct bench_material *m, const struct trace_record 
     syn_err err = bench_doc(&m->doc, &text, NULL, 0, false);
     if (err == SYN_OK) err = trace_set_new(&set, rec);
     if (err == SYN_OK) err = encode_frames(m, &set);
+    if (err == SYN_OK) err = build_document(m, &set);
     if (err == SYN_OK) err = bench_material_encode(m);
     if (err == SYN_OK) err = make_file(m);
     trace_set_free(&set);

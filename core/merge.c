@@ -132,16 +132,30 @@ static syn_err prepare_at(struct sequence_merge *merge, const struct merge_sourc
     return SYN_OK;
 }
 
+/* Of a window that had begun before its rows were made: where its last event stands among them. */
+static syn_err find_row(struct sequence_merge *merge, const struct merge_source *source,
+                        const struct dense *dense)
+{
+    if (merge->row != DENSE_NONE || merge->fed <= dense->window.from) return SYN_OK;
+    const lv_t last = merge->fed - 1;
+    const struct event_origin there = {.parents = &last, .parent_count = 1};
+    syn_err err = prepare_at(merge, source, &there);
+    if (err == SYN_OK) merge->row = graph_run_of(source->graph, last) - dense->first;
+    return err;
+}
+
 /* The same in a window with dense versions, where only what was fed last need be known of the
  * prepare version: until the piece is fed, merge->prepare lags behind. */
 static syn_err prepare_dense(struct sequence_merge *merge, const struct merge_source *source,
                              const struct op_piece *piece, const struct event_origin *to)
 {
+    assert(merge->window <= to->dense->window.from);
+    syn_err err = find_row(merge, source, to->dense);
     struct dense_place now = {merge->row, 0}, then = {to->row, piece->from};
-    assert(merge->window == to->dense->window.from);
     if (now.row != DENSE_NONE) now.lv = merge->prepare.at[0] + 1;
-    if (now.row == then.row && now.lv == then.lv) return SYN_OK; /* the run goes on */
-    syn_err err = dense_diff(to->dense, source->mem, now, then, &merge->retreat, &merge->advance);
+    if (now.row == then.row && now.lv == then.lv) return err; /* the run goes on */
+    if (err == SYN_OK)
+        err = dense_diff(to->dense, source->mem, now, then, &merge->retreat, &merge->advance);
     return err == SYN_OK ? move(merge, source) : err;
 }
 
@@ -312,6 +326,7 @@ static syn_err reach_back(struct sequence_merge *merge, const struct merge_sourc
     if (err == SYN_OK) merge->fed = now;
     if (merge->needed) merge->used = merge->fed;
     merge->fed_runs = merge_first_run_above(source, merge->fed);
+    merge->row = DENSE_NONE; /* the rows of now are others than the last time */
     return err;
 }
 

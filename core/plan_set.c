@@ -247,22 +247,32 @@ static syn_err check_rows(struct set_plan *plan)
 
 /* ---- The set --------------------------------------------------------------------------------- */
 
+/* The window that ends with these events: it may have begun before them. */
+static struct lv_range whole_window(const struct graph *g, struct lv_range part)
+{
+    lv_t critical = part.from == 0 ? LV_NONE : graph_critical_at_or_before(g, part.from - 1);
+    return (struct lv_range){critical == LV_NONE ? 0 : critical + 1, part.end};
+}
+
 static syn_err plan_window(struct set_plan *plan, struct lv_range window)
 {
     syn_doc *doc = plan->doc;
     const struct graph *g = doc->graph;
-    bool fresh =
-        window.from == 0 || graph_critical_at_or_before(g, window.from - 1) == window.from - 1;
-    bool fits = false, done = false, by_turns = window.end - window.from >= VISIT_MIN;
+    struct lv_range whole = whole_window(g, window);
+    bool fresh = whole.from == window.from, fits = false, done = false;
+    bool by_turns = window.end - window.from >= VISIT_MIN;
     syn_err err = SYN_OK;
     syn_obj obj = note_lengths(plan, window);
-    if (SHORT_CUTS && fresh) err = dense_begin(&doc->desk->dense, g, &doc->mem, window, &fits);
+    /* Rows of what is merged already are worth their making if there is more that is not. */
+    if (SHORT_CUTS && window.from - whole.from <= window.end - window.from)
+        err = dense_begin(&doc->desk->dense, g, &doc->mem, whole, &fits);
     plan->ready = window.from;
     plan->planned = doc->desk->plan.n;
     plan->dense = fits ? &doc->desk->dense : NULL;
     if (SHORT_CUTS && err == SYN_OK && plan->unchecked < window.end)
         err = fits ? check_rows(plan) : check_runs(plan, window);
-    if (err == SYN_OK && fits && obj != SYN_NO_OBJ && window.end - window.from < FLAT_MAX) {
+    if (err == SYN_OK && fits && fresh && obj != SYN_NO_OBJ &&
+        window.end - window.from < FLAT_MAX) {
         err = plan_flat(plan, window, obj, &done);
         by_turns |= !done; /* what is dear there comes from long branches */
     }

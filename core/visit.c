@@ -7,7 +7,10 @@
  *                                    lie in, itself included; their number is its weight
  *
  * A fork's lighter branches come first: what hangs on a branch is taken out of the prepare version
- * once for all that comes after, so it should be little.  Weights are counted through merges, where
+ * once for all that comes after, so it should be little.  Where they weigh about the same, as with
+ * two people who always lag a little behind each other, the one comes first that brings the oldest
+ * from elsewhere: it goes on with its branch as long as it can, while the lighter one would change
+ * branches at every event.  Weights are counted through merges, where
  * adding up children's weights would count what they share twice, and a deep ladder of merges
  * without end; the masks are the price, and are narrower where there are more nodes. */
 #include "visit.h"
@@ -21,6 +24,7 @@ struct node {
     uint32_t waits; /* parents that were not visited yet */
     uint32_t edge;  /* first of its children */
     uint32_t weight;
+    uint32_t brings; /* 2 + the last of its parents but the one before it; 1: none; 0: light */
 };
 
 struct edge {
@@ -155,24 +159,46 @@ static syn_err weigh(struct visit *v)
 
 /* ---- Walking */
 
-/* The heaviest first: it lies deepest in the stack.  Equals: the later arrival. */
-static bool heavier(const void *context, uint32_t a, uint32_t b)
+/* What is visited last lies deepest in the stack. */
+static bool later(const void *context, uint32_t a, uint32_t b)
 {
-    const struct node *nodes = context;
-    return nodes[a].weight != nodes[b].weight ? nodes[a].weight > nodes[b].weight : a > b;
+    const struct node *nodes = context, *x = &nodes[a], *y = &nodes[b];
+    if (x->brings != y->brings) return x->brings > y->brings;
+    return x->weight != y->weight ? x->weight > y->weight : a > b;
 }
 
+/* Those that weigh less than half of the heaviest come first, whatever they bring. */
 static void order_from(struct visit *v, uint32_t first)
 {
-    sort_indexes(v->stack.at + first, v->stack.n - first, heavier, v->nodes.at);
+    struct node *nodes = v->nodes.at;
+    uint32_t heaviest = 0;
+    for (uint32_t i = first; i < v->stack.n; i++)
+        if (nodes[v->stack.at[i]].weight > heaviest) heaviest = nodes[v->stack.at[i]].weight;
+    for (uint32_t i = first; i < v->stack.n; i++)
+        if (nodes[v->stack.at[i]].weight < heaviest / 2) nodes[v->stack.at[i]].brings = 0;
+    sort_indexes(v->stack.at + first, v->stack.n - first, later, nodes);
+}
+
+static uint32_t brings(const struct visit *v, uint32_t child, uint32_t node)
+{
+    const lv_t *parents;
+    lv_t previous, here = node_end(v, node) - 1;
+    uint32_t last = 1, count = graph_parents(v->g, v->nodes.at[child].at, &parents, &previous);
+    for (uint32_t k = 0; k < count; k++)
+        if (parents[k] >= v->stretch.from && parents[k] != here && parents[k] + 2 > last)
+            last = parents[k] + 2;
+    return last;
 }
 
 static void push_ready_children(struct visit *v, uint32_t node)
 {
     uint32_t first = v->stack.n;
-    for (uint32_t e = v->nodes.at[node].edge; e != NO_EDGE; e = v->edges.at[e].next)
-        if (--v->nodes.at[v->edges.at[e].child].waits == 0)
-            *array_push(&v->stack) = v->edges.at[e].child;
+    for (uint32_t e = v->nodes.at[node].edge; e != NO_EDGE; e = v->edges.at[e].next) {
+        uint32_t child = v->edges.at[e].child;
+        if (--v->nodes.at[child].waits != 0) continue;
+        v->nodes.at[child].brings = brings(v, child, node);
+        *array_push(&v->stack) = child;
+    }
     order_from(v, first);
 }
 

@@ -396,6 +396,40 @@ START_TEST(a_short_window_by_turns_takes_few_steps)
 }
 END_TEST
 
+/* Where the own event `number` of one who always lags stands in his log. */
+static uint32_t place_of(uint32_t number, uint32_t lag)
+{
+    return number < lag ? number : 2 * number - lag + 1;
+}
+
+static void type_somewhere(syn_doc *doc, uint32_t seed)
+{
+    size_t pos = seed * UINT64_C(2654435761) % (syn_text_len(doc, text_of(doc)) + 1);
+    ck_assert_int_eq(syn_text_insert(doc, text_of(doc), pos, syn_s("x")), SYN_OK);
+}
+
+/* Two who hear of each other's events 200 events late.  Whoever changed branches at each event
+ * would take 400 steps and more for it. */
+START_TEST(two_who_lag_behind_are_merged_in_few_steps)
+{
+    enum { EACH = 1500, LAG = 200 };
+    syn_doc *pair[2] = {new_doc(1, 0), new_doc(2, 0)}, *again = new_doc(3, 100 * 2 * EACH);
+    for (uint32_t k = 0; k < EACH; k++) {
+        for (uint32_t i = 0; k >= LAG && i < 2; i++) {
+            uint32_t heard = place_of(k - LAG, LAG);
+            ck_assert_int_eq(give(pair[i], pair[1 - i], heard, heard + 1), SYN_OK);
+        }
+        type_somewhere(pair[0], k);
+        type_somewhere(pair[1], k + EACH);
+    }
+    ck_assert_int_eq(give(again, pair[0], 0, 2 * EACH - LAG), SYN_OK);
+    ck_assert_uint_eq(syn_doc_events(again), 2 * EACH - LAG);
+    syn_doc_free(pair[0]);
+    syn_doc_free(pair[1]);
+    syn_doc_free(again);
+}
+END_TEST
+
 /* ---- Parents of a set's runs ----------------------------------------------------------------- */
 
 /* A history whose every event keeps all its ancestors; one run's parents are drawn blindly.  Each
@@ -526,6 +560,7 @@ int main(void)
     tcase_add_test(tc, hundreds_with_runs_at_one_place_take_few_steps_each);
     tcase_add_test(tc, a_late_event_does_not_wait_for_a_rebuild);
     tcase_add_test(tc, a_short_window_by_turns_takes_few_steps);
+    tcase_add_test(tc, two_who_lag_behind_are_merged_in_few_steps);
     tcase_add_test(tc, parents_are_judged_alike_in_sets_of_any_size);
     suite_add_tcase(s, tc);
     SRunner *runner = srunner_create(s);
