@@ -82,8 +82,7 @@
 
 /* ---- Presence -------------------------------------------------------------------------------- */
 
-#define LIMIT_PRESENCE_BYTES                                                                       \
-    4096u /* one session's state: it is sent to everyone */
+#define LIMIT_PRESENCE_BYTES  4096u /* one session's state: it is sent to everyone */
 #define LIMIT_PRESENCE_FRAME  (2u * LIMIT_PRESENCE_BYTES) /* of one session, with its cursors */
 #define LIMIT_PRESENCE_MS     100u                        /* the tick: faster than people see */
 #define LIMIT_PRESENCE_TTL_MS 600000u                     /* a ghost stays ten minutes at most */
