@@ -373,7 +373,7 @@ webhooks *webhooks_read(const char *path, bool log_json, char *detail)
     json_t *file = json_load_file(path, JSON_REJECT_DUPLICATES, &where);
     const char *wrong = file != NULL ? read_hooks(all, file) : where.text;
     if (wrong != NULL && file != NULL)
-        (void)snprintf(detail, 256, "%.100s: hook %u: %s", path, all->count + 1, wrong);
+        (void)snprintf(detail, 256, "%.100s: hook %u: %.100s", path, all->count + 1, wrong);
     else if (wrong != NULL)
         (void)snprintf(detail, 256, "%.100s, line %d: %.100s", path, where.line, wrong);
     json_decref(file);
