@@ -10,9 +10,11 @@
  * once for all that comes after, so it should be little.  Where they weigh about the same, as with
  * two people who always lag a little behind each other, the one comes first that brings the oldest
  * from elsewhere: it goes on with its branch as long as it can, while the lighter one would change
- * branches at every event.  Weights are counted through merges, where
- * adding up children's weights would count what they share twice, and a deep ladder of merges
- * without end; the masks are the price, and are narrower where there are more nodes. */
+ * branches at every event.
+ *
+ * Weights are counted through merges, where adding up children's weights would count what they
+ * share twice, and a deep ladder of merges without end; the masks are the price, and are narrower
+ * where there are more nodes. */
 #include "visit.h"
 
 #include "sort.h"
@@ -24,7 +26,8 @@ struct node {
     uint32_t waits; /* parents that were not visited yet */
     uint32_t edge;  /* first of its children */
     uint32_t weight;
-    uint32_t brings; /* 2 + the last of its parents but the one before it; 1: none; 0: light */
+    uint32_t brings; /* 1 + the last of its parents but the one before it; 0: there is no other */
+    bool light;      /* beside the other children of that one */
 };
 
 struct edge {
@@ -163,19 +166,20 @@ static syn_err weigh(struct visit *v)
 static bool later(const void *context, uint32_t a, uint32_t b)
 {
     const struct node *nodes = context, *x = &nodes[a], *y = &nodes[b];
-    if (x->brings != y->brings) return x->brings > y->brings;
+    if (x->light != y->light) return y->light;
+    if (!x->light && x->brings != y->brings) return x->brings > y->brings;
     return x->weight != y->weight ? x->weight > y->weight : a > b;
 }
 
-/* Those that weigh less than half of the heaviest come first, whatever they bring. */
 static void order_from(struct visit *v, uint32_t first)
 {
     struct node *nodes = v->nodes.at;
     uint32_t heaviest = 0;
+    if (v->stack.n - first < 2) return;
     for (uint32_t i = first; i < v->stack.n; i++)
         if (nodes[v->stack.at[i]].weight > heaviest) heaviest = nodes[v->stack.at[i]].weight;
     for (uint32_t i = first; i < v->stack.n; i++)
-        if (nodes[v->stack.at[i]].weight < heaviest / 2) nodes[v->stack.at[i]].brings = 0;
+        nodes[v->stack.at[i]].light = nodes[v->stack.at[i]].weight < heaviest / 2;
     sort_indexes(v->stack.at + first, v->stack.n - first, later, nodes);
 }
 
@@ -183,10 +187,10 @@ static uint32_t brings(const struct visit *v, uint32_t child, uint32_t node)
 {
     const lv_t *parents;
     lv_t previous, here = node_end(v, node) - 1;
-    uint32_t last = 1, count = graph_parents(v->g, v->nodes.at[child].at, &parents, &previous);
+    uint32_t last = 0, count = graph_parents(v->g, v->nodes.at[child].at, &parents, &previous);
     for (uint32_t k = 0; k < count; k++)
-        if (parents[k] >= v->stretch.from && parents[k] != here && parents[k] + 2 > last)
-            last = parents[k] + 2;
+        if (parents[k] >= v->stretch.from && parents[k] != here && parents[k] >= last)
+            last = parents[k] + 1;
     return last;
 }
 
