@@ -15,7 +15,8 @@
 /* SYN_SMALL, for a page: errors have no sentences (doc.h, wire.h); what is short and everywhere is
  * called (below); of code that does what other code does, sooner, there is only the other
  * (SHORT_CUTS); documents always come with their history (SNAPSHOTS); frames come from a server
- * (SERVES); and memory that was had once is kept (GIVES_BACK), for a page's never shrinks. */
+ * (SERVES); memory that was had once is kept (GIVES_BACK), for a page's never shrinks; and memory
+ * that is not to be had is a trap of the allocator, so that no caller looks whether it was. */
 #ifdef SYN_SMALL
 enum { SHORT_CUTS = 0, SNAPSHOTS = 0, SERVES = 0, GIVES_BACK = 0 };
 #else
@@ -24,9 +25,9 @@ enum { SHORT_CUTS = 1, SNAPSHOTS = 1, SERVES = 1, GIVES_BACK = 1 };
 
 #ifdef SYN_SMALL /* calls, where other builds have the code in place: web/wasm/mem_small.c */
 void *mem_resize(const syn_mem *mem, void *ptr, size_t old_size, size_t new_size);
-void *mem_alloc(const syn_mem *mem, size_t size);
+void *mem_alloc(const syn_mem *mem, size_t size) __attribute__((returns_nonnull));
 void mem_free(const syn_mem *mem, void *ptr, size_t size);
-void *mem_zalloc(const syn_mem *mem, size_t size);
+void *mem_zalloc(const syn_mem *mem, size_t size) __attribute__((returns_nonnull));
 #else
 /* Resizes a block of `old_size` bytes.  NULL (and the old block intact) when memory is short. */
 static inline void *mem_resize(const syn_mem *mem, void *ptr, size_t old_size, size_t new_size)
@@ -71,9 +72,9 @@ void mem_fit(const syn_mem *mem, void **at, uint32_t *cap, uint32_t n, size_t si
 /* Makes room for `more` entries beyond n.  After SYN_OK that many pushes cannot fail.  The usual
  * case, room is there, is decided in place: every keystroke asks several times. */
 #ifdef SYN_SMALL
-syn_err mem_more(const syn_mem *mem, void *array, uint64_t more, size_t size);
+void mem_more(const syn_mem *mem, void *array, uint64_t more, size_t size);
 void mem_drop(const syn_mem *mem, void *array, size_t size);
-#define array_reserve(mem, a, more) mem_more((mem), (a), (more), sizeof *(a)->at)
+#define array_reserve(mem, a, more) (mem_more((mem), (a), (more), sizeof *(a)->at), SYN_OK)
 #define array_free(mem, a)          mem_drop((mem), (a), sizeof *(a)->at)
 #else
 #define array_reserve(mem, a, more)                                                                \

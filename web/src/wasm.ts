@@ -4,7 +4,7 @@
 // comes back beside one number lies in `out`, eight or so words that the next call overwrites.
 // Views of the memory go stale when it grows, so they are made anew whenever its buffer is another.
 
-/** Exports of syncline.wasm: see web/wasm/*.c. All numbers. */
+/** The functions of syncline.wasm: see web/wasm/*.c. All numbers. */
 export type Exports = Record<string, (...args: number[]) => number> & { memory: WebAssembly.Memory };
 
 /** What the engine asks of the page. */
@@ -91,7 +91,11 @@ export class Core {
         event: (kind: number, doc: number, at: number, len: number) => port.event(kind, doc, at, len),
       },
     };
-    this.x = new WebAssembly.Instance(module, imports).exports as unknown as Exports;
+    const { memory, table } = new WebAssembly.Instance(module, imports).exports as { memory: WebAssembly.Memory; table: WebAssembly.Table };
+    const x: Record<string, unknown> = { memory };
+    // They stand at the end of the table, behind a gap, under the names that squeeze.mjs gave them.
+    for (let i = 0, one; (one = table.get(table.length - 1 - i) as unknown); i++) x["$" + i.toString(36)] = one;
+    this.x = x as Exports;
     this.scratch = this.x.web_scratch!();
     this.scratchSize = this.x.web_scratch_size!();
     this.outAt = this.x.web_out!() >>> 2;

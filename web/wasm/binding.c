@@ -41,7 +41,7 @@ EXPORT(web_scratch_size) uint32_t js_scratch_size(void)
 
 EXPORT(web_alloc) void *js_alloc_bytes(uint32_t size)
 {
-    return malloc(size != 0 ? size : 1);
+    return web_try_malloc(size != 0 ? size : 1);
 }
 
 EXPORT(web_free) void js_free_bytes(void *at)

@@ -5,11 +5,17 @@
  * Everything the engine holds for long grows by doubling or is a node of one size, so blocks of a
  * class are soon wanted again: nothing is split or joined.  The newest block grows and shrinks in
  * place, as a document that is typed into makes one array longer and longer.  A tenth of the size
- * of wasi-libc's. */
+ * of wasi-libc's.
+ *
+ * Memory that is not to be had ends the engine with a trap, which JavaScript sees as an exception:
+ * include/stdlib.h promises the compiler that these functions never give NULL, and what looks for
+ * it, a fiftieth of the program, is left out.  A page has up to 4 GiB; only what it hands in, which
+ * may be too large by itself, is asked for with web_try_malloc, which says so. */
+#include "web.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { HEAD = 8, UNIT = 16, CLASSES = 128, PAGE = 65536 };
@@ -60,7 +66,7 @@ static bool reach(uintptr_t need)
     return true;
 }
 
-void *malloc(size_t size)
+void *web_try_malloc(size_t size)
 {
     if (size > PTRDIFF_MAX) return NULL;
     uint32_t class = class_of(size);
@@ -76,6 +82,13 @@ void *malloc(size_t size)
     fresh->class = class;
     top += whole;
     return (char *)fresh + HEAD;
+}
+
+void *malloc(size_t size)
+{
+    void *at = web_try_malloc(size);
+    if (at == NULL) __builtin_trap();
+    return at;
 }
 
 void free(void *at)
@@ -94,16 +107,16 @@ void free(void *at)
 void *calloc(size_t count, size_t size)
 {
     size_t bytes;
-    if (__builtin_mul_overflow(count, size, &bytes)) return NULL;
+    if (__builtin_mul_overflow(count, size, &bytes)) __builtin_trap();
     void *at = malloc(bytes);
-    if (at != NULL) memset(at, 0, bytes);
+    memset(at, 0, bytes);
     return at;
 }
 
 void *realloc(void *at, size_t size)
 {
     if (at == NULL) return malloc(size);
-    if (size > PTRDIFF_MAX) return NULL;
+    if (size > PTRDIFF_MAX) __builtin_trap();
     struct block *block = (struct block *)(void *)((char *)at - HEAD);
     uint32_t class = class_of(size);
     size_t old = class_size(block->class), whole = class_size(class);
@@ -115,7 +128,6 @@ void *realloc(void *at, size_t size)
         return at;
     }
     void *moved = malloc(size);
-    if (moved == NULL) return NULL;
     memcpy(moved, at, (old < whole ? old : whole) - HEAD);
     free(at);
     return moved;

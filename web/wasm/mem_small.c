@@ -1,6 +1,7 @@
 /* mem_small.c -- what core/mem.h has in place elsewhere, a hundred times over, is called here.
  *
- * The allocator is malloc's: a page has no other, and a call through the hook is one more. */
+ * The allocator is malloc's: a page has no other, and a call through the hook is one more.  It
+ * traps when there is no memory (malloc.c), so here nothing fails. */
 #include "mem.h"
 
 #include <stdlib.h>
@@ -36,11 +37,11 @@ void *mem_zalloc(const syn_mem *mem, size_t size)
     return p;
 }
 
-syn_err mem_more(const syn_mem *mem, void *array, uint64_t more, size_t size)
+void mem_more(const syn_mem *mem, void *array, uint64_t more, size_t size)
 {
     struct array *a = array;
     uint64_t need = a->n + more;
-    return need <= a->cap ? SYN_OK : mem_reserve(mem, &a->at, &a->cap, need, size);
+    if (need > a->cap && mem_reserve(mem, &a->at, &a->cap, need, size)) __builtin_trap();
 }
 
 void mem_drop(const syn_mem *mem, void *array, size_t size)

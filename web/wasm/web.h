@@ -16,6 +16,7 @@ extern uint32_t web_out[WEB_OUT];
 extern char web_scratch[WEB_SCRATCH];
 void web_out_u64(uint32_t at, uint64_t v);
 void web_out_bytes(uint32_t at, const void *data, size_t len);
+void *web_try_malloc(size_t size); /* NULL if there is no more; malloc does not return then */
 
 struct web_doc {
     syn_doc *doc;
