@@ -8,7 +8,7 @@ BUILD_PACKAGES="gcc libc6-dev cmake ninja-build pkg-config protobuf-c-compiler l
 TEST_PACKAGES="$BUILD_PACKAGES check protobuf-compiler python3 python3-protobuf python3-websockets python3-xxhash
   curl git valgrind"
 # ... and for the browser's client: C to WebAssembly (besides Node.js with npm).
-WEB_PACKAGES="clang-16 lld-16 wasi-libc libclang-rt-16-dev-wasm32 libxxhash-dev protobuf-c-compiler
+WEB_PACKAGES="clang-16 lld-16 wasi-libc libclang-rt-16-dev-wasm32 protobuf-c-compiler
   libprotobuf-c-dev python3"
 # ... and to try it in a real browser.
 BROWSER_PACKAGES="chromium"
