@@ -522,8 +522,9 @@ syn_err doc_carry_out(syn_doc *doc, bool local)
 {
     syn_err err = reserve_plan(doc);
     if (err != SYN_OK) return err;
-    const struct effect *at = doc->desk->plan.at, *end = at + doc->desk->plan.n;
-    for (; at < end; at++) do_effect(doc, container_at(&doc->all, at->container), at, local);
+    const struct effect *at = doc->desk->plan.at;
+    for (uint32_t left = doc->desk->plan.n; left > 0; left--, at++)
+        do_effect(doc, container_at(&doc->all, at->container), at, local);
     doc->desk->plan.n = 0;
     return SYN_OK;
 }
