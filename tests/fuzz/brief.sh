@@ -8,11 +8,20 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export ASAN_OPTIONS="malloc_context_size=5:quarantine_size_mb=16:detect_stack_use_after_return=0"
 
+# report LOG: what went wrong there: all but libFuzzer's progress and the dictionary it recommends.
+report() {
+  echo "--- $(basename "$fuzzer"), $(basename "$1")"
+  grep -av '^#[0-9]\|NEW_FUNC\|# Uses:\|^INFO\|^stat::' "$1" | tail -45
+}
+
 # run SEED LIMIT: the log says what happened.
 run() {
   mkdir "$work/new$1"
   "$fuzzer" -seed="$1" "$2" -entropic=0 -timeout=30 -rss_limit_mb=4096 -max_len="$longest" \
-    -artifact_prefix="$PWD/" -print_final_stats=1 "$work/new$1" "$corpus" >"$work/log$1" 2>&1
+    -artifact_prefix="$PWD/" -print_final_stats=1 "$work/new$1" "$corpus" >"$work/log$1" 2>&1 || {
+    report "$work/log$1"
+    return 1
+  }
 }
 
 failed=0
@@ -35,11 +44,12 @@ else
     folder=/dev/shm
     [ -w "$folder" ] || folder=$work
     SYN_FUZZ_FILE="$folder/syncline-fuzz-$$.db" "$fuzzer" -timeout=60 "$corpus"/* \
-      >"$work/log5" 2>&1 || failed=1
+      >"$work/log5" 2>&1 || {
+      report "$work/log5"
+      failed=1
+    }
     echo "on SQLite: $(grep -c '^Executed' "$work/log5") kept inputs"
   fi
 fi
-for log in "$work"/log*; do
-  if [ "$failed" -ne 0 ]; then tail -60 "$log"; else sed -n '/^stat::/p' "$log"; fi
-done
+[ "$failed" -ne 0 ] || sed -n '/^stat::/p' "$work"/log*
 exit "$failed"
