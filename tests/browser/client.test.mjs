@@ -75,12 +75,18 @@ test("the server is killed with -9 in mid-typing, twenty times: what was shown a
   try {
     const page = await typist(await person(), "killed", own);
     await page.evaluate(() => {
-      // Numbers, typed one behind the other; what was on the disk according to the page at any time.
+      // Numbers, typed one behind the other; how many of them were on the disk according to the page, at any time.
       window.typed = 0;
       window.shownSaved = 0;
-      window.typing = setInterval(() => text.push(`${window.typed++},`), 3);
+      const ends = [];
+      window.typing = setInterval(() => {
+        const word = `${window.typed++},`;
+        ends.push((ends.at(-1) ?? 0) + word.length);
+        text.push(word);
+      }, 3);
       doc.on("unsaved", ({ count }) => {
-        if (count === 0) window.shownSaved = window.typed;
+        const kept = (ends.at(-1) ?? 0) - count;
+        while (ends[window.shownSaved] <= kept) window.shownSaved++;
       });
     });
     for (let round = 0; round < 20; round++) {
@@ -256,6 +262,34 @@ test("refused work with several tabs open: each is told, the document is the ser
   } finally {
     await guarded.stop();
   }
+});
+
+test("what is typed while the document is still being opened is not lost; what a script or the browser wrote there is not taken", async () => {
+  const ann = await person();
+  const page = await bench(ann, site, `
+    window.area = document.querySelector("#text");
+    window.opened = syn.connect().open("early");
+  `);
+  await page.locator("#text").pressSequentially("typed early");
+  await page.keyboard.press("Home");
+  await page.evaluate(async () => {
+    window.doc = await opened;
+    window.text = doc.text();
+    window.unbind = syn.bindTextarea(text, area);
+  });
+  await page.keyboard.type("I "); // the caret is where it was
+  await until("on the server", () => site.text("early") === "I typed early");
+  await page.evaluate(() => {
+    unbind();
+    text.insert(0, "now "); // the area shows another text by now
+    syn.bindTextarea(text, area);
+    document.body.append(window.other = document.createElement("textarea"));
+    other.value = "loading ...";
+    syn.bindTextarea(text, other);
+  });
+  for (const which of ["area", "other"]) assert.equal(await page.evaluate((name) => window[name].value, which), "now I typed early");
+  await saved(page);
+  assert.equal(site.text("early"), "now I typed early");
 });
 
 test("a megabyte is pasted", async () => {

@@ -149,6 +149,43 @@ test("chat: messages, who types, and sending what was written offline", async ()
   assert.deepEqual([...ann.faults, ...bob.faults], []);
 });
 
+test("chat: what was written offline is pale, also when the page is loaded anew, until it is saved", async () => {
+  const ann = await person();
+  let line = false;
+  await ann.routeWebSocket(/.*/, (socket) => (line ? socket.connectToServer() : void socket.close()));
+  const page = await open(ann, "chat/?doc=pale");
+  await page.fill("#message", "first");
+  await page.press("#message", "Enter");
+  const pale = async () => (await page.locator("#messages li.waiting").allTextContents()).map((text) => /first|second/.exec(text)[0]).join();
+  await until("pale", async () => (await pale()) === "first");
+  await until("offline", async () => (await page.getAttribute("#status", "data-status")) === "offline");
+  await until("stored", () => page.evaluate(async () => {
+    const answer = (request) => new Promise((resolve, reject) => {
+      request.onsuccess = () => resolve(request.result);
+      request.onerror = reject;
+    });
+    const [{ name }] = await indexedDB.databases();
+    const db = await answer(indexedDB.open(name));
+    const pieces = await answer(db.transaction("log").objectStore("log").count());
+    db.close();
+    return pieces !== 0;
+  }));
+  await page.reload();
+  await page.waitForSelector("text=first");
+  assert.equal(await pale(), "first");
+  await page.fill("#message", "second");
+  await page.press("#message", "Enter");
+  await until("both", async () => (await pale()) === "first,second");
+  line = true;
+  await badgeIs(page, "#status", "live");
+  await until("none", async () => (await pale()) === "" && (await page.locator("#messages li").count()) === 2);
+  assert.match(site.cli("get", "pale"), /first.*second/s);
+  await page.reload();
+  await page.waitForSelector("text=second");
+  assert.equal(await pale(), "");
+  assert.deepEqual(ann.faults, []);
+});
+
 test("chat, game: what anybody wrote into their documents does not stop them", async () => {
   const ann = await person();
   const a = await open(ann, "chat/?doc=odd");
@@ -263,8 +300,7 @@ test("the first page: it links to all, and its three lines work when pasted", as
   assert.match(snippet, /bindTextarea/);
   const pasted = await open(ann, "echo/");
   await pasted.setContent(`<!doctype html>${snippet}`);
-  await until("live", () => pasted.evaluate(() => document.querySelector("#text") !== null));
-  await pasted.fill("#text", "pasted and typed");
+  await pasted.fill("#text", "pasted and typed"); // at once: before the document is open, too
   await until("on the server", () => site.text("notes") === "pasted and typed");
   assert.deepEqual(ann.faults, []);
 });

@@ -51,8 +51,19 @@ export function bindEditor(text: Text, editor: EditorPort): {
 
 const LARGE = 100000; // characters
 const LATER_MS = 100;
+const bound = new WeakSet<HTMLElement>();
 
-/** A text area (or a one-line input) that shows the text, and edits it. The caret keeps its place
+/** What the user typed while the document was still being opened. What a browser fills in when it loads
+ *  a page anew, a script wrote, or another text left there is none of that. */
+function typedBefore(area: HTMLTextAreaElement | HTMLInputElement): string {
+  const [visit] = performance.getEntriesByType("navigation") as { type?: string }[];
+  const own = visit?.type === "navigate" && area.ownerDocument.activeElement === area && !bound.has(area);
+  bound.add(area);
+  return own && area.value !== area.defaultValue ? area.value : "";
+}
+
+/** A text area (or a one-line input) that shows the text, and edits it. What the user typed into it
+ *  before is put behind the text. The caret keeps its place
  *  while others type; with `cursor` they see it (a text area cannot show theirs: see
  *  `presence.others`). Gives the function that ends it. */
 export function bindTextarea(
@@ -68,7 +79,11 @@ export function bindTextarea(
     area.value = value;
     shown = area.value;
   };
+  const [before, typed] = [text.length, typedBefore(area)];
+  const [from, to] = [area.selectionStart ?? 0, area.selectionEnd ?? 0];
+  if (typed !== "") text.push(typed);
   show(text.toString());
+  if (typed !== "") area.setSelectionRange(before + from, before + to);
   const fromArea = (): void => {
     if (area.value === shown) return;
     const splice = difference(shown, area.value, area.selectionEnd ?? undefined);

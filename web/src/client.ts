@@ -69,6 +69,8 @@ export class Client extends Emitter<ClientEvents> {
   private failure = ""; // why the last connection ended
   private broken = "";
   private generation = 0;
+  private token: string;
+  private doubt = false; // this connection began with another token: what it refuses may be of that one
   private inbox: Promise<void> | undefined;
   private flushing = false;
   private told = "";
@@ -78,6 +80,7 @@ export class Client extends Emitter<ClientEvents> {
 
   constructor(readonly url: string | null, private readonly options: ClientOptions = {}) {
     super();
+    this.token = options.token ?? "";
     this.store = options.store === false ? undefined : (options.store ?? storeName(url));
     const kept = this.store !== undefined && (options.storage !== undefined || hasIndexedDb());
     this.tabs = options.tabs ?? (kept && options.storage === undefined);
@@ -107,7 +110,7 @@ export class Client extends Emitter<ClientEvents> {
 
   private async start(): Promise<void> {
     this.core = await Core.create({ event: (k, d, at, len) => this.event(k, d, at, len) }, this.options.wasm);
-    const token = this.options.token ?? "";
+    const { token } = this;
     const at = this.core.put(token + (this.options.name ?? "syncline-web"));
     const all = this.core.len;
     const { min = 0, max = 0 } = this.options.backoff ?? {};
@@ -195,6 +198,10 @@ export class Client extends Emitter<ClientEvents> {
   /** Tries now, whatever was refused before. */
   goOnline(): void {
     this.wish = true;
+    this.retry();
+  }
+
+  private retry(): void {
     this.failure = "";
     if (this.core !== undefined) this.call(() => this.core.x.client_retry_now!(now()));
   }
@@ -203,16 +210,31 @@ export class Client extends Emitter<ClientEvents> {
     return this.wish;
   }
 
-  /** Used from now on; also after the server said that the old one expired. */
+  /** Used from now on; also after the server said that the old one expired, or does not suffice. */
   setToken(token: string): void {
+    this.token = token;
+    if (this.core === undefined) return; // it starts with this one
+    this.giveToken();
+    this.doubt = this.connecting;
+    for (const link of this.links.values()) link.doubt = this.connecting;
+    this.retry();
+  }
+
+  private giveToken(): void {
     const { core } = this;
-    if (core === undefined) return void this.ready.then(() => this.setToken(token), () => undefined);
     this.call(() => {
-      const at = core.put(token);
+      const at = core.put(this.token);
       core.check(core.x.client_set_token!(at, core.len));
       core.done();
     });
-    if (this.refused()) this.goOnline();
+  }
+
+  /** A refusal that was under way when the token was set says nothing about the new one: once more. */
+  private mend(): void {
+    let again = this.doubt && this.refused();
+    if (again) this.doubt = false;
+    for (const link of this.links.values()) again = link.doubted() || again;
+    if (again) this.retry();
   }
 
   private connectIfDue(): void {
@@ -223,7 +245,11 @@ export class Client extends Emitter<ClientEvents> {
     const generation = ++this.generation;
     const live = (): boolean => this.generation === generation && this.connecting;
     this.transport!.open({
-      opened: () => live() && this.call(() => this.core.x.client_connected!(now())),
+      opened: () => {
+        if (!live()) return;
+        this.doubt = false;
+        this.call(() => this.core.x.client_connected!(now()));
+      },
       message: (bytes) => live() && this.receive(bytes, generation),
       writable: () => live() && this.call(() => this.core.x.client_writable!(now())),
       closed: (reason) => live() && this.disconnected(reason),
@@ -305,6 +331,7 @@ export class Client extends Emitter<ClientEvents> {
 
   private tellNews(): void {
     while (this.news.length !== 0) this.news.shift()!();
+    this.mend();
     for (const link of this.links.values()) link.tell();
     const { status, reason } = this;
     if (this.told !== status + reason) {
@@ -327,6 +354,7 @@ export class Client extends Emitter<ClientEvents> {
       }
       case Event.Welcome:
         this.failure = "";
+        if (this.doubt) this.news.push(() => this.giveToken());
         return 1;
       case Event.Changed:
         if (link !== undefined) link.changed = true;
@@ -445,6 +473,7 @@ export class Client extends Emitter<ClientEvents> {
 export class Link implements DocLink {
   readonly keeping: Keeping;
   changed = false;
+  doubt = false; // see Client.mend
   private toldStatus = "";
   private toldUnsaved = "";
   private wasLive = false;
@@ -498,6 +527,14 @@ export class Link implements DocLink {
   status(): { status: Status; reason: string } {
     const status = this.core.x.doc_status!(this.doc._at);
     return this.client.stateOf(status, status === 0 ? "" : this.core.outText(0));
+  }
+
+  /** Refused, perhaps for a token that is no longer ours? */
+  doubted(): boolean {
+    if (!this.doubt) return false;
+    const { status } = this.status();
+    if (status === "live" || status === "denied") this.doubt = false;
+    return status === "denied";
   }
 
   unsaved(): Unsaved {

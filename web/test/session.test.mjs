@@ -525,6 +525,60 @@ test("a new token while the refused connection is still being closed: it is trie
   await client.close();
 });
 
+test("a new token while the old one's refusal is under way: it is tried, and nobody hears of the refusal", async () => {
+  const [heard, refusals] = [[], []];
+  const transport = scripted((bytes, events) => {
+    const token = /stale|fresh/.exec(Buffer.from(bytes).toString("latin1"))?.[0];
+    heard.push(token);
+    if (token === "stale") refusals.push(() => events.message(frame(22, [...number(1, 5), ...field(4, [...Buffer.from("sign in again")])])));
+  });
+  const client = connect("ws://nowhere", { ...fast, transport, token: "stale" });
+  const a = await client.open("t");
+  const statuses = [];
+  a.on("status", ({ status }) => statuses.push(status));
+  await until("asked", () => refusals.length === 1);
+  client.setToken("fresh");
+  refusals[0]();
+  await until("tried again", () => heard.includes("fresh"));
+  assert.ok(!statuses.includes("denied"), statuses.join());
+  await client.close();
+});
+
+test("a new token between hello and welcome: it is given to the server that welcomed the old one", async () => {
+  const heard = [];
+  let welcome;
+  const transport = scripted((bytes, events) => {
+    heard.push(/stale|fresh/.exec(Buffer.from(bytes).toString("latin1"))?.[0]);
+    welcome ??= () => events.message(frame(17, number(1, 1)));
+  });
+  const client = connect("ws://nowhere", { ...fast, transport, token: "stale" });
+  await client.open("t");
+  await until("asked", () => welcome !== undefined);
+  client.setToken("fresh");
+  assert.deepEqual(heard, ["stale"]);
+  welcome();
+  await until("given", () => heard.includes("fresh"));
+  await client.close();
+});
+
+test("a new token with more rights opens what the old one could not; it does not end being offline by wish", () =>
+  withUsers(async (client, token) => {
+    const c = client({ token: token("ann", "--create", "notes") });
+    const secret = await c.open("secret");
+    secret.text().push("typed");
+    await until("denied", () => secret.status === "denied");
+    assert.match(secret.reason, /FORBIDDEN/);
+    c.setToken(token("ann", "--create", "*"));
+    await secret.saved();
+    assert.equal(secret.rejected.length, 0);
+    c.goOffline();
+    await until("offline", () => secret.status === "offline");
+    c.setToken(token("ann", "--create", "*", "--for", "1h"));
+    await until("told", () => secret.reason === "offline by wish");
+    assert.equal(c.online, false);
+    assert.equal(secret.status, "offline");
+  }));
+
 test("noise: the connection ends, and is tried again", async () => {
   let times = 0;
   const transport = scripted((_bytes, events) => {

@@ -41,11 +41,21 @@ function draw() {
   if (atEnd) list.scrollTop = list.scrollHeight;
 }
 
-/** Own messages stay pale until they are on the server's disk. */
-const mine = new Set();
+/** Own messages stay pale until they are on the server's disk, also when the page was loaded anew meanwhile. */
+const waitingKey = `syncline-demo-waiting ${doc.name}`;
+const waiting = new Set(JSON.parse(sessionStorage.getItem(waitingKey) ?? "[]"));
+const nameOf = (message) => `${message.get("at")} ${message.get("name")}`;
+
+function keepWaiting() {
+  sessionStorage.setItem(waitingKey, JSON.stringify([...waiting]));
+}
+
 function markWaiting() {
-  if (doc.unsaved.count === 0) mine.clear();
-  for (const { message, line } of drawn) line.classList.toggle("waiting", mine.has(message));
+  if (doc.unsaved.count === 0 && waiting.size > 0) {
+    waiting.clear();
+    keepWaiting();
+  }
+  for (const { message, line } of drawn) line.classList.toggle("waiting", waiting.size > 0 && waiting.has(nameOf(message)));
 }
 
 messages.observe(draw);
@@ -57,7 +67,8 @@ $("#form").addEventListener("submit", (event) => {
   const text = $("#message").value.trim();
   if (text === "") return;
   messages.push({ name: who.name, colour: who.colour, text, at: Date.now() });
-  mine.add(messages.get(messages.length - 1));
+  waiting.add(nameOf(messages.get(messages.length - 1)));
+  keepWaiting();
   draw();
   $("#messages").scrollTop = $("#messages").scrollHeight;
   $("#message").value = "";
@@ -101,5 +112,8 @@ $("#name").addEventListener("change", () => {
   doc.presence.update(who);
   drawPeople(doc.presence.others);
 });
-$("#offline").addEventListener("change", () => ($("#offline").checked ? client.goOffline() : client.goOnline()));
+const wish = () => ($("#offline").checked ? client.goOffline() : client.goOnline());
+$("#offline").addEventListener("change", wish);
+if ($("#offline").checked) wish(); // a browser that loads a page anew leaves its boxes checked
+for (const waits of ["#message", "#send"]) $(waits).disabled = false; // nothing is taken before somebody listens
 $("#message").focus();

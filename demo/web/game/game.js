@@ -23,9 +23,11 @@ const player = kept ?? Math.random().toString(36).slice(2, 10);
 sessionStorage.setItem("syncline-demo-player", player);
 const place = { x: Math.floor(Math.random() * size), y: Math.floor(Math.random() * size) };
 
+/* The board comes last: who has the focus on it is heard. */
+const board = el("div", { id: "board", class: "board", tabindex: 0, role: "application", "aria-label": "Board: walk with the arrow keys" });
 const squares = [];
 for (let y = 0; y < size; y++)
-  for (let x = 0; x < size; x++) squares.push($("#board").appendChild(el("div", { class: "cell", click: () => towards(x, y) })));
+  for (let x = 0; x < size; x++) squares.push(board.appendChild(el("div", { class: "cell", click: () => towards(x, y) })));
 const squareAt = (x, y) => squares[y * size + x];
 
 /* ---- Moves ---- */
@@ -52,7 +54,7 @@ function towards(x, y) {
 }
 
 const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1], a: [-1, 0], d: [1, 0], w: [0, -1], s: [0, 1] };
-$("#board").addEventListener("keydown", (event) => {
+board.addEventListener("keydown", (event) => {
   const step = steps[event.key];
   if (step === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
   event.preventDefault();
@@ -63,7 +65,7 @@ $("#clear").addEventListener("click", () => {
   doc.transact(() => {
     for (const cell of [...cells.keys()]) cells.delete(cell);
   });
-  $("#board").focus();
+  board.focus();
 });
 
 /* ---- The picture ---- */
@@ -115,4 +117,6 @@ doc.presence.on("change", draw);
 $("#you").textContent = `You are ${who.name}.`;
 doc.presence.set({ player, ...who, ...place });
 draw();
-$("#board").focus();
+$(".board-card").append(board);
+$("#clear").disabled = false;
+board.focus();

@@ -7,10 +7,21 @@ import { containerNames, decode, opsOf, readSchema, runsOf } from "./schema.js";
 bar("inside");
 const name = documentName("two-panes");
 $("#document").value = name;
-const schema = readSchema(await (await fetch("/syncline.proto")).text());
+
+/* ---- Another document ---- */
+
+$("#pick").addEventListener("submit", (event) => {
+  event.preventDefault();
+  location.search = `?doc=${encodeURIComponent($("#document").value)}`;
+});
+fetch("/v1/documents")
+  .then((answer) => answer.json())
+  .then((list) => $("#known").append(...list.slice(0, 200).map((entry) => el("option", { value: entry.name }))))
+  .catch(() => undefined); // without the right to list there are no suggestions
 
 /* ---- Frames, taken where they pass ---- */
 
+const schema = readSchema(await (await fetch("/syncline.proto")).text());
 const frames = [];
 
 /** A transport that lets everything through and remembers it. */
@@ -100,7 +111,7 @@ const drawFrames = everyFrame(() => {
 /* ---- The document ---- */
 
 const client = connect(server(), { store: false, transport: new Tap(new WebSocketTransport(server())) });
-const doc = await client.open(name, { history: true }).catch(fail);
+const doc = await client.open(name).catch(fail);
 badge(doc, $("#status"));
 
 const opened = new Set(); // paths of the tree that are unfolded
@@ -219,14 +230,3 @@ doc.on("status", draw);
 doc.presence.on("change", drawPresence);
 draw();
 drawPresence();
-
-/* ---- Another document ---- */
-
-$("#pick").addEventListener("submit", (event) => {
-  event.preventDefault();
-  location.search = `?doc=${encodeURIComponent($("#document").value)}`;
-});
-fetch("/v1/documents")
-  .then((answer) => answer.json())
-  .then((list) => $("#known").append(...list.slice(0, 200).map((entry) => el("option", { value: entry.name }))))
-  .catch(() => undefined); // without the right to list there are no suggestions
