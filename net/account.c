@@ -6,6 +6,8 @@
  * coming back would be a way to go faster. */
 #include "hub_impl.h"
 
+#include "copy.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,7 +49,7 @@ static struct account *account_make(hub *h, syn_str name)
     account->limits = &h->limits;
     if (account->shared) account->limits = exception_limits(h, OF_USER, name);
     account->name_len = name.len;
-    memcpy(account->name, name.data, name.len);
+    copy_str(account->name, name);
     if (!account->shared) return account;
     struct account **at = &h->accounts[slot_of(h, name)];
     account->next = *at;

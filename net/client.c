@@ -4,6 +4,7 @@
  * that has gathered leaves: own events in as few frames as possible, one turn of the local file;
  * and where those who wait are told to look again. */
 #include "client_impl.h"
+#include "copy.h"
 #include "utf8.h"
 
 #include <assert.h>
@@ -465,7 +466,7 @@ static syn_err open_new(syn_client *client, syn_str name, syn_client_doc **out)
     syn_client_doc *cd = calloc(1, sizeof *cd);
     if (cd == NULL) return SYN_ENOMEM;
     cd->client = client;
-    memcpy(cd->name, name.data, name.len);
+    copy_str(cd->name, name);
     cd->name_len = name.len;
     config.events = true;
     config.hash_seed = client_random();

@@ -3,6 +3,7 @@
  * What a reader does not take waits in two places only: channels are cursors and wait at no cost;
  * control frames wait in `queue`, whose bound ends the connection. */
 #include "hub_impl.h"
+#include "copy.h"
 #include "utf8.h"
 
 #include <stdio.h>
@@ -329,7 +330,7 @@ void hub_signed_in(hub *h, uint64_t id, const struct hub_identity *who, uint32_t
         send_access(conn, expires_ms);
         return;
     }
-    memcpy(conn->user, who->name.data, who->name.len);
+    copy_str(conn->user, who->name);
     conn->user_len = who->name.len;
     if (!account_join(conn)) return;
     conn->state = CONN_LIVE;

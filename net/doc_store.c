@@ -5,6 +5,8 @@
  * of memory is not. */
 #include "doc_store.h"
 
+#include "copy.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,9 +93,8 @@ static syn_err keep_piece(void *user, const struct store_piece *piece)
     if (copy == NULL) return SYN_ENOMEM;
     struct store_piece *kept = &pieces->at[pieces->count++];
     *kept = *piece;
-    kept->bytes.data = memcpy(copy, piece->bytes.data, piece->bytes.len);
-    if (piece->effects.len != 0)
-        memcpy(copy + piece->bytes.len, piece->effects.data, piece->effects.len);
+    kept->bytes.data = copy_str(copy, piece->bytes);
+    copy_str(copy + piece->bytes.len, piece->effects);
     kept->effects.data = copy + piece->bytes.len;
     return SYN_OK;
 }
@@ -122,7 +123,7 @@ static syn_err unpack_parts(struct decoder *d, struct pieces *parts)
         syn_err err = unpack(d, part, &plain);
         char *copy = err ? NULL : malloc(plain.len + 1);
         if (copy == NULL) return err ? err : SYN_ENOMEM;
-        memcpy(copy, plain.data, plain.len);
+        copy_str(copy, plain);
         piece_free(part);
         part->bytes = (syn_str){copy, plain.len};
         part->packed = false;

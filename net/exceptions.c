@@ -8,6 +8,8 @@
  * own any more stays as an empty one. */
 #include "hub_impl.h"
 
+#include "copy.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -115,7 +117,7 @@ static struct exception *add(hub *h, enum exception_of kind, syn_str name)
     if (found == NULL) return NULL;
     found->kind = kind;
     found->name_len = name.len;
-    memcpy(found->name, name.data, name.len);
+    copy_str(found->name, name);
     found->next = *at;
     *at = found;
     return found;
@@ -136,7 +138,7 @@ static syn_err keep(hub *h, enum exception_of kind, syn_str name, const char *li
     char key[KEY_BYTES];
     store_turn *turn;
     int len = snprintf(key, sizeof key, PREFIX "%s", kinds[kind]);
-    memcpy(key + len, name.data, name.len);
+    copy_str(key + len, name);
     syn_str value = list[0] != '\0' ? syn_s(list) : (syn_str){NULL, 0};
     syn_err err = store_turn_new(h->store, &turn);
     if (err) return err;
@@ -156,7 +158,7 @@ static syn_err load_one(void *user, syn_str key, syn_str value)
         size_t len = strlen(kinds[kind]);
         if (key.len <= at + len || memcmp(key.data + at, kinds[kind], len) != 0) continue;
         if (key.len - at - len > LIMIT_NAME_BYTES || value.len >= sizeof list) continue;
-        memcpy(list, value.data, value.len);
+        copy_str(list, value);
         list[value.len] = '\0';
         if (!read_own((enum exception_of)kind, list, &own, why)) {
             hub_log(h, "limits", "a stored one is not understood: %s", why);

@@ -11,6 +11,8 @@
  * theirs. */
 #include "fold.h"
 
+#include "copy.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -152,7 +154,7 @@ static syn_err keep_part(void *user, uint32_t part, uint32_t parts, syn_str byte
         free(copy);
         return SYN_ENOMEM;
     }
-    memcpy(copy, bytes.data, bytes.len);
+    copy_str(copy, bytes);
     kept->at[part] = (syn_str){copy, bytes.len};
     kept->count = part + 1;
     return SYN_OK;

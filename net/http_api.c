@@ -1,6 +1,7 @@
 /* http_api.c -- routes, sign-in, the life of a call. */
 #include "http_impl.h"
 
+#include "copy.h"
 #include "syncline_server.h"
 #include "utf8.h"
 
@@ -181,7 +182,7 @@ void http_signed_in(http_api *api, uint64_t id, const struct hub_identity *who, 
         if (call != NULL) http_call_refuse(call, 401, "unauthenticated", "no user's name");
         return;
     }
-    memcpy(call->user, who->name.data, who->name.len);
+    copy_str(call->user, who->name);
     call->user_len = who->name.len;
     call->grant = who->grant;
     call->server = server;

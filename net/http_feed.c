@@ -12,6 +12,8 @@
  * with a number that was never given out, the reader is told of a gap and goes on from now. */
 #include "http_impl.h"
 
+#include "copy.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -231,7 +233,7 @@ static struct feed *feed_new(struct http_call *call, syn_str document)
     feed->api = call->api;
     memcpy(feed->user, call->user, sizeof feed->user);
     feed->user_len = call->user_len;
-    memcpy(feed->document, document.data, document.len);
+    copy_str(feed->document, document);
     feed->document_len = document.len;
     feed->spoke = now_of(call->api);
     feed->expires = call->expires_ms != 0 ? feed->spoke + call->expires_ms : 0;

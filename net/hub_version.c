@@ -3,6 +3,7 @@
  * Any prefix of the log is a version, for what an event builds on stands before it.  No room is
  * opened: what is replayed is what the disk has, and belongs to this one question. */
 #include "doc_store.h"
+#include "copy.h"
 #include "hub_impl.h"
 
 #include <stdlib.h>
@@ -72,7 +73,7 @@ void hub_read_version(hub *h, syn_str document, uint32_t events, hub_edit_fn fn,
                                 .done = done_fn,
                                 .user = user,
                                 .name_len = document.len};
-    memcpy(job->name, document.data, document.len);
+    copy_str(job->name, document);
     h->stats.jobs++;
     if (h->port.work != NULL && h->port.work(h->port.user, &job->work)) return;
     if (h->port.work != NULL)

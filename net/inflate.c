@@ -5,6 +5,8 @@
  * when it is read again its inside stands ready in ch->inflated. */
 #include "hub_impl.h"
 
+#include "copy.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -86,7 +88,7 @@ static struct inflate_job *prepare(struct channel *ch, const struct msg_packed *
     inflate->ch = ch;
     inflate->made = made;
     inflate->packed = *packed;
-    inflate->packed.data.data = memcpy(inflate->data, packed->data.data, packed->data.len);
+    inflate->packed.data.data = copy_str(inflate->data, packed->data);
     inflate->fault.code = CODE_MALFORMED;
     return inflate;
 }

@@ -1,6 +1,7 @@
 /* loop.c -- one loop of several: its thread, and what it does with mails. */
 #include "loops_impl.h"
 
+#include "copy.h"
 #include "proto_limits.h"
 
 #include <stdlib.h>
@@ -99,7 +100,7 @@ static bool wait_in_line(struct link *link, syn_str head, struct shared *body)
     waiting->next = NULL;
     waiting->body = body;
     waiting->len = (uint32_t)head.len;
-    if (head.len != 0) memcpy(waiting->head, head.data, head.len);
+    copy_str(waiting->head, head);
     *link->last = waiting;
     link->last = &waiting->next;
     return true;

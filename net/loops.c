@@ -9,6 +9,7 @@
  * from its cursor when it may again, so a slow reader costs no more than this. */
 #include "loops_impl.h"
 
+#include "copy.h"
 #include "proto_limits.h"
 #include "ws_listen.h"
 
@@ -38,7 +39,7 @@ static struct shared *share(loops *all, syn_str bytes)
         if (fresh == NULL) return NULL;
         atomic_init(&fresh->refs, 1);
         fresh->len = (uint32_t)bytes.len;
-        memcpy(fresh->bytes, bytes.data, bytes.len);
+        copy_str(fresh->bytes, bytes);
         shared_drop(last);
         last = all->last = fresh;
     }
@@ -53,7 +54,7 @@ static void put_frame(loops *all, struct link *link, syn_str head, syn_str body)
     size_t own = shared != NULL ? 0 : body.len;
     mail.with = shared;
     char *at = mail_bytes(bag_put(&link->loop->post, &mail, head.len + own));
-    if (head.len != 0) memcpy(at, head.data, head.len);
+    copy_str(at, head);
     if (own != 0) memcpy(at + head.len, body.data, own);
 }
 

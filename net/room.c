@@ -5,6 +5,8 @@
  * each name once. */
 #include "hub_impl.h"
 
+#include "copy.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,7 +49,7 @@ static struct room *room_new(hub *h, syn_str name)
     assert(name.len <= LIMIT_NAME_BYTES);
     if (room == NULL) return NULL;
     room->hub = h;
-    memcpy(room->name, name.data, name.len);
+    copy_str(room->name, name);
     room->name_len = name.len;
     room->limits = exception_limits(h, OF_DOCUMENT, name);
     room->idle_since = room->used_at = h->now;
@@ -184,7 +186,7 @@ syn_err room_user(struct room *room, syn_str user, uint32_t *index)
     if (grown == NULL) return SYN_ENOMEM;
     if (room->user_count == 0) memset(&grown[0], 0, sizeof grown[0]);
     memset(&grown[count], 0, sizeof grown[count]);
-    memcpy(grown[count].name, user.data, user.len);
+    copy_str(grown[count].name, user);
     room->users = grown;
     room->user_count = count + 1;
     *index = count;

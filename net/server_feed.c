@@ -4,6 +4,8 @@
  * bytes, little-endian.  In the file, so that a backup has documents and cursors of one moment. */
 #include "server_impl.h"
 
+#include "copy.h"
+
 #include <string.h>
 
 #define CURSOR_BYTES 16u
@@ -51,7 +53,7 @@ static bool put_key(syn_str name, char key[READER_BYTES + 5], syn_str *out)
 {
     if (name.len == 0 || name.len > READER_BYTES) return false;
     memcpy(key, "feed ", 5);
-    memcpy(key + 5, name.data, name.len);
+    copy_str(key + 5, name);
     *out = (syn_str){key, name.len + 5};
     return true;
 }

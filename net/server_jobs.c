@@ -2,6 +2,8 @@
  * where each is done. */
 #include "server_impl.h"
 
+#include "copy.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +30,7 @@ static syn_err post(syn_server *server, const struct job *what, syn_str text)
     *job = *what;
     job->next = NULL;
     job->len = text.len;
-    if (text.len != 0) memcpy(job->text, text.data, text.len);
+    copy_str(job->text, text);
     pthread_mutex_lock(&server->lock);
     *server->last_job = job;
     server->last_job = &job->next;

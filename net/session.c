@@ -6,6 +6,8 @@
  * knows about its own events. */
 #include "session_impl.h"
 
+#include "copy.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,7 +44,7 @@ static syn_err copy_text(char **at, size_t *len, syn_str text)
 {
     char *copy = malloc(text.len + 1);
     if (copy == NULL) return SYN_ENOMEM;
-    if (text.len != 0) memcpy(copy, text.data, text.len);
+    copy_str(copy, text);
     copy[text.len] = '\0';
     free(*at);
     *at = copy;
@@ -310,7 +312,7 @@ syn_err session_attach(session *s, session_doc **out, syn_str name, syn_doc *doc
     sd->s = s;
     sd->owner = owner;
     sd->doc = doc;
-    memcpy(sd->name, name.data, name.len);
+    copy_str(sd->name, name);
     sd->name_len = name.len;
     sd->told = SYN_CONNECTING;
     sd->send_at = syn_doc_log_start(doc);

@@ -6,6 +6,8 @@
  * unsaved event on is looked at, and nothing at all in the usual case. */
 #include "session_impl.h"
 
+#include "copy.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -419,7 +421,7 @@ static void take_lineage(session_doc *sd, syn_str lineage)
     if (lineage.len != sizeof sd->lineage) return;
     sd->exists = true;
     if (sd->has_lineage && memcmp(sd->lineage, lineage.data, lineage.len) == 0) return;
-    memcpy(sd->lineage, lineage.data, lineage.len);
+    copy_str(sd->lineage, lineage);
     sd->has_lineage = true;
     if (sd->s->port.lineage != NULL) sd->s->port.lineage(sd->s->port.user, sd);
 }

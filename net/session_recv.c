@@ -5,6 +5,8 @@
  * the snapshot does, and then go under the document as one. */
 #include "session_impl.h"
 
+#include "copy.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +25,7 @@ syn_err parts_add(struct part_list *parts, syn_str bytes)
     if (!grow((void **)&parts->at, parts->count, &parts->cap, sizeof *parts->at)) return SYN_ENOMEM;
     char *copy = malloc(bytes.len != 0 ? bytes.len : 1);
     if (copy == NULL) return SYN_ENOMEM;
-    if (bytes.len != 0) memcpy(copy, bytes.data, bytes.len);
+    copy_str(copy, bytes);
     parts->at[parts->count++] = (syn_str){copy, bytes.len};
     return SYN_OK;
 }

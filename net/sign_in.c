@@ -1,5 +1,6 @@
 #include "sign_in.h"
 
+#include "copy.h"
 #include "syncline_bytes.h"
 
 #include <stdio.h>
@@ -134,7 +135,7 @@ syn_err sign_in_check(const sign_in *s, syn_str token, struct signed_in *out, ch
     syn_str user = jwt_user(claims);
     *out =
         (struct signed_in){.claims = claims, .expires_ms = until(jwt_expires(claims), demand.now)};
-    memcpy(out->user, user.data, user.len);
+    copy_str(out->user, user);
     if (jwt_server_rights(claims) & (JWT_LIST | JWT_ADMIN)) out->server |= SYN_MAY_LIST;
     if (jwt_server_rights(claims) & JWT_ADMIN) out->server |= SYN_MAY_ADMIN;
     return SYN_OK;

@@ -9,6 +9,8 @@
  * next row, and takes what is behind it on its channel along. */
 #include "hub_impl.h"
 
+#include "copy.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,7 +59,7 @@ void wait_frame(struct channel *ch)
         return;
     }
     *waiter = (struct waiter){.channel = ch, .charged = h->charged, .len = h->raw.len};
-    memcpy(waiter->bytes, h->raw.data, h->raw.len);
+    copy_str(waiter->bytes, h->raw);
     ch->conn->parked_bytes += sizeof *waiter + waiter->len;
     ch->parked++;
     channel_ref(ch);

@@ -14,8 +14,9 @@
  *   - of a bad certificate it says nothing, and renews badly: ws_tls.h */
 #include "ws_server.h"
 
-#include "proto_limits.h"
+#include "copy.h"
 #include "gate.h"
+#include "proto_limits.h"
 #include "ws_echo.h"
 #include "ws_handshake.h"
 #include "ws_http.h"
@@ -267,8 +268,8 @@ bool ws_send(ws_link *link, syn_str head, syn_str body)
         server->scratch_cap = LWS_PRE + len + 4096;
     }
     char *at = server->scratch + LWS_PRE;
-    if (head.len != 0) memcpy(at, head.data, head.len);
-    if (body.len != 0) memcpy(at + head.len, body.data, body.len);
+    copy_str(at, head);
+    copy_str(at + head.len, body);
     if (lws_write(link->wsi, (unsigned char *)at, len, LWS_WRITE_BINARY) < 0) {
         lws_set_timeout(link->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
         link->skipping = true;

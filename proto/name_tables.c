@@ -9,6 +9,8 @@
  * as the tables are bounded and large sets bring their own. */
 #include "wire.h"
 
+#include "copy.h"
+
 /* What an entry is charged with, about its memory: PROTOCOL.md, 14. */
 enum { PEER_COST = 8, CONTAINER_COST = 64 };
 
@@ -54,7 +56,7 @@ static syn_err add_container(struct proto_names *n, const struct change_containe
     if (text.len > 0) {
         char *copy = mem_alloc(&mem, text.len);
         if (copy == NULL) return SYN_ENOMEM;
-        memcpy(copy, text.data, text.len);
+        copy_str(copy, text);
         *(c->form == CONTAINER_MERGEABLE ? &own->key : &own->name) = (syn_str){copy, text.len};
     }
     n->container_count++;

@@ -6,6 +6,7 @@
  * place makes a commit's fdatasync 2.4 times cheaper than growing it. */
 #include "sqlite_db.h"
 
+#include "copy.h"
 #include "schema_sql.h"
 
 #define XXH_INLINE_ALL
@@ -446,9 +447,9 @@ syn_err doc_row_read(struct db *db, sqlite3_stmt *statement, struct doc_row *row
         name.len <= sizeof row->name && (lineage.len == STORE_LINEAGE_BYTES || lineage.len == 0);
     if (fits) {
         row->name_len = (uint32_t)name.len;
-        memcpy(row->name, name.data, name.len);
+        copy_str(row->name, name);
         d->has_lineage = lineage.len != 0;
-        memcpy(d->lineage, lineage.data, lineage.len);
+        copy_str(d->lineage, lineage);
     }
     d->events = (uint32_t)sqlite3_column_int64(statement, 3);
     d->bytes = (uint64_t)sqlite3_column_int64(statement, 4);
@@ -516,7 +517,7 @@ syn_err peer_read(struct db *db, sqlite3_stmt *statement, int64_t doc, struct st
     uint64_t sum = row_sum(&key, user, (syn_str){"", 0});
     if (user.len >= sizeof peer->user || sum != (uint64_t)sqlite3_column_int64(statement, 4))
         return db_say(db, SYN_EDAMAGED, "a peer's row is damaged");
-    memcpy(peer->user, user.data, user.len);
+    copy_str(peer->user, user);
     return SYN_OK;
 }
 

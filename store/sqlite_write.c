@@ -13,6 +13,8 @@
  * Errors of the disk or of memory are not a document's: they end the transaction. */
 #include "sqlite_write.h"
 
+#include "copy.h"
+
 #include <sqlite3.h>
 
 struct work {
@@ -91,9 +93,9 @@ static syn_err create(struct work *w, const struct turn_op *op)
     syn_str name = turn_text(w->turn, op->key), lineage = turn_text(w->turn, op->bytes);
     w->row.doc.id = op->doc;
     w->row.name_len = (uint32_t)name.len;
-    memcpy(w->row.name, name.data, name.len);
+    copy_str(w->row.name, name);
     w->row.doc.has_lineage = lineage.len != 0;
-    memcpy(w->row.doc.lineage, lineage.data, lineage.len);
+    copy_str(w->row.doc.lineage, lineage);
     w->exists = w->fresh = w->dirty = true;
     /* Now, not at the end: a name that is taken is refused before its rows are written. */
     syn_err err = put_row(w);

@@ -7,6 +7,8 @@
  * the bytes are shared between the copies and counted. */
 #include "store_impl.h"
 
+#include "copy.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -65,7 +67,7 @@ static struct blob *blob_new(const syn_mem *mem, syn_str text)
     if (blob == NULL) return NULL;
     blob->holders = 1;
     blob->len = text.len;
-    if (text.len > 0) memcpy(blob->bytes, text.data, text.len);
+    copy_str(blob->bytes, text);
     return blob;
 }
 
@@ -206,7 +208,7 @@ static syn_err create(struct work *w, const struct turn_op *op)
     w->doc.there = true;
     w->doc.row.id = op->doc;
     w->doc.row.has_lineage = lineage.len != 0;
-    memcpy(w->doc.row.lineage, lineage.data, lineage.len);
+    copy_str(w->doc.row.lineage, lineage);
     return SYN_OK;
 }
 
@@ -226,7 +228,7 @@ static syn_err set_peer(struct work *w, const struct turn_op *op)
         return fail(w, SYN_ENOMEM, "out of memory");
     struct store_peer peer = {.peer = op->x, .next = op->from, .chain = op->y};
     syn_str user = turn_text(w->turn, op->bytes);
-    memcpy(peer.user, user.data, user.len);
+    copy_str(peer.user, user);
     uint32_t at = 0;
     while (at < w->doc.peers.n && (int64_t)w->doc.peers.at[at].peer < (int64_t)op->x) at++;
     if (at == w->doc.peers.n || w->doc.peers.at[at].peer != op->x) {
@@ -641,7 +643,7 @@ static syn_err memory_name(syn_store *store, int64_t id, char *name, size_t *len
     const struct doc *doc = doc_by_id(memory_of(store), id);
     if (doc == NULL) return store_refuse(store, SYN_ENOTFOUND, "no document of that number");
     syn_str text = blob_text(doc->name);
-    memcpy(name, text.data, text.len);
+    copy_str(name, text);
     *len = text.len;
     return SYN_OK;
 }
