@@ -536,6 +536,10 @@ static void call_read(hub *h, struct room *room, const struct hub_call *call)
     }
     if (room->channel_count == 0) room->idle_since = h->now;
     syn_err err = call->fn(call->user, room->exists ? room->doc : NULL);
+    if (err == SYN_EBUSY) {
+        room_read(room, call);
+        return;
+    }
     hold_done(h, room, call->done, call->user, err);
 }
 

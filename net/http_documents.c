@@ -15,6 +15,9 @@
 #include <xxhash.h>
 
 #define ETAG_HEADS 4u
+/* A document that takes no more memory is written on the loop: texts 0.5 ms, maps of many keys 5.
+ */
+#define HTTP_AT_ONCE (512u * 1024u)
 
 /* ---- Versions -------------------------------------------------------------------------------- */
 
@@ -95,6 +98,17 @@ static syn_err write_json(const syn_doc *doc, const char *path, syn_buf *out)
     return err ? err : syn_value_json(doc, &value, put_bounded, out);
 }
 
+/* Would writing it take long?  A path to one value never does. */
+static bool is_large(const syn_doc *doc, const char *path)
+{
+    syn_value value;
+    if (syn_doc_footprint(doc) <= HTTP_AT_ONCE) return false;
+    if (path == NULL || path[0] == '\0') return true;
+    if (syn_doc_resolve(doc, syn_s(path), &value)) return false;
+    bool container = value.kind == SYN_VALUE_CHILD || value.kind == SYN_VALUE_MERGEABLE;
+    return container && value.child != SYN_COUNTER;
+}
+
 /* The text container that is wanted as it is; NULL: JSON is wanted. */
 static const char *wanted_text(const struct http_call *call)
 {
@@ -121,6 +135,10 @@ static syn_err read_document(void *user, syn_doc *doc)
         *out = (struct http_answer){.status = 304, .type = "application/json"};
         memcpy(out->etag, etag, sizeof etag);
         return SYN_OK;
+    }
+    if (!call->aside && is_large(doc, text != NULL ? NULL : path)) {
+        call->aside = true; /* once more, off the loop */
+        return SYN_EBUSY;
     }
     syn_err err = text != NULL ? write_text(doc, text, &buf) : write_json(doc, path, &buf);
     if (err) {
@@ -229,7 +247,7 @@ static void get(struct http_call *call, uint64_t now)
     const char *version = http_query(call->query, "at");
     if (version == NULL)
         hub_read(h, call->name, read_document, done, call, now);
-    else if (read_version(version, &events))
+    else if ((call->aside = read_version(version, &events)))
         hub_read_version(h, call->name, events, read_old, done_old, call, now);
     else
         http_call_refuse(call, 400, "malformed", "at is a version: 12, or 12-HEADS");

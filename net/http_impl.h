@@ -39,6 +39,7 @@ struct http_call {
     struct hub_request request; /* as the hub counts it */
     struct http_answer answer;  /* made before it may be told */
     bool may_create;
+    bool aside; /* a copy is read, off the loop */
     json_t *edits;
 };
 

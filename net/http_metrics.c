@@ -135,6 +135,12 @@ static void put_loops(struct page *page, const struct http_pages *from)
                  "syncline_loop_busy_seconds_total{loop=\"%" PRIu32 "\"} %" PRIu64 ".%06" PRIu64
                  "\n",
                  i, of[i].busy_us / 1000000, of[i].busy_us % 1000000);
+    head(page, "loop_turn_seconds_max", "gauge",
+         "The longest that a loop did not wait: nobody else of it was served meanwhile.");
+    for (uint32_t i = 0; i < from->loop_count; i++)
+        page_put(page,
+                 "syncline_loop_turn_seconds_max{loop=\"%" PRIu32 "\"} %" PRIu64 ".%06" PRIu64 "\n",
+                 i, of[i].turn_us_max / 1000000, of[i].turn_us_max % 1000000);
     head(page, "loop_wakes_total", "counter", "Times that a loop had something to do.");
     for (uint32_t i = 0; i < from->loop_count; i++)
         page_put(page, "syncline_loop_wakes_total{loop=\"%" PRIu32 "\"} %" PRIu64 "\n", i,

@@ -63,7 +63,8 @@ syn_err hub_new(hub **out, syn_store *store, const struct hub_port *port)
     h->store = store;
     h->port = *port;
     limits_default(&h->limits);
-    h->tuning = (struct hub_tuning){FRAME_PIECE, FOLD_ROWS, FOLD_BYTES, INFLATE_AT_ONCE};
+    h->tuning =
+        (struct hub_tuning){FRAME_PIECE, FOLD_ROWS, FOLD_BYTES, INFLATE_AT_ONCE, SNAPSHOT_AT_ONCE};
     h->rooms = calloc(ROOM_SLOTS, sizeof *h->rooms);
     h->room_slots = ROOM_SLOTS;
     syn_err err = h->rooms != NULL ? SYN_OK : SYN_ENOMEM;

@@ -59,6 +59,7 @@ struct hub_tuning {
     uint32_t frame_piece;           /* bytes of one frame of the log: others get in between */
     uint32_t fold_rows, fold_bytes; /* a tail above either is folded */
     uint32_t inflate_at_once;       /* Packed up to this size are inflated on the loop */
+    uint32_t snapshot_at_once;      /* documents up to this size in memory are encoded there */
 };
 
 syn_err hub_new(hub **out, syn_store *store, const struct hub_port *port);
@@ -118,7 +119,8 @@ void hub_goodbye(hub *h, uint64_t now);
 typedef syn_err (*hub_edit_fn)(void *user, syn_doc *doc);
 typedef void (*hub_done_fn)(void *user, syn_err err);
 /* Lends the document (NULL: it is not there) for reading; `done` runs when all that it then held is
- * on the disk. */
+ * on the disk.  fn may say SYN_EBUSY if that would take long: then it is called once more, off the
+ * loop, with a copy of what is on the disk. */
 void hub_read(hub *h, syn_str document, hub_edit_fn fn, hub_done_fn done, void *user, uint64_t now);
 /* The same for the document as it was after the first `events` events of its log, a copy of its
  * own: fn runs off the loop (on the pool's thread), done on it.  SYN_ERANGE: it never was. */

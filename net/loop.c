@@ -234,7 +234,9 @@ static void on_check(struct ev_loop *ev, ev_check *check, int events)
 static void tell_stats(struct loop *loop)
 {
     uint64_t answers[6];
-    if (loop->busy_since != 0) loop->busy_us += now_us() - loop->busy_since;
+    uint64_t took = loop->busy_since != 0 ? now_us() - loop->busy_since : 0;
+    loop->busy_us += took;
+    if (took > loop->turn_us_max) loop->turn_us_max = took;
     loop->busy_since = 0;
     ws_server_answers(loop->ws, answers);
     for (uint32_t i = 0; i < 6; i++)

@@ -228,6 +228,7 @@ uint32_t loops_read_stats(const loops *all, struct loop_stats out[LOOPS_MAX + 1]
         to->connections = loop->connections;
         to->wakes = loop->wakes;
         to->busy_us = loop->busy_us;
+        to->turn_us_max = loop->turn_us_max;
         for (uint32_t k = 0; k < 6; k++) to->answers[k] = loop->answers[k];
     }
     return all->count + 1;

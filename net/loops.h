@@ -46,7 +46,7 @@ void loops_reload(loops *all, void (*done)(void *user, syn_err err, const char *
 void loops_stop_listening(loops *all);
 
 struct loop_stats {
-    uint64_t connections, wakes, busy_us;
+    uint64_t connections, wakes, busy_us, turn_us_max;
     uint64_t answers[6]; /* of HTTP, by the first digit of their status */
 };
 /* How many there are, at least home's, out[0]: of which it knows the answers alone, if any. */

@@ -115,6 +115,7 @@ void room_free(struct room *room)
 {
     assert(room->channel_count == 0);
     waiting_fail(room, SYN_ECLOSED);
+    room_read_fail(room, SYN_ECLOSED);
     if (room->lingers) room->hub->lingering--;
     syn_doc_free(room->doc);
     free_rows(room);
@@ -155,6 +156,7 @@ void room_drop(struct room *room, enum code code, const char *detail)
         channel_closed(room->channels, code, permanent, permanent ? 0 : RETRY_MS, detail);
     unhash(room);
     waiting_fail(room, SYN_EBUSY);
+    room_read_fail(room, SYN_EBUSY);
     room->lingers = room->unmade_turns != 0;
     if (room->lingers) room->hub->lingering++;
     free_rows(room);

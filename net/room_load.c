@@ -40,12 +40,12 @@ static void load_free(struct load_job *load)
 /* For who opens it; without, he makes one when the document is there. */
 static void make_state(struct load_job *load)
 {
-    const struct store_doc *row = &load->row;
-    bool fresh = row->snapshot_events != 0 && row->events - row->snapshot_at <= STALE_EVENTS;
-    if (fresh)
-        (void)snapshot_read(load->job.store, row->id, true, &load->parts);
-    else
-        (void)snapshot_of(load->doc, load->frame_piece, &load->parts);
+    struct snapshot_source from = {.name = load->job.name,
+                                   .row = &load->row,
+                                   .doc = load->doc,
+                                   .piece = load->frame_piece,
+                                   .packed = true};
+    (void)snapshot_stored(load->job.store, &from, &load->parts);
 }
 
 static void run(struct room_job *job)

@@ -285,6 +285,7 @@ static void http_pages_of(void *user, struct http_pages *out)
     out->loop_count = loops_read_stats(server->loops, out->loops);
     gate_read(server->gate, out->door);
     out->loops[0].busy_us = server->busy_us;
+    out->loops[0].turn_us_max = server->turn_us_max;
     out->loops[0].wakes = server->wakes;
     out->loops[0].connections = out->loop_count == 1 ? stats.connections : 0;
 }

@@ -1,7 +1,9 @@
 /* snapshot.c -- the state of a document as newcomers get it: parts, made once and shared.
  *
- *     one head       syn_doc_snapshot, encoded on the loop (a copy), deflated by a worker
- *     several heads  the stored one, if its version is still critical
+ *     small, one head   syn_doc_snapshot, encoded on the loop (a copy), deflated by a worker
+ *     large             a worker makes it of the store: the stored one if little came since, or of
+ *                       a copy of the document
+ *     several heads     the stored one, if its version is still critical
  *
  * The newest is kept with its room, so that a crowd costs one; what came since goes behind it as
  * usual.  A small one is deflated at once, which is quicker than to wait. */
@@ -151,7 +153,7 @@ static syn_err finish(struct reading *reading)
     return err || reading->packed ? err : seal(parts);
 }
 
-syn_err snapshot_read(syn_store *store, int64_t id, bool packed, struct snapshot_parts **out)
+static syn_err read_stored(syn_store *store, int64_t id, bool packed, struct snapshot_parts **out)
 {
     struct reading reading = {.parts = parts_new(packed)};
     *out = NULL;
@@ -163,6 +165,65 @@ syn_err snapshot_read(syn_store *store, int64_t id, bool packed, struct snapshot
     else
         *out = reading.parts;
     return err;
+}
+
+/* ---- Of a document --------------------------------------------------------------------------- */
+
+static syn_err emit_part(void *user, uint32_t part, uint32_t count, syn_str bytes)
+{
+    (void)part;
+    (void)count;
+    return add_part(user, bytes);
+}
+
+/* The parts as messages. */
+static syn_err encode(syn_doc *doc, uint32_t piece, struct snapshot_parts *parts)
+{
+    syn_snapshot snapshot;
+    uint64_t digest;
+    syn_doc_heads(doc, &parts->head, 1);
+    syn_err err = syn_doc_snapshot(doc, &snapshot);
+    if (!err) err = proto_digest(&snapshot, &digest, NULL);
+    if (!err) err = proto_encode_snapshot(&snapshot, digest, digest, piece, emit_part, parts);
+    return err;
+}
+
+static syn_err of_document(syn_doc *doc, const struct snapshot_source *from,
+                           struct snapshot_parts **out)
+{
+    if (syn_doc_heads(doc, NULL, 0) != 1) return SYN_EKIND;
+    struct snapshot_parts *parts = parts_new(from->packed);
+    syn_err err = parts != NULL ? encode(doc, from->piece, parts) : SYN_ENOMEM;
+    if (!err) err = seal(parts);
+    if (err)
+        snapshot_unref(parts);
+    else
+        *out = parts;
+    return err;
+}
+
+static syn_err of_copy(syn_store *store, const struct snapshot_source *from,
+                       struct snapshot_parts **out)
+{
+    char detail[DETAIL_BYTES];
+    struct store_doc row;
+    syn_doc *doc = NULL;
+    syn_err err = doc_store_load(store, from->name, &from->config, &doc, &row, detail);
+    if (!err && row.id != from->row->id) err = SYN_ENOTFOUND;
+    if (!err) err = of_document(doc, from, out);
+    syn_doc_free(doc);
+    return err;
+}
+
+syn_err snapshot_stored(syn_store *store, const struct snapshot_source *from,
+                        struct snapshot_parts **out)
+{
+    const struct store_doc *row = from->row;
+    bool fresh = row->snapshot_events != 0 && row->events - row->snapshot_at <= STALE_EVENTS;
+    if (fresh) return read_stored(store, row->id, from->packed, out);
+    syn_err err = from->doc != NULL ? of_document(from->doc, from, out) : of_copy(store, from, out);
+    bool stored = err == SYN_EKIND && row->snapshot_events != 0;
+    return stored ? read_stored(store, row->id, from->packed, out) : err;
 }
 
 /* ---- Keeping --------------------------------------------------------------------------------- */
@@ -195,8 +256,11 @@ static bool usable(const struct room *room, bool packed)
 
 struct snapshot_job {
     struct room_job job;
-    struct snapshot_parts *parts; /* to be sealed; NULL: to be read */
-    int64_t id;
+    struct snapshot_parts *parts; /* to be sealed; NULL: to be read, or made of the store */
+    int64_t id;                   /* of the stored one */
+    bool anew;                    /* it may be too old */
+    syn_doc_config config;
+    uint32_t piece;
     bool packed;
     syn_err err;
 };
@@ -206,13 +270,28 @@ static struct snapshot_job *snapshot_job_of(struct room_job *job)
     return (struct snapshot_job *)(void *)job; /* its first member */
 }
 
+static syn_err make_anew(struct snapshot_job *making)
+{
+    struct store_doc row;
+    struct snapshot_source from = {.name = making->job.name,
+                                   .config = making->config,
+                                   .row = &row,
+                                   .piece = making->piece,
+                                   .packed = making->packed};
+    syn_err err = store_find(making->job.store, making->job.name, &row);
+    if (!err && row.id != making->id) err = SYN_ENOTFOUND;
+    return err ? err : snapshot_stored(making->job.store, &from, &making->parts);
+}
+
 static void run(struct room_job *job)
 {
     struct snapshot_job *making = snapshot_job_of(job);
     if (making->parts != NULL)
         making->err = seal(making->parts);
+    else if (making->anew)
+        making->err = make_anew(making);
     else
-        making->err = snapshot_read(job->store, making->id, making->packed, &making->parts);
+        making->err = read_stored(job->store, making->id, making->packed, &making->parts);
 }
 
 static void done(struct room_job *job)
@@ -236,44 +315,16 @@ static void done(struct room_job *job)
     free(making);
 }
 
-static syn_err emit_part(void *user, uint32_t part, uint32_t count, syn_str bytes)
-{
-    (void)part;
-    (void)count;
-    return add_part(user, bytes);
-}
-
-/* The parts as messages. */
-static syn_err encode(syn_doc *doc, uint32_t piece, struct snapshot_parts *parts)
-{
-    syn_snapshot snapshot;
-    uint64_t digest;
-    syn_doc_heads(doc, &parts->head, 1);
-    syn_err err = syn_doc_snapshot(doc, &snapshot);
-    if (!err) err = proto_digest(&snapshot, &digest, NULL);
-    if (!err) err = proto_encode_snapshot(&snapshot, digest, digest, piece, emit_part, parts);
-    return err;
-}
-
-syn_err snapshot_of(syn_doc *doc, uint32_t piece, struct snapshot_parts **out)
-{
-    struct snapshot_parts *parts;
-    if (syn_doc_heads(doc, NULL, 0) != 1) return SYN_EKIND;
-    parts = parts_new(true);
-    syn_err err = parts != NULL ? encode(doc, piece, parts) : SYN_ENOMEM;
-    if (!err) err = seal(parts);
-    if (err)
-        snapshot_unref(parts);
-    else
-        *out = parts;
-    return err;
-}
-
-static syn_err start(struct room *room, struct snapshot_parts *parts, bool packed)
+static syn_err start(struct room *room, struct snapshot_parts *parts, bool packed, bool anew)
 {
     struct snapshot_job *making = calloc(1, sizeof *making);
     if (making == NULL) return SYN_ENOMEM;
-    *making = (struct snapshot_job){.parts = parts, .id = room->id, .packed = packed};
+    *making = (struct snapshot_job){.parts = parts,
+                                    .id = room->id,
+                                    .anew = anew,
+                                    .config = room_config(room->hub),
+                                    .piece = room->hub->tuning.frame_piece,
+                                    .packed = packed};
     making->job.run = run;
     making->job.done = done;
     room->making_snapshot = true;
@@ -283,25 +334,38 @@ static syn_err start(struct room *room, struct snapshot_parts *parts, bool packe
     return SYN_ENOMEM;
 }
 
+static bool large(const struct room *room)
+{
+    const hub *h = room->hub;
+    return h->port.work != NULL && syn_doc_footprint(room->doc) > h->tuning.snapshot_at_once;
+}
+
+/* Encoded here, and a small one sealed, too. */
+static syn_err begin_here(struct room *room, bool packed)
+{
+    struct snapshot_parts *parts = parts_new(packed);
+    syn_err err =
+        parts != NULL ? encode(room->doc, room->hub->tuning.frame_piece, parts) : SYN_ENOMEM;
+    if (!err && packed && parts->bytes > PACK_AT_ONCE) {
+        err = start(room, parts, packed, false);
+        if (err) snapshot_unref(parts);
+        return err;
+    }
+    if (!err) err = seal(parts);
+    if (err)
+        snapshot_unref(parts);
+    else
+        snapshot_take(room, parts);
+    return err;
+}
+
 /* Without threads it is there, or room->snapshot_err says why not. */
 static syn_err begin(struct room *room, bool packed)
 {
-    struct snapshot_parts *parts = NULL;
     bool one_head = syn_doc_heads(room->doc, NULL, 0) == 1;
     if (!one_head && room->snapshot_at == 0) return SYN_EKIND;
-    if (one_head) {
-        parts = parts_new(packed);
-        syn_err err =
-            parts != NULL ? encode(room->doc, room->hub->tuning.frame_piece, parts) : SYN_ENOMEM;
-        bool at_once = !err && (!packed || parts->bytes <= PACK_AT_ONCE);
-        if (at_once) err = seal(parts);
-        if (at_once && !err) snapshot_take(room, parts);
-        if (err) snapshot_unref(parts);
-        if (err || at_once) return err;
-    }
-    syn_err err = start(room, parts, packed);
-    if (err) snapshot_unref(parts);
-    return err;
+    if (one_head && !large(room)) return begin_here(room, packed);
+    return start(room, NULL, packed, one_head);
 }
 
 syn_err snapshot_make(struct room *room, bool packed, struct snapshot_parts **out)

@@ -18,6 +18,7 @@
 #include "gate.h"
 #include "proto_limits.h"
 #include "ws_echo.h"
+#include "ws_files.h"
 #include "ws_handshake.h"
 #include "ws_http.h"
 #include "ws_tls.h"
@@ -392,6 +393,10 @@ static int on_http(struct lws *wsi, enum lws_callback_reasons reason, void *sess
         return 0;
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
         return confirm_upgrade(server, wsi);
+    case LWS_CALLBACK_FILTER_HTTP_CONNECTION: /* before a file is opened */
+        if (server->web[0] == '\0' || ws_files_may(server->web, in, len)) return 0;
+        (void)lws_return_http_status(wsi, HTTP_STATUS_FORBIDDEN, NULL);
+        return -1;
     case LWS_CALLBACK_HTTP:
         return ws_http_begin(&http->http, wsi, &server->requests, entry_of(server, wsi));
     case LWS_CALLBACK_HTTP_BODY:

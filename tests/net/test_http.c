@@ -5,12 +5,14 @@
 #include "store/fault_vfs.h"
 
 #include <check.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -513,6 +515,97 @@ START_TEST(long_answers)
 }
 END_TEST
 
+/* A large document is read by a copy of it, off the loop: the same answers, and all that was
+ * acknowledged is in them. */
+START_TEST(large_documents)
+{
+    enum { KEYS = 20000 };
+    char folder[] = "/tmp/test_http_XXXXXX", file[64], line[100];
+    syn_server_config config = SYN_SERVER_CONFIG_INIT;
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    snprintf(file, sizeof file, "%s/d.db", folder);
+    config.data = file;
+    config.loops = loops_tried;
+    syn_server *server = http_start(config);
+    char *body = malloc(KEYS * 48);
+    size_t at = 0;
+    for (int i = 0; i < KEYS; i++)
+        at += (size_t)sprintf(body + at, "%c{\"set\":\"/k%05d\",\"value\":%d}", i != 0 ? ',' : '[',
+                              i, i);
+    strcpy(body + at, "]");
+    http_expect(server, "POST /v1/documents/d", JSON, body, 201, "");
+    for (int i = 0; i < KEYS; i += KEYS / 4) {
+        snprintf(body, 100, "[{\"set\":\"/k%05d\",\"value\":%d},{\"incr\":\"/n\",\"by\":1}]", i,
+                 -i);
+        http_expect(server, "POST /v1/documents/d", JSON, body, 200, "");
+        struct http_got got = http_do(server, "GET /v1/documents/d", "", NULL);
+        json_t *all = json_loads(got.body, 0, NULL);
+        snprintf(line, sizeof line, "k%05d", i);
+        ck_assert_uint_eq(json_object_size(all), KEYS + 1);
+        ck_assert_int_eq(json_integer_value(json_object_get(all, line)), -i);
+        ck_assert_int_eq(json_integer_value(json_object_get(all, "k00007")), 7);
+        json_decref(all);
+        http_drop(&got);
+        snprintf(line, sizeof line, "GET /v1/documents/d?path=/k%05d", i);
+        snprintf(body, 100, "%d", -i);
+        http_expect(server, line, "", NULL, 200, body);
+    }
+    http_expect(server, "GET /v1/documents/d?path=/n", "", NULL, 200, "4");
+    http_expect(server, "GET /v1/documents/d?path=/none", "", NULL, 404, "not_found");
+    http_expect(server, "GET /v1/documents/d?text=none", "", NULL, 404, "not_found");
+    struct http_got got = http_do(server, "GET /metrics", "", NULL);
+    const char *jobs = strstr(got.body, "\nsyncline_jobs_total ");
+    ck_assert_ptr_nonnull(jobs);
+    ck_assert_int_ge(atoi(strchr(jobs, ' ')), 4);
+    http_drop(&got);
+    free(body);
+    syn_server_stop(server, 1000);
+    static const char *const ends[] = {"", ".lock", "-wal", "-shm"};
+    for (size_t i = 0; i < 4; i++) {
+        snprintf(line, sizeof line, "%s%s", file, ends[i]);
+        unlink(line);
+    }
+    rmdir(folder);
+}
+END_TEST
+
+/* Opening a FIFO would wait for whoever writes, with everybody of the loop. */
+START_TEST(files_that_are_none)
+{
+    char folder[] = "/tmp/test_http_XXXXXX", path[5][80];
+    static const char *const files[] = {"fifo", "link", "page.html", "sub", "sub/index.html"};
+    syn_server_config config = SYN_SERVER_CONFIG_INIT;
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    for (int i = 0; i < 5; i++) snprintf(path[i], sizeof path[i], "%s/%s", folder, files[i]);
+    ck_assert_int_eq(mkfifo(path[0], 0600), 0);
+    ck_assert_int_eq(symlink("fifo", path[1]), 0);
+    ck_assert_int_eq(mkdir(path[3], 0700), 0);
+    ck_assert_int_eq(mkfifo(path[4], 0600), 0);
+    FILE *page = fopen(path[2], "w");
+    ck_assert_ptr_nonnull(page);
+    fputs("<p>there</p>", page);
+    fclose(page);
+    /* Open for both, so that whoever opens it after all fails the test instead of stopping it. */
+    int held = open(path[0], O_RDWR), deep = open(path[4], O_RDWR);
+    config.web = folder;
+    config.loops = loops_tried;
+    syn_server *server = http_start(config);
+    http_expect(server, "GET /fifo", "", NULL, 403, "");
+    http_expect(server, "GET /%66ifo", "", NULL, 403, "");
+    http_expect(server, "GET //fifo?x=1", "", NULL, 403, "");
+    http_expect(server, "GET /link", "", NULL, 403, "");
+    http_expect(server, "GET /sub/", "", NULL, 403, "");
+    http_expect(server, "GET /page.html", "", NULL, 200, "<p>there</p>");
+    http_expect(server, "GET /none.html", "", NULL, 404, "");
+    http_expect(server, "GET /healthz", "", NULL, 200, "ok");
+    syn_server_stop(server, 1000);
+    close(held);
+    close(deep);
+    for (int i = 5; i-- > 0;) remove(path[i]);
+    rmdir(folder);
+}
+END_TEST
+
 /* ---- Who may what ---------------------------------------------------------------------------- */
 
 static char *make_token(const char *key, const char *rights)
@@ -994,6 +1087,8 @@ static void add_tests(TCase *tests)
     tcase_add_test(tests, split_anywhere);
     tcase_add_test(tests, ended_anywhere);
     tcase_add_test(tests, long_answers);
+    tcase_add_test(tests, large_documents);
+    tcase_add_test(tests, files_that_are_none);
     tcase_add_test(tests, rights);
     tcase_add_test(tests, anything);
     tcase_add_test(tests, administration);

@@ -96,6 +96,9 @@ START_TEST(counting)
     ck_assert(value(page, "syncline_loop_busy_seconds_total{loop=\"0\"}") > 0);
     ck_assert(value(page, "syncline_loop_busy_seconds_total{loop=\"0\"}") <
               value(page, "syncline_uptime_seconds") + 1);
+    ck_assert(value(page, "syncline_loop_turn_seconds_max{loop=\"0\"}") > 0);
+    ck_assert(value(page, "syncline_loop_turn_seconds_max{loop=\"0\"}") <=
+              value(page, "syncline_loop_busy_seconds_total{loop=\"0\"}"));
     ck_assert(value(page, "syncline_loop_connections{loop=\"0\"}") == 1);
     ck_assert(value(page, "syncline_memory_bytes") > 1000000);
     ck_assert(value(page, "syncline_document_bytes") > 100);

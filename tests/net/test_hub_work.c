@@ -38,7 +38,10 @@ struct call {
     struct late_world *lw;
     char letter;
     syn_err err;
+    bool aside;
 };
+
+#define UNANSWERED SYN_EMISUSE
 
 static syn_err append(void *user, syn_doc *doc)
 {
@@ -71,7 +74,7 @@ static void ended(void *user, syn_err err)
 
 static void edit_of(struct late_world *lw, const char *document, struct call *call, char letter)
 {
-    *call = (struct call){lw, letter, SYN_EBUSY};
+    *call = (struct call){lw, letter, SYN_EBUSY, false};
     hub_edit(lw->w.hub, syn_s(document), true, append, ended, call, lw->w.now);
 }
 
@@ -82,10 +85,28 @@ static void edit(struct late_world *lw, struct call *call, char letter)
 
 static const char *text_now(struct late_world *lw)
 {
-    struct call call = {lw, ' ', SYN_EBUSY};
+    struct call call = {lw, ' ', SYN_EBUSY, false};
     hub_read(lw->w.hub, syn_s("notes"), look, ended, &call, lw->w.now);
     finish(lw);
     return call.err ? syn_errname(call.err) : lw->said;
+}
+
+/* What a large document makes of a call. */
+static syn_err look_aside(void *user, syn_doc *doc)
+{
+    struct call *call = user;
+    if (doc == NULL) return SYN_ENOTFOUND;
+    if (!call->aside) {
+        call->aside = true;
+        return SYN_EBUSY;
+    }
+    return look(call, doc);
+}
+
+static void ask_aside(struct late_world *lw, struct call *call)
+{
+    *call = (struct call){lw, ' ', UNANSWERED, false};
+    hub_read(lw->w.hub, syn_s("notes"), look_aside, ended, call, lw->w.now);
 }
 
 /* ---- The world ------------------------------------------------------------------------------- */
@@ -157,7 +178,7 @@ END_TEST
 START_TEST(what_waits_runs_in_order)
 {
     struct late_world *lw = start_late(2);
-    struct call first, second, removed = {lw, ' ', SYN_EBUSY}, late;
+    struct call first, second, removed = {lw, ' ', SYN_EBUSY, false}, late;
     edit(lw, &first, 'X');
     edit(lw, &second, 'Y');
     ck_assert_uint_eq(lw->late.taken, 1);
@@ -419,7 +440,7 @@ START_TEST(history_is_deflated_once)
 {
     struct late_world *lw = start_late(1);
     struct hub_tuning tuning = lw->w.hub->tuning;
-    struct call call = {lw, ' ', SYN_EBUSY};
+    struct call call = {lw, ' ', SYN_EBUSY, false};
     tuning.frame_piece = 1024;
     hub_tune(lw->w.hub, &tuning);
     hub_edit(lw->w.hub, syn_s("notes"), true, append_much, NULL, lw, lw->w.now);
@@ -469,6 +490,60 @@ START_TEST(inflating_is_charged_before)
 }
 END_TEST
 
+/* ---- Reading aside --------------------------------------------------------------------------- */
+
+/* Many ask at once: one copy serves several, and sees what was acknowledged before. */
+START_TEST(a_copy_serves_several)
+{
+    enum { CALLS = 20 };
+    struct late_world *lw = start_late(2);
+    struct call calls[CALLS], written;
+    ck_assert_str_eq(text_now(lw), "ab");
+    edit(lw, &written, 'X');
+    finish(lw);
+    uint32_t before = lw->late.taken;
+    for (int i = 0; i < CALLS; i++) ask_aside(lw, &calls[i]);
+    ck_assert_uint_eq(lw->late.taken, before + 1);
+    for (int i = 0; i < CALLS; i++) ck_assert_int_eq(calls[i].err, UNANSWERED);
+    finish(lw);
+    for (int i = 0; i < CALLS; i++) ck_assert_int_eq(calls[i].err, SYN_OK);
+    ck_assert_str_eq(lw->said, "abX");
+    ck_assert_uint_gt(lw->late.taken, before + 2); /* not all their answers at once */
+    ck_assert_uint_lt(lw->late.taken, before + CALLS);
+    stop_late(lw);
+}
+END_TEST
+
+/* The document goes, or the queue is full: everybody is answered. */
+START_TEST(a_copy_that_ends_badly)
+{
+    struct late_world *lw = start_late(2);
+    struct call first, behind[10], removed = {lw, ' ', UNANSWERED, false};
+    ck_assert_str_eq(text_now(lw), "ab");
+    ask_aside(lw, &first);
+    for (int i = 0; i < 10; i++) ask_aside(lw, &behind[i]);
+    hub_delete(lw->w.hub, syn_s("notes"), ended, &removed, lw->w.now);
+    hub_flush(lw->w.hub, lw->w.now);
+    store_poll(lw->w.store);
+    finish(lw);
+    ck_assert_int_eq(removed.err, SYN_OK);
+    ck_assert(first.err == SYN_ENOTFOUND || first.err == SYN_EDELETED);
+    for (int i = 0; i < 10; i++) ck_assert(behind[i].err != SYN_OK && behind[i].err != UNANSWERED);
+    stop_late(lw);
+
+    lw = start_late(2);
+    ck_assert_str_eq(text_now(lw), "ab");
+    lw->late.refuse = true;
+    ask_aside(lw, &first);
+    ck_assert_int_eq(first.err, SYN_EBUSY);
+    lw->late.refuse = false;
+    ask_aside(lw, &first);
+    finish(lw);
+    ck_assert_int_eq(first.err, SYN_OK);
+    stop_late(lw);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("hub_work");
@@ -485,6 +560,8 @@ int main(void)
     tcase_add_test(tests, idle_documents_leave_memory);
     tcase_add_test(tests, history_is_deflated_once);
     tcase_add_test(tests, inflating_is_charged_before);
+    tcase_add_test(tests, a_copy_serves_several);
+    tcase_add_test(tests, a_copy_that_ends_badly);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
