@@ -13,8 +13,9 @@
  * both be taken out again, and because a range can then be retreated in any order.
  *
  * Records stand in document order in the leaves of a B+ tree.  A leaf keeps id, len and state in an
- * array each, because searches read one or two of them; who made a record, and between what, only
- * matters when it meets a concurrent one.  Nodes sum, per child, prepare length, effect
+ * array each, because searches read one or two of them, all entries at a time (lanes.h): so those
+ * behind the last in use have length 0.  Who made a record, and between what, only matters when it
+ * meets a concurrent one.  Nodes sum, per child, prepare length, effect
  * length and the number of elements that are not NYI (`known`; it finds a right origin behind
  * thousands of concurrent siblings in one climb).  Records are never removed, so nothing is ever
  * merged or rebalanced.  Leaves and nodes are indexes into two growing arrays, and a reset sets two
@@ -41,7 +42,7 @@
 #ifdef SYN_STRESS
 enum { LEAF = 4, FAN = 4 };
 #else
-enum { LEAF = 32, FAN = 16 };
+enum { LEAF = 16, FAN = 16 };
 #endif
 enum { PAGE = 512, PAGE_WORDS = PAGE / 64 };
 

@@ -2,6 +2,8 @@
  */
 #include "tracker_impl.h"
 
+#include "lanes.h"
+
 /* Two cuts and a new record, each of which may split its way up to the root and start something in
  * a page of its own. */
 syn_err tree_reserve(struct tracker *t)
@@ -45,6 +47,7 @@ void tree_settle(struct tracker *t)
 static uint32_t node_new(struct tracker *t, uint32_t level)
 {
     struct node *node = array_push(&t->nodes);
+    memset(node->prepare, 0, sizeof node->prepare); /* see lanes_find */
     node->n = node->slot = 0;
     node->level = level;
     node->parent = NONE;
@@ -96,6 +99,7 @@ static struct sums node_move(struct tracker *t, uint32_t from, uint32_t to, uint
     memcpy(b->effect, &a->effect[keep], bytes);
     memcpy(b->known, &a->known[keep], bytes);
     memcpy(b->child, &a->child[keep], bytes);
+    memset(&a->prepare[keep], 0, bytes);
     a->n = keep;
     b->n = n;
     number_children(t, to, 0);
@@ -141,10 +145,12 @@ static uint32_t leaf_split(struct tracker *t, uint32_t at, uint32_t keep)
     struct leaf *b = array_push(&t->leaves), *a = &t->leaves.at[at];
     uint32_t right = t->leaves.n - 1, n = a->n - keep;
     memset(b->id, 0xff, sizeof b->id); /* NONE: see index_in */
+    memset(b->len, 0, sizeof b->len);
     memcpy(b->id, &a->id[keep], n * sizeof a->id[0]);
     memcpy(b->len, &a->len[keep], n * sizeof a->len[0]);
     memcpy(b->state, &a->state[keep], n * sizeof a->state[0]);
     memcpy(b->origin, &a->origin[keep], n * sizeof a->origin[0]);
+    memset(&a->len[keep], 0, n * sizeof a->len[0]);
     a->n = keep;
     b->n = n;
     b->digest.made = b->is_due = false;
@@ -275,57 +281,39 @@ static void cache_descend(struct tracker *t, uint32_t pos)
 {
     assert(pos < t->total.prepare);
     tree_settle(t);
-    uint32_t prepare = 0, effect = 0, at = t->root;
+    uint32_t rest = pos, effect = 0, at = t->root;
     for (;;) {
         const struct node *node = &t->nodes.at[at];
-        uint32_t i = 0;
-        for (; pos - prepare >= node->prepare[i]; i++) {
-            prepare += node->prepare[i];
-            effect += node->effect[i];
-        }
+        uint32_t from[FAN + 1], i = lanes_find(node->prepare, FAN, rest, from);
         assert(i < node->n);
+        rest -= from[i];
+        effect += lanes_sum_below(node->effect, FAN, i);
         at = node->child[i];
         if (node->level > 0) continue;
         t->cache.leaf = at;
-        t->cache.prepare = prepare;
+        t->cache.prepare = pos - rest;
         t->cache.effect = effect;
         t->cache.len = node->prepare[i];
         return;
     }
 }
 
-/* The lengths of BLOCK records: with a fixed count, a few vector steps. */
-#define BLOCK (LEAF < 8U ? LEAF : 8U)
-static inline struct sums block_sums(const struct leaf *leaf, uint32_t from)
-{
-    struct sums s = {0};
-    for (uint32_t i = from; i < from + BLOCK; i++) {
-        s.prepare += (leaf->state[i] & COUNT) == VISIBLE ? leaf->len[i] : 0;
-        s.effect += (leaf->state[i] & GONE) != 0 ? 0 : leaf->len[i];
-    }
-    return s;
-}
-
 struct spot tree_find_visible(struct tracker *t, uint32_t pos)
 {
     if (t->cache.leaf == NONE || pos - t->cache.prepare >= t->cache.len) cache_descend(t, pos);
     const struct leaf *leaf = &t->leaves.at[t->cache.leaf];
-    uint32_t rest = pos - t->cache.prepare, effect = t->cache.effect, i = 0;
-    for (; i + BLOCK <= leaf->n; i += BLOCK) {
-        struct sums s = block_sums(leaf, i);
-        if (rest < s.prepare) break;
-        rest -= s.prepare;
-        effect += s.effect;
+    uint32_t visible[LEAF], shown[LEAF], from[LEAF + 1];
+    for (uint32_t i = 0; i < LEAF; i += LANES) {
+        lanes len = lanes_at(leaf->len + i), state = lanes_at(leaf->state + i);
+        lanes_put(visible + i, len & lanes_equal(state & COUNT, lanes_all(VISIBLE)));
+        lanes_put(shown + i, len & ~lanes_less(state, lanes_all(0)));
     }
-    for (;; i++) {
-        struct sums s = record_sums(leaf->len[i], leaf->state[i]);
-        if (rest < s.prepare) break;
-        rest -= s.prepare;
-        effect += s.effect;
-    }
+    uint32_t i = lanes_find(visible, LEAF, pos - t->cache.prepare, from);
     assert(i < leaf->n);
-    if ((leaf->state[i] & GONE) == 0) effect += rest;
-    return (struct spot){{t->cache.leaf, i}, rest, effect};
+    uint32_t off = pos - t->cache.prepare - from[i];
+    uint32_t effect = t->cache.effect + lanes_sum_below(shown, LEAF, i);
+    if ((leaf->state[i] & GONE) == 0) effect += off;
+    return (struct spot){{t->cache.leaf, i}, off, effect};
 }
 
 bool tree_stands_before(const struct tracker *t, uint32_t a, uint32_t b)
@@ -389,6 +377,7 @@ void tree_init(struct tracker *t)
     struct leaf *leaf = array_push(&t->leaves);
     leaf->n = 0;
     memset(leaf->id, 0xff, sizeof leaf->id);
+    memset(leaf->len, 0, sizeof leaf->len);
     leaf->next = NONE;
     leaf->digest.made = leaf->is_due = false;
     t->root = node_new(t, 0);
