@@ -21,6 +21,7 @@
 #include "ws_files.h"
 #include "ws_handshake.h"
 #include "ws_http.h"
+#include "ws_progress.h"
 #include "ws_tls.h"
 
 #include <errno.h>
@@ -52,6 +53,11 @@ struct ws_link { /* libwebsockets' per-session memory of the WebSocket protocol 
 struct http_session { /* a request, or the WebSocket of /echo */
     struct ws_http http;
     struct ws_echo echo;
+};
+
+struct guest {       /* libwebsockets' opaque data of a connection */
+    gate_seat *seat; /* NULL: there is no gate */
+    struct ws_progress progress;
 };
 
 struct ws_server {
@@ -118,19 +124,23 @@ static bool take_seat(const ws_server *server, int fd, const struct sockaddr *fr
 
 static bool is_spare(const ws_server *server, struct lws *wsi)
 {
-    const gate_seat *seat = lws_get_opaque_user_data(wsi);
-    return seat != NULL && gate_is_spare(server->gate, seat);
+    const struct guest *guest = lws_get_opaque_user_data(wsi);
+    return guest != NULL && guest->seat != NULL && gate_is_spare(server->gate, guest->seat);
 }
 
 /* libwebsockets closes the socket if it cannot take it. */
 static void adopt(ws_server *server, int fd, gate_seat *seat)
 {
-    struct lws *wsi = lws_adopt_socket_vhost(server->vhost, fd);
+    struct guest *guest = calloc(1, sizeof *guest);
+    struct lws *wsi = guest != NULL ? lws_adopt_socket_vhost(server->vhost, fd) : NULL;
+    if (guest == NULL) close(fd);
     if (wsi == NULL) {
         if (seat != NULL) gate_leave(server->gate, seat);
+        free(guest);
         return;
     }
-    lws_set_opaque_user_data(wsi, seat);
+    guest->seat = seat;
+    lws_set_opaque_user_data(wsi, guest);
     /* adopted sockets get 30 s by default, whatever timeout_secs says */
     int seconds = is_spare(server, wsi) ? SPARE_S : LIMIT_HANDSHAKE_MS / 1000;
     lws_set_timeout(wsi, PENDING_TIMEOUT_ESTABLISH_WITH_SERVER, seconds);
@@ -138,9 +148,10 @@ static void adopt(ws_server *server, int fd, gate_seat *seat)
 
 static void give_seat_back(ws_server *server, struct lws *wsi)
 {
-    gate_seat *seat = lws_get_opaque_user_data(wsi);
+    struct guest *guest = lws_get_opaque_user_data(wsi);
     lws_set_opaque_user_data(wsi, NULL);
-    if (seat != NULL) gate_leave(server->gate, seat);
+    if (guest != NULL && guest->seat != NULL) gate_leave(server->gate, guest->seat);
+    free(guest);
 }
 
 static void accept_again(struct ev_loop *loop, ev_timer *timer, int events)
@@ -353,21 +364,50 @@ static int on_websocket(struct lws *wsi, enum lws_callback_reasons reason, void 
 
 /* ---- HTTP, in ws_http.c ---------------------------------------------------------------------- */
 
+static gate_seat *seat_of(struct lws *wsi)
+{
+    const struct guest *guest = lws_get_opaque_user_data(wsi);
+    return guest != NULL ? guest->seat : NULL;
+}
+
 static int confirm_upgrade(ws_server *server, struct lws *wsi)
 {
     if (!is_spare(server, wsi)) return ws_confirm_upgrade(&server->rules, wsi);
-    gate_turn_away(server->gate, lws_get_opaque_user_data(wsi));
+    gate_turn_away(server->gate, seat_of(wsi));
     return ws_refuse_busy(wsi);
 }
 
 static enum ws_entry entry_of(ws_server *server, struct lws *wsi)
 {
     if (!ws_host_allowed(&server->rules, wsi)) return WS_FORBIDDEN;
-    gate_seat *seat = lws_get_opaque_user_data(wsi);
+    gate_seat *seat = seat_of(wsi);
     if (!is_spare(server, wsi))
         return seat == NULL || gate_ask(server->gate, seat, now_ms()) ? WS_ALLOWED : WS_TOO_FAST;
-    if (!ws_http_looks(wsi)) gate_turn_away(server->gate, lws_get_opaque_user_data(wsi));
+    if (!ws_http_looks(wsi)) gate_turn_away(server->gate, seat);
     return WS_SPARE;
+}
+
+/* Before anything is done for a request, so before a file is opened. */
+static int filter_request(const ws_server *server, struct lws *wsi, const char *uri, size_t len)
+{
+    struct guest *guest = lws_get_opaque_user_data(wsi);
+    bool body = lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH) > 0;
+    bool fresh = guest != NULL && ws_progress_fresh(&guest->progress, lws_get_socket_fd(wsi));
+    if (body && !fresh)
+        (void)lws_return_http_status(wsi, HTTP_STATUS_BAD_REQUEST,
+                                     "a request with a body waits for the answer before it");
+    else if (server->web[0] == '\0' || ws_files_may(server->web, uri, len))
+        return 0;
+    else
+        (void)lws_return_http_status(wsi, HTTP_STATUS_FORBIDDEN, NULL);
+    return -1;
+}
+
+static int complete_body(struct ws_http *http, struct lws *wsi)
+{
+    struct guest *guest = lws_get_opaque_user_data(wsi);
+    if (guest != NULL) ws_progress_mark(&guest->progress, lws_get_socket_fd(wsi));
+    return ws_http_complete(http);
 }
 
 static int on_http(struct lws *wsi, enum lws_callback_reasons reason, void *session, void *in,
@@ -393,16 +433,14 @@ static int on_http(struct lws *wsi, enum lws_callback_reasons reason, void *sess
         return 0;
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
         return confirm_upgrade(server, wsi);
-    case LWS_CALLBACK_FILTER_HTTP_CONNECTION: /* before a file is opened */
-        if (server->web[0] == '\0' || ws_files_may(server->web, in, len)) return 0;
-        (void)lws_return_http_status(wsi, HTTP_STATUS_FORBIDDEN, NULL);
-        return -1;
+    case LWS_CALLBACK_FILTER_HTTP_CONNECTION:
+        return filter_request(server, wsi, in, len);
     case LWS_CALLBACK_HTTP:
         return ws_http_begin(&http->http, wsi, &server->requests, entry_of(server, wsi));
     case LWS_CALLBACK_HTTP_BODY:
         return ws_http_body(&http->http, in, len);
     case LWS_CALLBACK_HTTP_BODY_COMPLETION:
-        return ws_http_complete(&http->http);
+        return complete_body(&http->http, wsi);
     case LWS_CALLBACK_HTTP_WRITEABLE:
         return http != NULL ? ws_http_writable(&http->http) : 0;
     case LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS: /* session is the SSL_CTX */

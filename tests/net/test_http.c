@@ -428,6 +428,50 @@ START_TEST(refused_before_the_body_is_read)
 }
 END_TEST
 
+/* ---- Behind each other ------------------------------------------------------------------------
+ */
+
+#define HEALTH "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+#define COUNT                                                                                      \
+    "POST /v1/documents/d HTTP/1.1\r\nHost: localhost\r\n" JSON                                    \
+    "Content-Length: 24\r\n\r\n[{\"incr\":\"/n\",\"by\":1}] \n"
+
+/* libwebsockets would read the headers of a request behind another as its body, for ever. */
+static const struct {
+    const char *text;
+    int status[4]; /* 0: the connection ends */
+} behind_another[] = {
+    {HEALTH HEALTH HEALTH COUNT, {200, 200, 200, 400}},
+    {HEALTH COUNT, {200, 400, 0}},
+    {COUNT COUNT COUNT, {201, 400, 0}},
+    {COUNT HEALTH COUNT, {200, 200, 400, 0}},
+    {HEALTH "GET /v1/documents/d HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n[]",
+     {200, 400, 0}},
+    {HEALTH "DELETE /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900\r\n\r\n",
+     {200, 400, 0}},
+    {HEALTH "POST /v1/documents/d HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n\r\n",
+     {200, 400, 0}},
+};
+
+START_TEST(requests_behind_each_other)
+{
+    syn_server *server = start();
+    for (size_t i = 0; i < sizeof behind_another / sizeof behind_another[0]; i++) {
+        int fd = raw_connect(syn_server_port(server));
+        http_write(fd, behind_another[i].text, strlen(behind_another[i].text));
+        for (int k = 0; k < 4 && (k == 0 || behind_another[i].status[k - 1] != 0); k++) {
+            struct http_got got = http_read(fd);
+            ck_assert_msg(got.status == behind_another[i].status[k], "%zu, %d: %s%s", i, k,
+                          got.head, got.body);
+            http_drop(&got);
+        }
+        close(fd);
+    }
+    http_expect(server, "GET /v1/documents/d", "", NULL, 200, "{\"n\":2}");
+    syn_server_stop(server, 1000);
+}
+END_TEST
+
 /* ---- Pieces ---------------------------------------------------------------------------------- */
 
 static const char two[] = "POST /v1/documents/d HTTP/1.1\r\nHost: localhost\r\n" JSON
@@ -1084,6 +1128,7 @@ static void add_tests(TCase *tests)
     tcase_add_test(tests, bombs);
     tcase_add_test(tests, bad_requests_are_refused);
     tcase_add_test(tests, refused_before_the_body_is_read);
+    tcase_add_test(tests, requests_behind_each_other);
     tcase_add_test(tests, split_anywhere);
     tcase_add_test(tests, ended_anywhere);
     tcase_add_test(tests, long_answers);
