@@ -45,12 +45,13 @@ static void forget_unknown(ProtobufCMessage *message)
     message->n_unknown_fields = 0;
     for (unsigned i = 0; i < message->descriptor->n_fields; i++) {
         const ProtobufCFieldDescriptor *field = &message->descriptor->fields[i];
-        ProtobufCMessage **at = member(message, field->offset);
+        char *member = (char *)message + field->offset;
+        ProtobufCMessage **at = (void *)member;
         size_t count = 1;
         if (field->type != PROTOBUF_C_TYPE_MESSAGE) continue;
         if (field->label == PROTOBUF_C_LABEL_REPEATED) {
-            memcpy(&count, member(message, field->quantifier_offset), sizeof count);
-            memcpy(&at, member(message, field->offset), sizeof at);
+            memcpy(&count, (char *)message + field->quantifier_offset, sizeof count);
+            memcpy(&at, member, sizeof at);
         }
         for (size_t k = 0; k < count; k++)
             if (at[k] != NULL) forget_unknown(at[k]);

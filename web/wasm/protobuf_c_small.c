@@ -3,14 +3,15 @@
  *
  *     bytes --wire_split()--> fields, checked --here--> struct, as the descriptor says
  *
- * The structs are the generated ones of syncline.pb-c.h and the tables that drive this are the
- * generated descriptors, so proto/ is compiled unchanged.  wire_split has found where each field
- * lies and how many entries it has, so each is stored in one go.  All defaults are zeros (proto3),
- * so the generated message_init is not called and left out of the build.  Byte strings are not
- * copied but lie where they lay.  Unknown fields are skipped: proto/ never writes them back.  A
- * message type inside itself would need recursion without bound; syncline.proto has none, and DEPTH
- * says how deep it may ever be.  Memory comes from the allocator that is handed in and is not given
- * back on failure: it is an arena. */
+ * The structs are the generated ones of syncline.pb-c.h, so proto/ is compiled unchanged; the
+ * tables that drive this tell the types of their members, not where they lie: one behind the other
+ * in the order of the fields' numbers, a repeated one behind its count (descriptors.mjs asserts
+ * it). wire_split has found where each field of the message lies and how many entries it has, so
+ * each is stored in one go.  All defaults are zeros (proto3), so the generated message_init is not
+ * called.  Byte strings are not copied but lie where they lay.  Unknown fields are skipped: proto/
+ * never writes them back.  A message type inside itself would need recursion without bound;
+ * syncline.proto has none, and DEPTH says how deep it may ever be.  Memory comes from the allocator
+ * that is handed in and is not given back on failure: it is an arena. */
 #include "wire.h"
 
 enum { DEPTH = 8 };
@@ -32,9 +33,12 @@ static size_t size_of(ProtobufCType type)
     }
 }
 
-static void *member(ProtobufCMessage *message, unsigned offset)
+/* The next member of that size: each lies at a multiple of its own size, or of its parts'. */
+static char *place(ProtobufCMessage *message, char *behind, ProtobufCType type)
 {
-    return (char *)message + offset;
+    size_t align = type == PROTOBUF_C_TYPE_BYTES ? sizeof(size_t) : size_of(type);
+    size_t offset = (size_t)(behind - (char *)message);
+    return (char *)message + ((offset + align - 1) & ~(align - 1));
 }
 
 static void store_number(ProtobufCType type, void *at, uint64_t v)
@@ -73,26 +77,33 @@ static bool store_entry(const ProtobufCFieldDescriptor *about, ProtobufCAllocato
     return true;
 }
 
+/* Into the member behind `*behind`, which moves on. */
 static bool store_field(const ProtobufCFieldDescriptor *about, ProtobufCAllocator *allocator,
-                        ProtobufCMessage *message, const struct field *field, unsigned depth)
+                        ProtobufCMessage *message, char **behind, const struct field *field,
+                        unsigned depth)
 {
-    char *at = member(message, about->offset);
     struct column column = column_of(field);
-    bool repeated = about->label == PROTOBUF_C_LABEL_REPEATED;
-    if (field->count == 0) {
-        if (field->seen && !repeated) store_number(about->type, at, field->value);
-        return true;
-    }
-    if (repeated) {
-        size_t count = field->count;
-        char *array = allocator->alloc(allocator->allocator_data, count * size_of(about->type));
-        if (array == NULL) return false;
-        memcpy(member(message, about->quantifier_offset), &count, sizeof count);
-        memcpy(at, &array, sizeof array);
-        at = array;
+    size_t size = size_of(about->type), count = field->count;
+    char *at;
+    if (about->label ==
+        PROTOBUF_C_LABEL_REPEATED) { /* its count, then its array: pointers' sizes */
+        char *n = place(message, *behind, PROTOBUF_C_TYPE_MESSAGE), *array = n + sizeof count;
+        *behind = array + sizeof at;
+        if (count == 0) return true;
+        at = allocator->alloc(allocator->allocator_data, count * size);
+        if (at == NULL) return false;
+        memcpy(n, &count, sizeof count);
+        memcpy(array, &at, sizeof at);
+    } else {
+        at = place(message, *behind, about->type);
+        *behind = at + size;
+        if (count == 0) {
+            if (field->seen) store_number(about->type, at, field->value);
+            return true;
+        }
     }
     bool ok = true;
-    for (; ok && column.left > 0; at += size_of(about->type))
+    for (; ok && column.left > 0; at += size)
         ok = store_entry(about, allocator, at, &column, depth);
     return ok;
 }
@@ -108,8 +119,10 @@ static ProtobufCMessage *unpack(const ProtobufCMessageDescriptor *type,
         return NULL;
     memset(message, 0, type->sizeof_message);
     message->descriptor = type;
+    char *behind = (char *)(message + 1);
     for (unsigned i = 0; i < type->n_fields; i++)
-        if (!store_field(&type->fields[i], allocator, message, &fields[i + 1], depth)) return NULL;
+        if (!store_field(&type->fields[i], allocator, message, &behind, &fields[i + 1], depth))
+            return NULL;
     return message;
 }
 
