@@ -173,6 +173,12 @@ void hub_refuse(hub *h, hub_conn *conn, enum code code, unsigned status, const c
     end_connection(conn, &error, status);
 }
 
+void hub_refuse_limit(hub *h, hub_conn *conn, enum limit limit, uint64_t now)
+{
+    h->now = now;
+    conn_limited(conn, limit, limits_info(limit)->permanent ? 0 : RETRY_MS);
+}
+
 /* Queued control frames first, then what the channels' cursors are behind. */
 void hub_writable(hub *h, hub_conn *conn, uint64_t now)
 {

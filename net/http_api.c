@@ -88,9 +88,10 @@ void http_call_refuse(struct http_call *call, int status, const char *code, cons
 
 void http_call_limited(struct http_call *call)
 {
-    char text[96];
+    char text[128];
     const struct limit_info *info = limits_info(call->request.limit);
-    snprintf(text, sizeof text, "%s: above the limit of this server", info->name);
+    snprintf(text, sizeof text, "%s: above the limit of this server (serve --limit %s=N)",
+             info->name, info->name);
     http_fail(&call->answer, info->permanent ? 413 : 429, info->permanent ? "too_large" : "busy",
               text);
     call->answer.retry_ms = call->request.wait_ms;

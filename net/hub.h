@@ -93,6 +93,8 @@ void hub_receive(hub *h, hub_conn *conn, const void *bytes, size_t len, uint64_t
  * WebSocket's, for the close. */
 void hub_refuse(hub *h, hub_conn *conn, enum code code, unsigned status, const char *detail,
                 uint64_t now);
+/* ... for what is above a limit that is not the hub's to see. */
+void hub_refuse_limit(hub *h, hub_conn *conn, enum limit limit, uint64_t now);
 void hub_writable(hub *h, hub_conn *conn, uint64_t now);
 
 /* Takes the grant over, whatever comes of it.  expires_ms 0: never. */

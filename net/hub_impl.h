@@ -432,7 +432,7 @@ void rates_feed(hub *h);
 void rates_forget(hub_conn *conn);
 /* Beside hub_count, where the refusal is for a limit. */
 void hub_count_limit(hub *h, enum limit limit);
-#define LIMIT_WORDS 96
+#define LIMIT_WORDS 128
 const char *limit_words(enum limit limit, char text[LIMIT_WORDS]);
 void conn_limited(hub_conn *conn, enum limit limit, uint32_t retry_ms);
 

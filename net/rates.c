@@ -219,7 +219,8 @@ void hub_count_limit(hub *h, enum limit limit)
 const char *limit_words(enum limit limit, char text[LIMIT_WORDS])
 {
     const struct limit_info *info = limits_info(limit);
-    snprintf(text, LIMIT_WORDS, "%s: above the limit of this server", info->name);
+    snprintf(text, LIMIT_WORDS, "%s: above the limit of this server (serve --limit %s=N)",
+             info->name, info->name);
     return text;
 }
 

@@ -10,10 +10,13 @@
 #include "ws_handshake.h"
 #include "ws_listen.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 uint64_t server_now_ms(void)
 {
@@ -109,6 +112,25 @@ static void free_server(syn_server *server)
     free(server);
 }
 
+/* libev ends the process where it finds none: it is said before.  So many are the store's files,
+ * for each thread that reads, and the first connections; and each loop has 5 of its own. */
+enum { DESCRIPTORS = 32, LOOP_DESCRIPTORS = 5 };
+
+static bool has_descriptors(uint32_t threads, char *detail)
+{
+    int taken[DESCRIPTORS + LOOP_DESCRIPTORS * LOOPS_MAX];
+    unsigned wanted = DESCRIPTORS + LOOP_DESCRIPTORS * (threads != 0 ? threads : 1), count = 0;
+    while (count < wanted && (taken[count] = open("/", O_PATH | O_CLOEXEC)) >= 0) count++;
+    bool good = count == wanted || (errno != EMFILE && errno != ENFILE);
+    for (unsigned i = 0; i < count; i++) close(taken[i]);
+    if (!good)
+        snprintf(detail, 256,
+                 "%u file descriptors can be had, and %u are needed, and one for each connection: "
+                 "raise the limit (ulimit -n, or LimitNOFILE= of the unit)",
+                 count, wanted);
+    return good;
+}
+
 static syn_err check_config(const syn_server_config *config, char *host, size_t size,
                             uint16_t *port, bool *loopback, char *detail)
 {
@@ -121,6 +143,7 @@ static syn_err check_config(const syn_server_config *config, char *host, size_t 
         snprintf(detail, 256, "listen address %.100s is not HOST:PORT", listen);
         return SYN_EMISUSE;
     }
+    if (!has_descriptors(config->loops, detail)) return SYN_EMISUSE;
     if (!ws_can(config->deflate, config->http2, detail)) return SYN_EMISUSE;
     *loopback = ws_is_loopback(host);
     bool guarded = config->secret != NULL || config->keys != NULL || config->authenticate != NULL;

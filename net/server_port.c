@@ -209,6 +209,9 @@ static void on_fault(void *user, void *conn, enum ws_fault fault)
         hub_refuse(server->hub, conn, CODE_LIMIT, 1009, "frame_bytes: the message is too long",
                    server_now_ms());
         break;
+    case WS_UNFINISHED:
+        hub_refuse_limit(server->hub, conn, LIM_UNFINISHED_BYTES, server_now_ms());
+        break;
     default:
         hub_refuse(server->hub, conn, CODE_BUSY, 1011, "out of memory", server_now_ms());
     }

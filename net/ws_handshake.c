@@ -106,6 +106,32 @@ bool ws_host_allowed(const struct ws_rules *rules, struct lws *wsi)
            (rules->local_names && is_local_name(origin_only));
 }
 
+/* ---- Headers with blanks ----------------------------------------------------------------------
+ */
+
+/* Up to three of them behind the name; libwebsockets then takes it for one of its own. */
+static bool with_blanks(struct lws *wsi, const char *name)
+{
+    char text[40];
+    int len = snprintf(text, sizeof text, " %s:", name);
+    if (lws_hdr_custom_length(wsi, text, len) >= 0) return true;
+    text[0] = '\t';
+    if (lws_hdr_custom_length(wsi, text, len) >= 0) return true;
+    for (unsigned count = 1; count <= 3; count++)
+        for (unsigned bits = 0; bits < 1u << count; bits++) {
+            len = snprintf(text, sizeof text, "%s", name);
+            for (unsigned i = 0; i < count; i++) text[len++] = (bits >> i & 1) != 0 ? '\t' : ' ';
+            text[len++] = ':';
+            if (lws_hdr_custom_length(wsi, text, len) >= 0) return true;
+        }
+    return false;
+}
+
+bool ws_framing_plain(struct lws *wsi)
+{
+    return !with_blanks(wsi, "transfer-encoding") && !with_blanks(wsi, "content-length");
+}
+
 /* ---- The request ----------------------------------------------------------------------------- */
 
 /* 16 bytes in base64: 22 characters, of the last of which 4 bits are left over, and two "=". */

@@ -23,6 +23,10 @@ bool ws_can(bool deflate, bool http2, char *detail);
  * has to be ours, or its origin in the list.  Programs send no origin. */
 bool ws_host_allowed(const struct ws_rules *rules, struct lws *wsi);
 
+/* No blank stands before or behind the name of a header that says how long a body is: a proxy in
+ * front might read it where we do not, and see other requests than we do. */
+bool ws_framing_plain(struct lws *wsi);
+
 /* For libwebsockets' callbacks: 0, or what they return once the request was answered. */
 int ws_confirm_upgrade(const struct ws_rules *rules, struct lws *wsi); /* HTTP_CONFIRM_UPGRADE */
 int ws_filter_upgrade(const struct ws_rules *rules, struct lws *wsi);  /* of WS_PROTOCOL */

@@ -423,13 +423,20 @@ static bool keep_texts(struct ws_http *http, struct lws *wsi)
     return good && copy_last_event(wsi, kept->last_event_id, sizeof kept->last_event_id);
 }
 
+static int refuse_long_body(struct ws_http *http, size_t most)
+{
+    char text[100];
+    snprintf(text, sizeof text, "http_body_bytes: the body is longer than %zu bytes", most);
+    return refuse(http, 413, "too_large", text);
+}
+
 /* Refusals here leave a body unread. */
 static int expect_body(struct ws_http *http, size_t len)
 {
     const struct ws_events *events = http->all->events;
     size_t most = events->max_body(events->user, &http->kept->request);
     if (most == 0) return ask(http);
-    if (len > most) return refuse(http, 413, "too_large", "the body is too long");
+    if (len > most) return refuse_long_body(http, most);
     if (http->all->body_bytes + len > BODIES_BYTES / http->all->share)
         return refuse(http, 503, "busy", "too many bodies are being sent");
     http->unread = false; /* it will be read */
@@ -483,7 +490,9 @@ int ws_http_begin(struct ws_http *http, struct lws *wsi, struct ws_requests *all
     if (len == SIZE_MAX || (chunked && said))
         return refuse(http, 400, "malformed", "Content-Length is no number");
     if (entry == WS_TOO_FAST)
-        return refuse(http, 429, "busy", "address_requests: above the limit of this server");
+        return refuse(http, 429, "busy",
+                      "address_requests: above the limit of this server "
+                      "(serve --limit address_requests=N)");
     if (http->kept->request.method == HTTP_OTHER)
         return refuse(http, 405, "method", "use GET, POST or DELETE");
     if (!good) return refuse(http, 400, "malformed", "a header or the path is too long");

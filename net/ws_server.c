@@ -211,13 +211,16 @@ static void give_up(ws_link *link, enum ws_fault fault)
     server->events.fault(server->events.user, link->conn, fault);
 }
 
-static bool gather(ws_link *link, const void *bytes, size_t len)
+/* false: *fault says why not. */
+static bool gather(ws_link *link, const void *bytes, size_t len, enum ws_fault *fault)
 {
     if (link->cap - link->len < len) {
         size_t cap = link->cap != 0 ? link->cap * 2 : 512;
         while (cap < link->len + len) cap *= 2;
         gate *door = link->server->gate;
+        *fault = WS_UNFINISHED;
         if (door != NULL && !gate_take(door, cap - link->cap)) return false;
+        *fault = WS_NO_MEMORY;
         char *grown = realloc(link->message, cap);
         if (grown == NULL) {
             if (door != NULL) gate_give(door, cap - link->cap);
@@ -251,6 +254,7 @@ static void receive(ws_link *link, const void *bytes, size_t len)
         give_up(link, WS_TEXT_MESSAGE);
         return;
     }
+    enum ws_fault fault;
     size_t most = server->events.max_message(server->events.user, link->conn);
     if (link->len + len > most || lws_remaining_packet_payload(link->wsi) > most) {
         give_up(link, WS_TOO_LONG);
@@ -258,8 +262,8 @@ static void receive(ws_link *link, const void *bytes, size_t len)
     }
     if (whole && link->len == 0) { /* the usual: nothing to gather */
         server->events.message(server->events.user, link->conn, bytes, len);
-    } else if (!gather(link, bytes, len)) {
-        give_up(link, WS_NO_MEMORY);
+    } else if (!gather(link, bytes, len, &fault)) {
+        give_up(link, fault);
     } else if (whole) {
         finish_message(link);
     }
@@ -396,6 +400,9 @@ static int filter_request(const ws_server *server, struct lws *wsi, const char *
     if (body && !fresh)
         (void)lws_return_http_status(wsi, HTTP_STATUS_BAD_REQUEST,
                                      "a request with a body waits for the answer before it");
+    else if (!ws_framing_plain(wsi))
+        (void)lws_return_http_status(wsi, HTTP_STATUS_BAD_REQUEST,
+                                     "a blank beside a header's name");
     else if (server->web[0] == '\0' || ws_files_may(server->web, uri, len))
         return 0;
     else

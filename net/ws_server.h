@@ -10,7 +10,12 @@ struct ev_loop;
 typedef struct ws_server ws_server;
 typedef struct ws_link ws_link; /* one WebSocket */
 
-enum ws_fault { WS_TEXT_MESSAGE, WS_TOO_LONG, WS_NO_MEMORY };
+enum ws_fault {
+    WS_TEXT_MESSAGE,
+    WS_TOO_LONG,
+    WS_NO_MEMORY,
+    WS_UNFINISHED /* messages that were begun take too much, all together */
+};
 
 /* ---- HTTP */
 

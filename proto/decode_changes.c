@@ -74,7 +74,7 @@ static syn_err read_tables(struct reading *r, const struct proto_tables *tables)
     syn_changes *out = r->out;
     if (r->f[F_PEERS].count > 0) {
         syn_err err =
-            decode_peers(r->d, &r->f[F_PEERS], r->f[F_PEERS].count, &out->peers, &out->peer_count);
+            decode_peers(r->d, &r->f[F_PEERS], r->d->max_peers, &out->peers, &out->peer_count);
         if (err != SYN_OK) return err;
     } else if (tables == NULL || tables->peer_count == 0) {
         return malformed(r, "no peers, and the channel has none");

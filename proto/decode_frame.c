@@ -482,7 +482,8 @@ static struct decoding decoding_begin(proto_arena *arena, const struct proto_lim
                          .fault = fault,
                          .max_events = events,
                          .max_value = LIMIT_VALUE_BYTES,
-                         .max_parents = LIMIT_PARENTS};
+                         .max_parents = LIMIT_PARENTS,
+                         .max_peers = events > LIMIT_FRAME_EVENTS ? UINT32_MAX : LIMIT_PEERS};
     if (fault != NULL) {
         fault->code = CODE_OK;
         fault->text[0] = '\0';

@@ -56,7 +56,7 @@ syn_mem proto_mem(const syn_mem *mem); /* NULL or all zero: malloc */
 struct decoding {
     proto_arena *arena;
     struct proto_fault *fault;
-    uint32_t max_events, max_value, max_parents;
+    uint32_t max_events, max_value, max_parents, max_peers;
     const struct proto_tables *base; /* of Names: what it is added to */
     uint32_t entries;                /* submessages and byte strings so far: wire_scan() */
 };

@@ -37,6 +37,9 @@ refused 1 "" serve --data "$folder/second.db" --listen "${url#ws://}"
 refused 1 "a client can end this process" serve --data "$folder/second.db" --deflate
 refused 2 "1 to 16" serve --data "$folder/second.db" --loops 0
 refused 2 "1 to 16" serve --data "$folder/second.db" --loops many
+checks=$((checks + 1))
+said=$( (ulimit -n 24 && exec "$program" serve --data "$folder/second.db" --listen 127.0.0.1:0) 2>&1 </dev/null)
+case "$said" in *"file descriptors can be had"*) ;; *) fault "24 file descriptors: $said" ;; esac
 refused 1 "HTTP/2" serve --data "$folder/second.db" --http2
 refused 1 "insecure" serve --data "$folder/second.db" --listen 0.0.0.0:0
 refused 1 "no document" get "$url" notes

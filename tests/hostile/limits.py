@@ -157,6 +157,7 @@ def unfinished_messages(start):
     honest.letter()
     assert server.memory() - before < 4 + server.spare / 10, server.memory()
     eventually(lambda: refused(server, "BUSY", "unfinished_bytes") >= 30)
+    assert metric(server, 'refused_total{code="BUSY"}') == 0  # counted once
     for s in held:
         s.close()
     honest.letter()

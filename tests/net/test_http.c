@@ -358,6 +358,15 @@ static const struct {
     {"POST /v1/documents/d HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
      "Content-Length: 2\r\n\r\n[]",
      400},
+    {"POST /v1/documents/d HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding : chunked\r\n"
+     "Content-Length: 2\r\n\r\n[]",
+     400},
+    {"GET /healthz HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding \t : chunked\r\n\r\n", 400},
+    {"GET /healthz HTTP/1.1\r\nHost: localhost\r\ntransfer-encoding\t: chunked\r\nAccept: "
+     "a\r\n\r\n",
+     400},
+    {"GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length : 30\r\n\r\n", 400},
+    {"GET /healthz HTTP/1.1\r\nHost: localhost\r\n Content-Length: 30\r\n\r\n", 400},
     {"POST /v1/documents/d HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n", 400},
     {"POST /v1/documents/d HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2, 2\r\n\r\n[]", 400},
     {"POST /v1/documents/d HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0x2\r\n\r\n[]", 400},

@@ -764,18 +764,35 @@ END_TEST
 
 START_TEST(unfinished_messages)
 {
-    uint64_t refused[LIM_COUNT];
     gate *g = gate_with("unfinished_bytes=1M"), *small = gate_with("memory=32M");
     ck_assert(gate_take(g, 1000000));
     ck_assert(!gate_take(g, 100000));
     gate_give(g, 1000000);
     ck_assert(gate_take(g, 1048576));
     ck_assert(!gate_take(g, 1));
-    gate_read(g, refused);
-    ck_assert_uint_eq(refused[LIM_UNFINISHED_BYTES], 2);
     ck_assert(!gate_take(small, 5 << 20)); /* an eighth of the memory */
     gate_free(g);
     gate_free(small);
+}
+END_TEST
+
+/* The sockets see it, and the hub says it and counts it, once. */
+START_TEST(too_much_unfinished)
+{
+    struct world w;
+    struct hub_stats stats;
+    start(&w);
+    hub_conn *conn = connected(&w);
+    hub_refuse_limit(w.hub, conn, LIM_UNFINISHED_BYTES, w.now);
+    hub_refuse_limit(w.hub, conn, LIM_UNFINISHED_BYTES, w.now);
+    ck_assert(w.closed);
+    ck_assert_uint_eq(w.count[FRAME_ERROR], 1);
+    ck_assert_uint_eq(w.code, CODE_BUSY);
+    ck_assert(!w.permanent && w.retry_ms != 0);
+    ck_assert_uint_eq(limited(&w, LIM_UNFINISHED_BYTES), 1);
+    hub_read_stats(w.hub, &stats);
+    ck_assert_uint_eq(stats.refused[CODE_BUSY], 1);
+    stop(&w);
 }
 END_TEST
 
@@ -909,6 +926,7 @@ int main(void)
     tcase_add_test(tests, requests_of_an_address);
     tcase_add_test(tests, handshakes);
     tcase_add_test(tests, unfinished_messages);
+    tcase_add_test(tests, too_much_unfinished);
     tcase_add_test(tests, memory_in_steps);
     tcase_add_test(tests, the_largest_leaves);
     tcase_add_test(tests, many_at_once);

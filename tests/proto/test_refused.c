@@ -168,6 +168,41 @@ START_TEST(too_many_entries)
 }
 END_TEST
 
+/* As many peers as a live frame's table holds, and one more; what is stored or packed may name all
+ * that ever were. */
+START_TEST(too_many_peers)
+{
+    static uint64_t peers[LIMIT_PEERS + 1];
+    static const struct change_container map = {.kind = SYN_MAP};
+    static const struct change_run run = {.len = 1};
+    static const struct change_op op = {.kind = OP_NOTHING, .len = 1};
+    struct frame frame = {.kind = FRAME_CHANGES}, back;
+    syn_changes *set = &frame.as.changes, chunk;
+    struct proto_fault fault;
+    for (uint32_t i = 0; i <= LIMIT_PEERS; i++) peers[i] = i + 1;
+    *set = (syn_changes){.peers = peers,
+                         .containers = &map,
+                         .container_count = 1,
+                         .runs = &run,
+                         .run_count = 1,
+                         .ops = &op,
+                         .op_count = 1};
+    for (uint32_t more = 0; more <= 1; more++) {
+        syn_buf bytes = {0}, body = {0};
+        set->peer_count = LIMIT_PEERS + more;
+        ck_assert_int_eq(proto_encode(&bytes, &frame), SYN_OK);
+        syn_err err = proto_decode(arena, bytes.data, bytes.len, NULL, NULL, NULL, &back, &fault);
+        ck_assert_int_eq(err, more == 0 ? SYN_OK : SYN_ELIMIT);
+        if (more == 1) ck_assert_str_eq(fault.text, "65537 peers, more than 65536");
+        ck_assert_int_eq(proto_encode_changes(&body, set, NULL), SYN_OK);
+        err = proto_decode_changes(arena, body.data, body.len, NULL, NULL, &chunk, &fault);
+        ck_assert_int_eq(err, SYN_OK);
+        syn_buf_free(&bytes);
+        syn_buf_free(&body);
+    }
+}
+END_TEST
+
 /* One event with a value of that many bytes, or with that many parents. */
 static void one_event(syn_changes *set, uint32_t value, uint32_t parents)
 {
@@ -421,6 +456,7 @@ static void add_tests(TCase *c)
     tcase_add_test(c, too_long);
     tcase_add_test(c, too_many_ids);
     tcase_add_test(c, too_many_entries);
+    tcase_add_test(c, too_many_peers);
     tcase_add_test(c, exactly_at_the_limit);
     tcase_add_test(c, limits_of_the_caller);
     tcase_add_test(c, more_memory_than_a_frame_may_take);
