@@ -233,7 +233,7 @@ static uint32_t user_heads(struct room *room, uint32_t user)
     syn_id heads[LIMIT_PARENTS];
     size_t count = syn_doc_heads(room->doc, heads, LIMIT_PARENTS);
     uint32_t own = 0;
-    if (count <= LIMIT_USER_HEADS) return 0;
+    if (count < LIMIT_USER_HEADS) return 0;
     for (size_t i = 0; i < count && i < LIMIT_PARENTS; i++) {
         struct room_peer peer;
         if (room_peer_read(room, heads[i].peer, &peer) == SYN_OK && peer.user == user) own++;

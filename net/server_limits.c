@@ -16,7 +16,7 @@ static const struct limit_fixed fixed[] = {
      true},
     {"handshake", "ms", "Error", "from the connection to the end of sign-in", LIMIT_HANDSHAKE_MS,
      CODE_UNAUTHENTICATED, false},
-    {"token_bytes", "bytes", "Error", "a token", LIMIT_TOKEN_BYTES, CODE_MALFORMED, true},
+    {"token_bytes", "bytes", "Error", "a token", LIMIT_TOKEN_BYTES, CODE_LIMIT, true},
     {"silence", "ms", "Error", "three heartbeats without an answer", 3 * LIMIT_HEARTBEAT_MS,
      CODE_TOO_SLOW, false},
     {"frame_bytes", "bytes", "Error", "one message", LIMIT_FRAME_BYTES, CODE_LIMIT, true},
@@ -42,8 +42,8 @@ static const struct limit_fixed fixed[] = {
      CODE_LIMIT, true},
     {"presence_ms", "ms", "later", "presence is told once in so long", LIMIT_PRESENCE_MS, CODE_OK,
      false},
-    {"presence_ttl", "ms", "shorter", "a ghost stays so long", LIMIT_PRESENCE_TTL_MS, CODE_OK,
-     false},
+    {"presence_ttl", "ms", "Closed", "a ghost stays so long", LIMIT_PRESENCE_TTL_MS, CODE_LIMIT,
+     true},
 };
 
 void limits_default(struct limits *limits)

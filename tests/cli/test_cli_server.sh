@@ -37,6 +37,13 @@ refused 1 "" serve --data "$folder/second.db" --listen "${url#ws://}"
 refused 1 "a client can end this process" serve --data "$folder/second.db" --deflate
 refused 2 "1 to 16" serve --data "$folder/second.db" --loops 0
 refused 2 "1 to 16" serve --data "$folder/second.db" --loops many
+# Each limit has its line, with what it is for.
+"$program" serve --limits >"$folder/limits"
+for name in $(sed -n 's/^    X([A-Z_]*, "\([a-z_]*\)".*/\1/p' "$(dirname "$0")/../../net/server_limits.h") frame_bytes; do
+  checks=$((checks + 1))
+  grep -q "^$name  *[0-9a-zA-Z]* .*[a-z]" "$folder/limits" || fault "--limits lacks $name"
+done
+[ "$(wc -l <"$folder/limits")" -gt 50 ] || fault "--limits: $(wc -l <"$folder/limits") lines"
 checks=$((checks + 1))
 said=$( (ulimit -n 24 && exec "$program" serve --data "$folder/second.db" --listen 127.0.0.1:0) 2>&1 </dev/null)
 case "$said" in *"file descriptors can be had"*) ;; *) fault "24 file descriptors: $said" ;; esac
