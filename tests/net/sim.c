@@ -11,6 +11,7 @@
  *   - all replicas, and one that joins then, have the same JSON and digest;
  *   - every number is there once: what was typed and not lost with its client, all that was ever
  *     acknowledged; nothing twice; the counter agrees. */
+#include "failing_memory.h"
 #include "hub.h"
 #include "late_work.h"
 #include "session.h"
@@ -47,8 +48,10 @@ static void queue_init(struct queue *q)
 
 static void queue_add(struct queue *q, syn_str head, syn_str body)
 {
+    failing_pause();
     struct message *m = malloc(sizeof *m + head.len + body.len);
     ck_assert_ptr_nonnull(m);
+    failing_resume();
     m->next = NULL;
     m->len = head.len + body.len;
     if (head.len != 0) memcpy(m->bytes, head.data, head.len);
@@ -405,7 +408,9 @@ static bool deliver_up(struct world *w, struct client *c)
 {
     struct message *m = c->up ? queue_take(&c->up_stream) : NULL;
     if (m == NULL) return false;
+    failing_begin();
     hub_receive(w->hub, c->conn, m->bytes, m->len, w->now);
+    failing_end();
     free(m);
     return true;
 }
@@ -417,7 +422,9 @@ static bool deliver_down(struct world *w, struct client *c)
         if (c->up && c->server_closed) cut(w, c, true);
         return false;
     }
+    failing_begin();
     session_receive(c->session, m->bytes, m->len, w->now);
+    failing_end();
     free(m);
     return true;
 }
@@ -438,21 +445,27 @@ static void housekeeping(struct world *w)
         struct client *c = &w->clients[i];
         if (c->session == NULL) continue;
         if (c->hang_up) cut(w, c, true);
+        failing_begin();
         session_tick(c->session, w->now);
         session_writable(c->session, w->now);
         if (c->up && w->hub != NULL) hub_writable(w->hub, c->conn, w->now);
+        failing_end();
         connect_due(w, c);
     }
     if (w->hub == NULL && w->now >= w->restart_at) server_start(w);
+    failing_begin();
     if (w->hub != NULL) hub_tick(w->hub, w->now);
+    failing_end();
 }
 
 static void commit(struct world *w)
 {
     if (w->hub == NULL) return;
+    failing_begin();
     late_step(&w->late, w->hub, rnd(w), w->now);
     hub_flush(w->hub, w->now);
     if (below(w, 3) != 0) store_poll(w->store);
+    failing_end();
 }
 
 static void step(struct world *w)
@@ -649,12 +662,14 @@ static void world_free(struct world *w)
     store_close(w->store);
 }
 
-static void run(uint64_t seed)
+static void run(uint64_t seed, bool memory)
 {
     struct world *w = malloc(sizeof *w);
     ck_assert_ptr_nonnull(w);
     world_init(w, seed);
+    failing_memory(memory ? seed : 0);
     for (int i = 0; i < STEPS; i++) step(w);
+    failing_memory(0);
     settle(w);
     w->clients[CLIENTS].file = seed % 2 == 0;
     client_start(&w->clients[CLIENTS]);
@@ -681,14 +696,32 @@ START_TEST(simulated)
     const char *one = getenv("SYN_SEED"), *times = getenv("SYN_SEEDS");
     uint64_t count = 60 * (times != NULL ? strtoull(times, NULL, 10) : 1);
     if (one != NULL) {
-        run(strtoull(one, NULL, 10));
+        run(strtoull(one, NULL, 10), false);
         return;
     }
     printf("sim: seeds 1 to %llu; one of them again: SYN_SEED=N\n", (unsigned long long)count);
     for (uint64_t seed = 1; seed <= count; seed++) {
         if (getenv("SYN_VERBOSE") != NULL) fprintf(stderr, "seed %llu\n", (unsigned long long)seed);
-        run(seed);
+        run(seed, false);
     }
+}
+END_TEST
+
+/* The same with memory that runs out anywhere in hub, sessions and store, and is there again. */
+START_TEST(simulated_without_memory)
+{
+    const char *one = getenv("SYN_SEED"), *times = getenv("SYN_SEEDS");
+    uint64_t count = 30 * (times != NULL ? strtoull(times, NULL, 10) : 1), failures;
+    uint32_t places, failed;
+    if (one != NULL) run(strtoull(one, NULL, 10), true);
+    for (uint64_t seed = 1; one == NULL && seed <= count; seed++) {
+        if (getenv("SYN_VERBOSE") != NULL) fprintf(stderr, "seed %llu\n", (unsigned long long)seed);
+        run(seed, true);
+    }
+    failing_count(&places, &failed, &failures);
+    printf("sim: %u of %u places that allocate have failed, %llu times\n", failed, places,
+           (unsigned long long)failures);
+    ck_assert(one != NULL || failed > places / 2);
 }
 END_TEST
 
@@ -698,6 +731,7 @@ int main(void)
     TCase *tc = tcase_create("sim");
     tcase_set_timeout(tc, 0);
     tcase_add_test(tc, simulated);
+    tcase_add_test(tc, simulated_without_memory);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
