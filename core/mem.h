@@ -15,12 +15,13 @@
 /* SYN_SMALL, for a page: errors have no sentences (doc.h, wire.h); what is short and everywhere is
  * called (below); of code that does what other code does, sooner, there is only the other
  * (SHORT_CUTS); documents always come with their history (SNAPSHOTS); frames come from a server
- * (SERVES); memory that was had once is kept (GIVES_BACK), for a page's never shrinks; and memory
- * that is not to be had is a trap of the allocator, so that no caller looks whether it was. */
+ * (SERVES), and go without tables that grow, for 5 bytes more each (NAMES); memory that was had
+ * once is kept (GIVES_BACK), for a page's never shrinks; and memory that is not to be had is a
+ * trap of the allocator, so that no caller looks whether it was. */
 #ifdef SYN_SMALL
-enum { SHORT_CUTS = 0, SNAPSHOTS = 0, SERVES = 0, GIVES_BACK = 0 };
+enum { SHORT_CUTS = 0, SNAPSHOTS = 0, SERVES = 0, NAMES = 0, GIVES_BACK = 0 };
 #else
-enum { SHORT_CUTS = 1, SNAPSHOTS = 1, SERVES = 1, GIVES_BACK = 1 };
+enum { SHORT_CUTS = 1, SNAPSHOTS = 1, SERVES = 1, NAMES = 1, GIVES_BACK = 1 };
 #endif
 
 #ifdef SYN_SMALL /* calls, where other builds have the code in place: web/wasm/mem_small.c */

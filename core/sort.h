@@ -8,6 +8,13 @@
 
 typedef bool (*sort_before)(const void *context, uint32_t a, uint32_t b);
 
+#ifdef SYN_SMALL /* once: web/wasm/mem_small.c */
+void sort_indexes(uint32_t *order, uint32_t count, sort_before before, const void *context);
+#define SORT_INLINE
+#else
+#define SORT_INLINE static inline
+#endif
+#if !defined SYN_SMALL || defined SORT_HERE
 static inline void sort_sift(uint32_t *heap, uint32_t root, uint32_t count, sort_before before,
                              const void *context)
 {
@@ -20,8 +27,8 @@ static inline void sort_sift(uint32_t *heap, uint32_t root, uint32_t count, sort
     }
 }
 
-static inline void sort_indexes(uint32_t *order, uint32_t count, sort_before before,
-                                const void *context)
+SORT_INLINE void sort_indexes(uint32_t *order, uint32_t count, sort_before before,
+                              const void *context)
 {
     for (uint32_t i = count / 2; i-- > 0;) sort_sift(order, i, count, before, context);
     for (uint32_t end = count; end > 1; end--) {
@@ -31,5 +38,7 @@ static inline void sort_indexes(uint32_t *order, uint32_t count, sort_before bef
         sort_sift(order, 0, end - 1, before, context);
     }
 }
+
+#endif
 
 #endif

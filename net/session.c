@@ -172,7 +172,7 @@ void session_connected(session *s, uint64_t now)
     s->heartbeat = HEARTBEAT_MS;
     s->retry_ms = 0;
     frame.as.hello.min_version = frame.as.hello.max_version = 1;
-    frame.as.hello.features = FEATURE_PACKED | FEATURE_NAMES;
+    frame.as.hello.features = FEATURE_PACKED | (NAMES ? FEATURE_NAMES : 0);
     frame.as.hello.token = (syn_str){s->token, s->token_len};
     frame.as.hello.client = (syn_str){s->client, s->client_len};
     session_send(s, &frame);
@@ -359,8 +359,8 @@ void doc_channel_reset(session_doc *sd)
     free(sd->wanted);
     sd->wanted = NULL;
     sd->wanted_count = 0;
-    proto_names_free(&sd->in);
-    proto_names_free(&sd->out);
+    if (NAMES) proto_names_free(&sd->in);
+    if (NAMES) proto_names_free(&sd->out);
     parts_free(&sd->incoming);
     history_free(&sd->history);
     doc_presence_reset(sd);
@@ -497,7 +497,7 @@ static session_doc *doc_of_channel(const session *s, uint32_t channel)
 
 struct proto_tables doc_tables(const session_doc *sd)
 {
-    if (sd->in.container_count != 0) return proto_names_tables(&sd->in);
+    if (NAMES && sd->in.container_count != 0) return proto_names_tables(&sd->in);
     return (struct proto_tables){&sd->channel_peer, 1, &root_container, 1};
 }
 
@@ -537,7 +537,7 @@ static void handle_access(session_doc *sd, const struct msg_access *access)
 static void handle_names(session_doc *sd, const struct msg_names *names)
 {
     struct proto_fault fault = {.text = "Names were not agreed"};
-    bool agreed = sd->in.container_count != 0;
+    bool agreed = NAMES && sd->in.container_count != 0;
     if (!agreed || proto_names_add(&sd->in, names, &fault))
         doc_resync(sd, agreed ? 0 : sd->s->backoff_max, fault.text);
 }
@@ -555,7 +555,7 @@ static void on_open_channel(session_doc *sd, const struct frame *frame, const vo
         give_back(sd, len);
         break;
     case FRAME_SNAPSHOT:
-        handle_snapshot(sd, bytes, len);
+        if (SNAPSHOTS) handle_snapshot(sd, bytes, len);
         give_back(sd, len);
         break;
     case FRAME_ACK:

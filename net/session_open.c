@@ -470,7 +470,7 @@ void handle_opened(session_doc *sd, const struct msg_opened *opened)
     sd->max_events = s->limits.frame_events != 0 ? s->limits.frame_events : LIMIT_FRAME_EVENTS;
     sd->max_bytes = SEND_PIECE;
     take_lineage(sd, opened->lineage);
-    if ((s->features & FEATURE_NAMES) &&
+    if (NAMES && (s->features & FEATURE_NAMES) &&
         (proto_names_begin(&sd->in, 0) || proto_names_begin(&sd->out, sd->channel_peer))) {
         doc_resync(sd, s->backoff_max, "out of memory");
         return;

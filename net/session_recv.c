@@ -263,7 +263,7 @@ void handle_packed(session_doc *sd, const struct msg_packed *packed)
     syn_changes set;
     syn_str raw;
     syn_err err = proto_inflate(s->arena, &copy, 0, &raw, &fault);
-    if (!err && copy.inside == PACKED_SNAPSHOT) {
+    if (SNAPSHOTS && !err && copy.inside == PACKED_SNAPSHOT) {
         take_part(sd, raw);
         return;
     }

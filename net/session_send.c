@@ -215,8 +215,8 @@ static syn_err encode_set(session_doc *sd, const syn_changes *set)
 {
     session *s = sd->s;
     struct proto_tables tables = {&sd->channel_peer, 1, &root_container, 1};
-    name_new(sd, set);
-    if (sd->out.container_count != 0) tables = proto_names_tables(&sd->out);
+    if (NAMES) name_new(sd, set);
+    if (NAMES && sd->out.container_count != 0) tables = proto_names_tables(&sd->out);
     s->out.len = 0;
     syn_err err = proto_encode_channel(&s->out, sd->channel);
     return err ? err : proto_encode_changes_body(&s->out, set, &tables);

@@ -573,6 +573,7 @@ static syn_err without_unused(struct reading *r, const struct proto_tables *tabl
 {
     bool own_peers = r->f[F_PEERS].count > 0, own_containers = r->f[F_CONTAINERS].count > 0;
     if (own_peers && (own_containers || tables->container_count == 1)) return SYN_OK;
+    if (!NAMES) return SYN_OK; /* a peer and a container, all used */
     return only_used_tables(r->d, tables, own_peers, own_containers, r->out);
 }
 

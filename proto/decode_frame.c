@@ -425,7 +425,7 @@ static syn_err convert(struct decoding *d, syn_str body, const ProtobufCMessage 
     case FRAME_WANT:
         return want(d, m, &out->as.want);
     case FRAME_NAMES:
-        return names(d, body, m, &out->as.names);
+        return NAMES ? names(d, body, m, &out->as.names) : SYN_OK;
     case FRAME_HELLO:
         return SERVES ? hello(d, m, &out->as.hello) : SYN_OK;
     case FRAME_WELCOME:
@@ -521,7 +521,7 @@ syn_err proto_decode(proto_arena *arena, const void *bytes, size_t len,
     struct proto_tables channel = {0};
     bool about = out->kind == FRAME_CHANGES || out->kind == FRAME_NAMES;
     bool known = about && tables != NULL && tables(user, out->channel, &channel);
-    if (known && out->kind == FRAME_NAMES) d.base = &channel;
+    if (NAMES && known && out->kind == FRAME_NAMES) d.base = &channel;
     if (out->kind != FRAME_CHANGES) return unpack_body(&d, body, out);
     return decode_changes(&d, body.data, body.len, known ? &channel : NULL, &out->as.changes);
 }

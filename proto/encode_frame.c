@@ -287,7 +287,7 @@ static void put_body(struct writer *w, const struct frame *f)
         want(w, &f->as.want);
         break;
     case FRAME_NAMES:
-        names(w, &f->as.names);
+        if (NAMES) names(w, &f->as.names);
         break;
     case FRAME_HELLO:
         hello(w, &f->as.hello);

@@ -243,7 +243,7 @@ static syn_err split_field(struct split *s, const ProtobufCFieldDescriptor *abou
     syn_err err =
         wire == WIRE_BYTES ? read_delimited(s, about, rule, f) : read_singular(s, about, rule, f);
     f->seen = true;
-    f->number = (uint8_t)about->id;
+    f->number = (uint8_t)(about - s->type->fields + 1);
     return err;
 }
 

@@ -24,7 +24,7 @@ const common = {
 // Terser folds what esbuild leaves: a thirtieth of the file.
 const [script, map] = ["dist/syncline.js", "dist/syncline.js.map"];
 const folded = await minify(readFileSync(script, "utf8"), {
-  module: true, ecma: 2020, compress: { passes: 3 }, format: { comments: false },
+  module: true, ecma: 2020, compress: { passes: 3, hoist_funs: true, inline: 1 }, format: { comments: false },
   sourceMap: { content: readFileSync(map, "utf8"), url: "syncline.js.map" },
 });
 writeFileSync(script, folded.code);

@@ -2,7 +2,7 @@
 //
 //     node descriptors.mjs IN.pb-c.c OUT.c
 //
-// Of a field: its number, whether it is repeated, its type, and whose message it is.  Of a message:
+// Of a field: whether it is repeated, its type, and whose message it is; it stands where its number says.  Of a message:
 // its fields and how large its struct is.  That its members lie one behind the other in the order of
 // their numbers, as protobuf_c_small.c takes them to, is asserted where the compiler can say no; only
 // of Frame, whose bodies share their place and which is never unpacked, it would not be true.
@@ -17,7 +17,7 @@ function fieldsOf(name) {
     const [, id, label, type] = entry.split(",").map((part) => part.trim());
     if (Number(id) !== i + 1) throw new Error(`${name}: field ${id} is not the next one`);
     const members = [...entry.matchAll(/offsetof\(\w+, (\w+)\)/g)].map(([, member]) => member);
-    return { id, label, type, members, of: type === "PROTOBUF_C_TYPE_MESSAGE" ? entry.match(/&\w+/)[0] : "NULL" };
+    return { label, type, members, of: type === "PROTOBUF_C_TYPE_MESSAGE" ? entry.match(/&\w+/)[0] : "NULL" };
   });
 }
 
@@ -36,7 +36,7 @@ for (const [, name, struct] of text.matchAll(/^const ProtobufCMessageDescriptor 
   out.push(
     `_Static_assert(sizeof(${struct}) < 256, "sizeof_message");`,
     `static const ProtobufCFieldDescriptor ${name}__fields[] = {`,
-    ...fields.map(({ id, label, type, of }) => `  {.descriptor = ${of}, .id = ${id}, .label = ${label}, .type = ${type}},`),
+    ...fields.map(({ label, type, of }) => `  {.descriptor = ${of}, .label = ${label}, .type = ${type}},`),
     "};",
     `const ProtobufCMessageDescriptor ${name}__descriptor = {`,
     `  .fields = ${name}__fields, .n_fields = ${fields.length}, .sizeof_message = sizeof(${struct})};`,

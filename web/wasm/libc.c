@@ -60,6 +60,13 @@ void qsort(void *at, size_t count, size_t size, int (*compare)(const void *, con
 /* ---- Bytes ----------------------------------------------------------------------------------- */
 
 /* Where wasi-libc has unrolled loops: names are short, and the others are one instruction. */
+size_t strlen(const char *text)
+{
+    size_t len = 0;
+    while (text[len] != '\0') len++;
+    return len;
+}
+
 void *memchr(const void *at, int byte, size_t len)
 {
     for (const unsigned char *p = at; len > 0; p++, len--)

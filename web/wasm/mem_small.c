@@ -3,6 +3,8 @@
  * The allocator is malloc's: a page has no other, and a call through the hook is one more.  It
  * traps when there is no memory (malloc.c), so here nothing fails. */
 #include "mem.h"
+#define SORT_HERE
+#include "sort.h"
 
 #include <stdlib.h>
 

@@ -40,7 +40,7 @@ typedef struct ProtobufCBuffer ProtobufCBuffer;
 
 typedef struct {
     const ProtobufCMessageDescriptor *descriptor; /* of a message's type */
-    uint8_t id, label, type;
+    uint8_t label, type;                          /* the number is the place in the table */
     const char name[0];
 } ProtobufCFieldDescriptor;
 
