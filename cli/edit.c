@@ -15,10 +15,7 @@ static json_t *parse_json(const struct command *self, const char *text)
 {
     json_error_t error;
     size_t flags = JSON_DECODE_ANY | JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES;
-    json_t *value = json_loads(text, flags, &error);
-    /* An integer beyond 64 bits is a real number. */
-    if (value == NULL && json_error_code(&error) == json_error_numeric_overflow)
-        value = json_loads(text, flags | JSON_DECODE_INT_AS_REAL, &error);
+    json_t *value = doc_edit_json(syn_s(text), flags, &error);
     if (value == NULL)
         (void)wrong_use(self, "%s is no JSON value: %s (a string needs its quotes: '\"text\"')",
                         text, error.text);

@@ -1,7 +1,72 @@
 /* doc_edit.c -- JSON values into containers, and the edits by path. */
 #include "doc_edit.h"
 
+#include "syncline_bytes.h"
+
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- JSON text ------------------------------------------------------------------------------- */
+
+/* Whether a number of JSON is an integer that 64 bits do not hold. */
+static bool is_wide_integer(const char *number, size_t len)
+{
+    char copy[24];
+    for (size_t i = 0; i < len; i++)
+        if (strchr(".eE", number[i]) != NULL) return false;
+    if (len >= sizeof copy) return true;
+    memcpy(copy, number, len);
+    copy[len] = '\0';
+    errno = 0;
+    (void)strtoll(copy, NULL, 10);
+    return errno == ERANGE;
+}
+
+static size_t string_length(syn_str text)
+{
+    size_t at = 1;
+    while (at < text.len && text.data[at] != '"') at += text.data[at] == '\\' ? 2 : 1;
+    return at < text.len ? at + 1 : text.len;
+}
+
+static size_t number_length(syn_str text)
+{
+    size_t at = 0;
+    while (at < text.len && text.data[at] != '\0' && strchr("+-.0123456789eE", text.data[at])) at++;
+    return at;
+}
+
+/* Writes wide integers as the reals that they are. */
+static syn_err with_reals(syn_str text, syn_buf *out)
+{
+    syn_err err = SYN_OK;
+    while (text.len > 0 && !err) {
+        size_t number = number_length(text);
+        size_t len = *text.data == '"' ? string_length(text) : number > 0 ? number : 1;
+        err = syn_buf_append(out, text.data, len);
+        if (!err && number > 0 && is_wide_integer(text.data, number))
+            err = syn_buf_append(out, ".0", 2);
+        text.data += len;
+        text.len -= len;
+    }
+    return err;
+}
+
+/* JSON_DECODE_INT_AS_REAL would make reals of all the other integers, too. */
+json_t *doc_edit_json(syn_str text, size_t flags, json_error_t *error)
+{
+    syn_buf wide = {0};
+    json_t *json = json_loadb(text.data, text.len, flags, error);
+    if (json == NULL && json_error_code(error) == json_error_numeric_overflow &&
+        with_reals(text, &wide) == SYN_OK)
+        json = json_loadb((const char *)wide.data, wide.len, flags, error);
+    syn_buf_free(&wide);
+    return json;
+}
+
+/* ---- Values ---------------------------------------------------------------------------------- */
 
 static syn_value to_value(const json_t *json)
 {

@@ -22,6 +22,9 @@ struct doc_edit {
     char *why; /* PATH_WHY_BYTES; "" before */
 };
 
+/* Parses as json_loadb does; but an integer beyond 64 bits is a real number, not an error. */
+json_t *doc_edit_json(syn_str text, size_t flags, json_error_t *error);
+
 /* Each inside a transaction of the caller's, who rolls back what an error leaves half done; *why
  * says what was wrong if the error alone does not. */
 syn_err doc_edit_set(struct doc_edit *edit);

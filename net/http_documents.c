@@ -203,7 +203,7 @@ static syn_err write_document(void *user, syn_doc *doc)
     syn_err err = http_edits_apply(doc, call->edits, most, &full, why);
     if (full) call->request.limit = LIM_DOCUMENT_EVENTS;
     if (!err)
-        answer_version(&call->answer, doc, fresh ? 201 : 200);
+        answer_version(&call->answer, doc, fresh && syn_doc_events(doc) > 0 ? 201 : 200);
     else if (why[0] != '\0')
         http_fail_with(&call->answer, err == SYN_ENOTFOUND ? SYN_EKIND : err, why);
     return err;

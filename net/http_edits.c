@@ -110,8 +110,7 @@ bool http_edits_parse(syn_str body, json_t **out, char *why)
     size_t index;
     json_t *edit;
     uint32_t left = LIMIT_FRAME_EVENTS;
-    json_t *edits =
-        json_loadb(body.data, body.len, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, &error);
+    json_t *edits = doc_edit_json(body, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, &error);
     *out = edits; /* the caller's, whatever comes of it */
     if (edits == NULL) {
         snprintf(why, PATH_WHY_BYTES, "no JSON: line %d: %.160s", error.line, error.text);

@@ -141,6 +141,44 @@ START_TEST(beside_websockets_and_durable)
 }
 END_TEST
 
+/* 201 only if a document came into being. */
+START_TEST(edits_of_nothing)
+{
+    syn_server *server = start();
+    const char *one = "POST /v1/documents/d";
+    http_expect(server, one, JSON, "[]", 200, "\"events\":0");
+    http_expect(server, one, JSON, "[{\"insert\":\"\",\"at\":0,\"text\":\"\"}]", 200, "");
+    http_expect(server, "GET /v1/documents/d", "", NULL, 404, "not_found");
+    http_expect(server, one, JSON, "[{\"set\":\"/n\",\"value\":1}]", 201, "");
+    http_expect(server, one, JSON, "[]", 200, "\"events\":1");
+    syn_server_stop(server, 1000);
+}
+END_TEST
+
+/* An integer beyond 64 bits is a real number, and makes none of those beside it. */
+START_TEST(wide_integers)
+{
+    syn_server *server = start();
+    const char *one = "POST /v1/documents/d", *back = "GET /v1/documents/d";
+    http_expect(server, one, JSON,
+                "[{\"set\":\"/a\",\"value\":[9223372036854775807,9223372036854775808,"
+                "-9223372036854775808,-9223372036854775809,1,-0,"
+                "\"18446744073709551616,\\\"\\\\\",{\"18446744073709551616\":"
+                "100000000000000000000000000000}]},{\"incr\":\"/n\",\"by\":7}]",
+                201, "");
+    http_expect(server, back, "", NULL, 200,
+                "{\"a\":[9223372036854775807,9.223372036854776e+18,-9223372036854775808,"
+                "-9.223372036854776e+18,1,0,\"18446744073709551616,\\\"\\\\\","
+                "{\"18446744073709551616\":1e+29}],\"n\":7}");
+    http_expect(server, one, JSON, "[{\"incr\":\"/n\",\"by\":9223372036854775808}]", 400,
+                "whole number");
+    http_expect(server, one, JSON, "[{\"set\":\"/a\",\"value\":1e400}]", 400, "no JSON");
+    http_expect(server, one, JSON, "[{\"set\":\"/a\",\"value\":99999999999999999999", 400,
+                "no JSON");
+    syn_server_stop(server, 1000);
+}
+END_TEST
+
 /* Nothing is acknowledged, and nothing told, that the disk did not take. */
 START_TEST(failing_disk)
 {
@@ -948,7 +986,7 @@ START_TEST(a_full_server_can_be_looked_at)
     http_expect(server, "GET /metrics", "", NULL, 200,
                 "refused_total{code=\"BUSY\",limit=\"connections\"} 3");
     http_expect(server, "POST /v1/admin/limits", secret, "{\"connections\":10}", 200, "");
-    http_expect(server, "POST /v1/documents/d", secret, "[]", 201, "");
+    http_expect(server, "POST /v1/documents/d", secret, "[]", 200, "");
     close(a);
     close(b);
     syn_server_stop(server, 1000);
@@ -1132,6 +1170,8 @@ static void add_tests(TCase *tests)
     tcase_add_test(tests, etags);
     tcase_add_test(tests, beside_websockets_and_durable);
     tcase_add_test(tests, failing_disk);
+    tcase_add_test(tests, edits_of_nothing);
+    tcase_add_test(tests, wide_integers);
     tcase_add_loop_test(tests, versions, 0, 2);
     tcase_add_test(tests, bad_edits_change_nothing);
     tcase_add_test(tests, bombs);
