@@ -57,6 +57,15 @@ static void check_runs(const syn_doc *doc, const struct container *c, syn_obj ob
     }
 }
 
+static void check_merge(const struct sequence_merge *merge)
+{
+    tracker_check(merge->tracker);
+    for (uint32_t i = 0; i < merge->stands.n; i++) {
+        tracker_check(merge->stands.other[i].tracker);
+        tracker_check_same(merge->tracker, merge->stands.other[i].tracker);
+    }
+}
+
 static void check_container(const syn_doc *doc, syn_obj obj)
 {
     const struct container *c = container_at(&doc->all, obj);
@@ -71,7 +80,7 @@ static void check_container(const syn_doc *doc, syn_obj obj)
     } else if (c->id.kind == SYN_MAP) {
         check_map(doc, &c->as.map);
     }
-    if (c->merge != NULL && c->merge->window != LV_NONE) tracker_check(c->merge->tracker);
+    if (c->merge != NULL && c->merge->window != LV_NONE) check_merge(c->merge);
     require(c->need_edits == 0 && c->need_bytes == 0, "no reservation is left over");
 }
 

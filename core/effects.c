@@ -126,6 +126,7 @@ static syn_err add_merged(syn_effects *e, const struct op_piece *piece)
     struct sequence_merge **merge = &e->merges.at[piece->container];
     if (*merge == NULL) *merge = merge_new(&doc->mem);
     if (*merge == NULL) return SYN_ENOMEM;
+    (*merge)->in_order = true;
     syn_err err = merge_begin(*merge, &source, piece->from);
     if (err != SYN_OK) return err;
     if (op_is_delete(piece->kind)) return add_deletes(e, *merge, &source, piece);

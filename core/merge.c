@@ -18,6 +18,7 @@ void merge_free(struct sequence_merge *merge, const syn_mem *mem)
 {
     if (merge == NULL) return;
     tracker_free(merge->tracker);
+    stands_free(&merge->stands, mem);
     array_free(mem, &merge->prepare);
     array_free(mem, &merge->retreat);
     array_free(mem, &merge->advance);
@@ -29,7 +30,7 @@ void merge_free(struct sequence_merge *merge, const syn_mem *mem)
 size_t merge_footprint(const struct sequence_merge *merge)
 {
     if (merge == NULL) return 0;
-    return sizeof *merge + tracker_footprint(merge->tracker) +
+    return sizeof *merge + tracker_footprint(merge->tracker) + stands_footprint(&merge->stands) +
            (size_t)merge->prepare.cap * sizeof(lv_t) +
            ((size_t)merge->retreat.cap + merge->advance.cap + merge->order.cap) *
                sizeof(struct lv_range) +
@@ -64,6 +65,7 @@ uint32_t merge_length_at(const struct merge_source *source, lv_t window)
 static syn_err begin_window(struct sequence_merge *merge, const struct merge_source *source,
                             lv_t window)
 {
+    stands_free(&merge->stands, source->mem);
     merge->base_len = merge_length_at(source, window);
     syn_err err = tracker_reset(merge->tracker, merge->base_len);
     merge->prepare.n = 0;
@@ -116,14 +118,29 @@ static syn_err move(struct sequence_merge *merge, const struct merge_source *sou
                  tracker_take_work(merge->tracker) + merge->retreat.n + merge->advance.n + 1);
 }
 
+/* Do events come by turns from whichever branch?  Many at once come branch after branch. */
+static bool comes_by_turns(const struct sequence_merge *merge, const struct merge_source *source)
+{
+    return SHORT_CUTS && (merge->in_order || source->log->end - merge->fed < VISIT_MIN);
+}
+
 static syn_err prepare_at(struct sequence_merge *merge, const struct merge_source *source,
                           const struct event_origin *to)
 {
     if (is_prepared_at(merge, to)) return SYN_OK;
-    uint64_t steps = graph_steps(source->graph);
+    bool by_turns = comes_by_turns(merge, source);
+    if (by_turns && stands_swap(&merge->stands, &merge->tracker, &merge->prepare, to->parents,
+                                to->parent_count)) {
+        merge->row = DENSE_NONE;
+        if (is_prepared_at(merge, to)) return SYN_OK;
+    } else if (by_turns) {
+        stands_leave(&merge->stands, source->mem, merge->tracker, &merge->prepare);
+    }
+    uint64_t steps = graph_steps(source->graph), before = source->work->done;
     syn_err err = graph_diff(source->graph, merge->prepare.at, merge->prepare.n, to->parents,
                              to->parent_count, &merge->retreat, &merge->advance);
     if (err == SYN_OK) err = move(merge, source);
+    if (by_turns) stands_went(&merge->stands, source->work->done - before);
     merge->prepare.n = 0;
     if (err == SYN_OK) err = array_reserve(source->mem, &merge->prepare, to->parent_count + 1);
     if (err == SYN_OK) err = spend(source, graph_steps(source->graph) - steps);
@@ -180,6 +197,9 @@ static syn_err after_piece(struct sequence_merge *merge, const struct merge_sour
     if (err != SYN_OK) return err;
     *array_push(&merge->prepare) = piece->end - 1;
     merge->row = origin->row;
+    if (SHORT_CUTS && merge->stands.n > 0)
+        stands_follow(&merge->stands, source->mem, merge->tracker, merge_id(merge, piece->from),
+                      piece->end - piece->from);
     return spend(source, tracker_take_work(merge->tracker) + 1);
 }
 

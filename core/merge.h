@@ -23,6 +23,7 @@
 #include "oplog.h"
 #include "tracker.h"
 #include "dense.h"
+#include "stands.h"
 #include "visit.h"
 
 /* How much the change at hand may cost: steps of trackers and graph walks.  Beyond the limit it is
@@ -43,6 +44,8 @@ struct sequence_merge {
                      it was fed with; DENSE_NONE: nothing of the window was */
     lv_ranges retreat, advance, order; /* scratch */
     tracker_effects deletes;           /* scratch: the effects of the last delete */
+    struct stands stands;              /* trackers at other versions */
+    bool in_order;                     /* all is fed in the order of the log: stands pay */
 };
 
 struct sequence_merge *merge_new(const syn_mem *mem);

@@ -3,26 +3,6 @@
 
 /* ---- Inserting */
 
-/* Lengthens the record before the gap by r, if r continues it. */
-static bool record_extend(struct tracker *t, struct at gap, const struct record *r)
-{
-    if (gap.idx == 0) return false;
-    struct leaf *leaf = &t->leaves.at[gap.leaf];
-    uint32_t i = gap.idx - 1;
-    if (leaf->id[i] + leaf->len[i] != r->id || r->id == t->base_len) return false;
-    if (r->origin.left != r->id - 1 || leaf->origin[i].right != r->origin.right) return false;
-    if (leaf->state[i] != r->state || leaf->origin[i].peer != r->origin.peer) return false;
-    leaf->len[i] += r->len;
-    ids_no_start(t, r->id);
-    return true;
-}
-
-static void fed(struct tracker *t, uint32_t len)
-{
-    t->next_id += len;
-    if (t->end_id < t->next_id) t->end_id = t->next_id;
-}
-
 /* The gap behind the pos-th visible element; its neighbours become r's origins. */
 static struct gap gap_after(struct tracker *t, uint32_t pos, struct record *r)
 {
@@ -57,11 +37,11 @@ syn_err tracker_insert(struct tracker *t, uint64_t peer, uint32_t pos, uint32_t 
         gap = scan_integrate(t, &r, gap);
         effect->pos = gap.effect;
     }
-    if (!record_extend(t, gap.at, &r)) {
+    if (!tree_extend(t, gap.at, &r)) {
         gap.at = tree_put(t, gap.at, &r);
     }
     tree_changed(t, gap.at.leaf, record_sums(len, VISIBLE));
-    fed(t, len);
+    ids_fed(t, len);
     return SYN_OK;
 }
 
@@ -93,7 +73,7 @@ static syn_err delete_piece(struct tracker *t, uint32_t pos, uint32_t len, bool 
     struct at at = tree_isolate(t, spot.at, first, n);
     tree_changed(t, at.leaf, tree_set_state(t, at, (VISIBLE + 1) | GONE));
     ids_put_delete(t, t->next_id, target, back);
-    fed(t, n);
+    ids_fed(t, n);
     *done = n;
     return SYN_OK;
 }
@@ -122,7 +102,7 @@ syn_err tracker_set(struct tracker *t, uint32_t pos, uint32_t len, uint32_t *whe
     if (err == SYN_OK) err = tree_reserve(t);
     if (err != SYN_OK) return err;
     ids_put_delete(t, t->next_id, NONE, false);
-    fed(t, len);
+    ids_fed(t, len);
     while (len > 0) {
         struct spot spot = tree_find_visible(t, pos);
         const struct leaf *leaf = &t->leaves.at[spot.at.leaf];
@@ -322,6 +302,11 @@ uint32_t tracker_effect_len(const struct tracker *t)
 uint32_t tracker_next_id(const struct tracker *t)
 {
     return t->next_id;
+}
+
+uint32_t tracker_records(const struct tracker *t)
+{
+    return t->leaves.n * LEAF;
 }
 
 size_t tracker_footprint(const struct tracker *t)

@@ -36,6 +36,8 @@ syn_err tracker_reset(struct tracker *t, uint32_t base_len);
 uint32_t tracker_prepare_len(const struct tracker *t); /* elements visible in the prepare version */
 uint32_t tracker_effect_len(const struct tracker *t);
 uint32_t tracker_next_id(const struct tracker *t);
+/* At most so many records: what copying costs, or taking all of them out. */
+uint32_t tracker_records(const struct tracker *t);
 
 /* What is fed next gets ids from this on (>= base_len), none of which has been fed. */
 syn_err tracker_go_to(struct tracker *t, uint32_t id);
@@ -59,6 +61,16 @@ syn_err tracker_set(struct tracker *t, uint32_t pos, uint32_t len, uint32_t *whe
  * right, because states are counters. */
 syn_err tracker_retreat(struct tracker *t, uint32_t id, uint32_t len);
 syn_err tracker_advance(struct tracker *t, uint32_t id, uint32_t len);
+
+/* ---- Two trackers of one sequence, at different versions (tracker_copy.c) */
+
+/* The same, at the same prepare version.  NULL: no memory. */
+struct tracker *tracker_copy(struct tracker *t);
+/* Ids [id, id+len) have been fed to `fed`: they get their places in t, too, whose prepare version
+ * stays without them.  Both have been fed the same before. */
+syn_err tracker_follow(struct tracker *t, const struct tracker *fed, uint32_t id, uint32_t len);
+/* Aborts unless both have the same elements in the same order, and the same of them are gone. */
+void tracker_check_same(const struct tracker *a, const struct tracker *b);
 
 /* Steps of work done since this was asked last: pieces moved, records passed or looked up. */
 uint64_t tracker_take_work(struct tracker *t);

@@ -99,3 +99,49 @@ void tracker_check(struct tracker *t)
     check_pages(t);
     check_cache(t);
 }
+
+/* ---- Two of one sequence */
+
+struct reader {
+    const struct tracker *t;
+    struct at at;
+    uint32_t off; /* elements of the record that were read */
+};
+
+/* The stretch of elements that is read next; len 0: the end. */
+static struct record rest_of(const struct reader *r)
+{
+    const struct leaf *leaf = &r->t->leaves.at[r->at.leaf];
+    if (r->at.idx >= leaf->n) return (struct record){0};
+    struct record rest = {leaf->id[r->at.idx] + r->off, leaf->len[r->at.idx] - r->off,
+                          leaf->state[r->at.idx] & GONE, leaf->origin[r->at.idx]};
+    if (r->off > 0) rest.origin.left = rest.id - 1;
+    return rest;
+}
+
+static void read_on(struct reader *r, uint32_t len)
+{
+    const struct leaf *leaf = &r->t->leaves.at[r->at.leaf];
+    r->off += len;
+    if (r->off < leaf->len[r->at.idx]) return;
+    r->off = 0;
+    r->at.idx++;
+    if (r->at.idx == leaf->n && leaf->next != NONE) r->at = (struct at){leaf->next, 0};
+}
+
+void tracker_check_same(const struct tracker *a, const struct tracker *b)
+{
+    struct reader x = {.t = a}, y = {.t = b};
+    CHECK(a->base_len == b->base_len && a->end_id == b->end_id);
+    for (;;) {
+        struct record one = rest_of(&x), other = rest_of(&y);
+        uint32_t len = one.len < other.len ? one.len : other.len;
+        if (len == 0) break;
+        CHECK(one.id == other.id && one.state == other.state);
+        CHECK(one.origin.left == other.origin.left && one.origin.right == other.origin.right);
+        CHECK(one.origin.peer == other.origin.peer);
+        read_on(&x, len);
+        read_on(&y, len);
+    }
+    CHECK(rest_of(&x).len == 0 && rest_of(&y).len == 0);
+}

@@ -179,6 +179,12 @@ static inline struct sums node_sums(const struct node *node)
 
 /* Room in the id space for `more` ids from next_id on. */
 syn_err ids_reserve(struct tracker *t, uint32_t more);
+/* `len` ids from next_id on have been fed. */
+static inline void ids_fed(struct tracker *t, uint32_t len)
+{
+    t->next_id += len;
+    if (t->end_id < t->next_id) t->end_id = t->next_id;
+}
 /* The last start before id, and its page.  There is one: id 0 starts something. */
 const struct page *ids_start_below(const struct tracker *t, uint32_t id, uint32_t *start);
 /* The last start at or before id: mostly the id itself. */
@@ -237,6 +243,8 @@ static inline void tree_changed(struct tracker *t, uint32_t at, struct sums diff
 void tree_settle(struct tracker *t);
 /* Puts a record into the gap; its sums are the caller's.  Returns where it is. */
 struct at tree_put(struct tracker *t, struct at gap, const struct record *r);
+/* Lengthens the record before the gap by r, if r continues it; its sums are the caller's. */
+bool tree_extend(struct tracker *t, struct at gap, const struct record *r);
 /* Makes elements [off, off+len) of the record a record of their own, and returns it; what was
  * behind them in the record is the next in the same leaf. */
 struct at tree_isolate(struct tracker *t, struct at at, uint32_t off, uint32_t len);

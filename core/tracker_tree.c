@@ -207,6 +207,19 @@ struct at tree_put(struct tracker *t, struct at gap, const struct record *r)
     return gap;
 }
 
+bool tree_extend(struct tracker *t, struct at gap, const struct record *r)
+{
+    if (gap.idx == 0) return false;
+    struct leaf *leaf = &t->leaves.at[gap.leaf];
+    uint32_t i = gap.idx - 1;
+    if (leaf->id[i] + leaf->len[i] != r->id || r->id == t->base_len) return false;
+    if (r->origin.left != r->id - 1 || leaf->origin[i].right != r->origin.right) return false;
+    if (leaf->state[i] != r->state || leaf->origin[i].peer != r->origin.peer) return false;
+    leaf->len[i] += r->len;
+    ids_no_start(t, r->id);
+    return true;
+}
+
 /* ---- Cutting */
 
 /* The record, in a leaf with room for `more` behind it. */

@@ -375,6 +375,38 @@ START_TEST(a_late_event_does_not_wait_for_a_rebuild)
 }
 END_TEST
 
+/* Branches that never merge, and whose events come by turns: each would take the others' out of the
+ * prepare version and put its own in, thousands of steps. */
+static void by_turns(uint32_t branches, uint32_t turns)
+{
+    syn_doc *branch[8], *all = new_doc(100, 0);
+    uint64_t steps = 0;
+    for (uint32_t i = 0; i < branches; i++) branch[i] = new_doc(1 + i, 0);
+    for (uint32_t k = 0; k < turns; k++) {
+        for (uint32_t i = 0; i < branches; i++) {
+            size_t len = syn_text_len(branch[i], text_of(branch[i]));
+            syn_err err = k % 3 == 2 ? syn_text_delete(branch[i], text_of(branch[i]), k % len, 1)
+                                     : syn_text_insert(branch[i], text_of(branch[i]), k % (len + 1),
+                                                       syn_s("x"));
+            must(err == SYN_OK && give(all, branch[i], k, k + 1) == SYN_OK);
+            steps += syn_doc_take_work(all);
+        }
+        if (k % 500 == 0) syn_doc_check(all);
+    }
+    ck_assert_uint_gt(container_at(&all->all, text_of(all))->merge->stands.n, 0);
+    ck_assert_uint_lt(steps, UINT64_C(50) * branches * turns);
+    syn_doc_check(all);
+    for (uint32_t i = 0; i < branches; i++) syn_doc_free(branch[i]);
+    syn_doc_free(all);
+}
+
+START_TEST(branches_that_come_by_turns_take_few_steps_each)
+{
+    by_turns(2, 2000);
+    by_turns(4, 1000);
+}
+END_TEST
+
 /* A short window of two branches that arrived by turns is merged branch by branch, too: in that
  * order it would take 400 steps an event. */
 START_TEST(a_short_window_by_turns_takes_few_steps)
@@ -554,6 +586,7 @@ int main(void)
     tcase_add_test(tc, two_branches_are_visited_one_after_the_other);
     tcase_add_test(tc, dense_differences_equal_those_of_the_graph);
     tcase_add_test(tc, a_change_that_takes_too_much_work_is_refused_whole);
+    tcase_add_test(tc, branches_that_come_by_turns_take_few_steps_each);
     tcase_add_test(tc, a_short_window_has_a_limit);
     tcase_add_test(tc, a_history_comes_in_parts_whatever_was_expected);
     tcase_add_test(tc, thousands_at_one_place_take_few_steps_each);

@@ -283,6 +283,8 @@ struct follower {
     const struct twin *w;
     struct version prepared;
     uint32_t first, base_len; /* event `first` has id base_len */
+    struct tracker *other;    /* stands at another version; or NULL */
+    struct version other_prepared;
     int text[MAX_EVENTS];
     uint32_t n;
 };
@@ -384,28 +386,65 @@ static void compare(const struct follower *f, const struct version *all)
     tracker_check(f->t);
 }
 
+/* Now and then a copy stays behind, is gone on from while this stays behind, or is let go. */
+static void change_tracker(struct follower *f, struct random *r)
+{
+    if (f->other == NULL) {
+        if (below(r, 10) != 0) return;
+        f->other = tracker_copy(f->t);
+        f->other_prepared = f->prepared;
+    } else if (below(r, 4) == 0) {
+        struct tracker *t = f->t;
+        struct version prepared = f->prepared;
+        f->t = f->other;
+        f->prepared = f->other_prepared;
+        f->other = t;
+        f->other_prepared = prepared;
+    } else if (below(r, 40) == 0) {
+        tracker_free(f->other);
+        f->other = NULL;
+    }
+}
+
+static void tell_other(struct follower *f, uint32_t event, uint32_t len)
+{
+    if (f->other == NULL) return;
+    int text[MAX_EVENTS];
+    uint32_t id = f->base_len + event - f->first;
+    ck_assert_int_eq(tracker_follow(f->other, f->t, id, len), SYN_OK);
+    ck_assert_uint_eq(tracker_next_id(f->other), id + len);
+    ck_assert_uint_eq(tracker_effect_len(f->other), tracker_effect_len(f->t));
+    ck_assert_uint_eq(tracker_prepare_len(f->other), text_at(f->w, &f->other_prepared, text));
+    tracker_check(f->other);
+    tracker_check_same(f->t, f->other);
+}
+
 /* Replays the history from event `first` on, whose predecessor is critical. */
-static void replay(struct tracker *t, const struct history *h, struct random *r, uint32_t first)
+static void replay(struct tracker **t, const struct history *h, struct random *r, uint32_t first)
 {
     static struct follower f;
     struct version all;
     memset(&all, 0, sizeof all);
     for (uint32_t e = 0; e < first; e++) put(&all, e);
-    f = (struct follower){.t = t, .w = &h->w, .first = first, .prepared = all};
+    f = (struct follower){.t = *t, .w = &h->w, .first = first, .prepared = all};
     f.base_len = f.n = text_at(&h->w, &all, f.text);
-    ck_assert_int_eq(tracker_reset(t, f.base_len), SYN_OK);
+    ck_assert_int_eq(tracker_reset(f.t, f.base_len), SYN_OK);
     for (uint32_t i = 0; i < h->runs; i++) {
         const struct run *run = &h->run[i];
         uint32_t e = run->event < first ? first : run->event, end = run->event + run->len;
         while (e < end) {
             uint32_t len = below(r, 3) == 0 ? 1 : end - e;
+            change_tracker(&f, r);
             prepare(&f, r, e);
             feed(&f, run, e, len);
+            tell_other(&f, e, len);
             for (; len > 0; len--) put(&all, e++);
-            ck_assert_uint_eq(tracker_next_id(t), f.base_len + e - first);
+            ck_assert_uint_eq(tracker_next_id(f.t), f.base_len + e - first);
             compare(&f, &all);
         }
     }
+    tracker_free(f.other);
+    *t = f.t;
 }
 
 START_TEST(random_histories_equal_the_naive_fuguemax)
@@ -418,10 +457,10 @@ START_TEST(random_histories_equal_the_naive_fuguemax)
         struct random r = seeded(seed);
         if (getenv("SYN_VERBOSE") != NULL) fprintf(stderr, "seed %u\n", seed);
         random_history(&h, &r, 12 + below(&r, seed % 16 == 0 ? 300 : 80));
-        replay(t, &h, &r, 0);
+        replay(&t, &h, &r, 0);
         for (uint32_t e = 0; e + 1 < h.w.n; e++) {
             if (!critical(&h.w, e) || below(&r, 3) != 0) continue;
-            replay(t, &h, &r, e + 1);
+            replay(&t, &h, &r, e + 1);
             partial++;
         }
     }
@@ -440,7 +479,7 @@ START_TEST(crowds_at_one_place_equal_the_naive_fuguemax)
         struct random r = seeded(seed);
         if (getenv("SYN_VERBOSE") != NULL) fprintf(stderr, "seed %u\n", seed);
         crowded_history(&h, &r, 100 + below(&r, 300));
-        replay(t, &h, &r, 0);
+        replay(&t, &h, &r, 0);
     }
     tracker_free(t);
 }
@@ -629,12 +668,21 @@ static syn_err busy(struct tracker *t, const syn_mem *mem)
 {
     struct tracker_effect at;
     tracker_effects effects = {0};
+    struct tracker *other = NULL;
     syn_err err = tracker_reset(t, 3000);
     for (uint32_t i = 0; err == SYN_OK && i < 300; i++) {
         err = tracker_insert(t, 1 + i % 3, i * 7 % 900, 5, &at);
         if (err == SYN_OK) err = tracker_delete(t, 2 + i * 5 % 900, 2, i % 2 == 0, &effects);
         if (err == SYN_OK && i > 0) err = tracker_retreat(t, 3000 + (i - 1) * 7, 7);
+        if (err == SYN_OK && i == 50) {
+            other = tracker_copy(t);
+            if (other == NULL) err = SYN_ENOMEM;
+        } else if (err == SYN_OK && other != NULL) {
+            err = tracker_follow(other, t, 3000 + i * 7, 7);
+        }
     }
+    if (err == SYN_OK) tracker_check_same(t, other);
+    tracker_free(other);
     array_free(mem, &effects);
     return err;
 }
