@@ -523,11 +523,13 @@ int ws_http_body(struct ws_http *http, const void *bytes, size_t len)
     return 0;
 }
 
-/* Also told all of what was not wanted; and again, without an end, while something stands behind a
- * body and its answer is being written: the answer is what could be had. */
+/* Also told all of what was not wanted; and again, until the request ends, when something comes
+ * behind a body whose answer is being written. */
 int ws_http_complete(struct ws_http *http)
 {
-    if (http->kept == NULL) return http->linger || (http->answered && !http->unread) ? -1 : 0;
+    bool again = http->answered && !http->unread;
+    if (http->kept == NULL && again && !http->linger && http->at == http->len) return finish(http);
+    if (http->kept == NULL) return http->linger || again ? -1 : 0;
     http->all->body_bytes -= http->expected;
     http->expected = 0;
     http->at = 0;

@@ -566,6 +566,34 @@ START_TEST(split_anywhere)
 }
 END_TEST
 
+/* The next request comes while the one before it is being stored, or its answer written. */
+START_TEST(asked_before_the_answer)
+{
+    char folder[] = "/tmp/test_http_XXXXXX", path[64];
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/data.db", folder);
+    syn_server_config config = SYN_SERVER_CONFIG_INIT;
+    config.loops = loops_tried;
+    config.data = path;
+    syn_server *server = http_start(config);
+    size_t first = (size_t)(strstr(two, "GET ") - two);
+    for (int n = 1; n <= 100; n++) {
+        struct timespec pause = {.tv_nsec = n % 20 * 100000};
+        int fd = raw_connect(syn_server_port(server));
+        http_write(fd, two, first);
+        nanosleep(&pause, NULL);
+        http_write(fd, two + first, sizeof two - 1 - first);
+        expect_two(fd, n);
+        close(fd);
+    }
+    syn_server_stop(server, 1000);
+    unlink(path);
+    strcat(path, ".lock");
+    unlink(path);
+    rmdir(folder);
+}
+END_TEST
+
 /* Ended at every byte, and while the answer is on its way. */
 START_TEST(ended_anywhere)
 {
@@ -1179,6 +1207,7 @@ static void add_tests(TCase *tests)
     tcase_add_test(tests, refused_before_the_body_is_read);
     tcase_add_test(tests, requests_behind_each_other);
     tcase_add_test(tests, split_anywhere);
+    tcase_add_test(tests, asked_before_the_answer);
     tcase_add_test(tests, ended_anywhere);
     tcase_add_test(tests, long_answers);
     tcase_add_test(tests, large_documents);
