@@ -62,7 +62,7 @@ export function badge(doc, into) {
     const { count, since } = doc.unsaved;
     const waits = count === 0 ? "" : `, ${count} unsaved`;
     into.className = `badge ${doc.status}`;
-    into.textContent = words[doc.status] + waits;
+    into.textContent = words[doc.status] + (doc.status === "denied" ? ` (${doc.reason})` : "") + waits;
     into.title = doc.reason || (count === 0 ? "everything is on the server's disk" : `since ${since?.toLocaleTimeString()}`);
     into.dataset.status = doc.status;
     into.dataset.unsaved = count;

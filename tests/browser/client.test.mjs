@@ -557,7 +557,24 @@ test("no server at all: offline, with a reason, and edits are kept", async () =>
     window.doc = await client.open("nowhere");
   `);
   await until("offline", () => page.evaluate(() => doc.status === "offline"));
-  assert.notEqual(await page.evaluate(() => doc.reason), "");
+  assert.equal(await page.evaluate(() => doc.reason), "the server cannot be reached");
   await page.evaluate(() => doc.text().insert(0, "kept"));
   assert.equal(await page.evaluate(() => doc.text().toString()), "kept");
+});
+
+test("a server that goes away: the reason is another than that of one that was never there", async () => {
+  const own = await Site.start();
+  try {
+    const page = await typist(await person(), "left", own);
+    await saved(page);
+    await page.evaluate(() => {
+      window.reasons = [];
+      doc.on("status", () => doc.status === "offline" && reasons.push(doc.reason));
+    });
+    await own.kill();
+    await until("offline", () => page.evaluate(() => reasons.length > 0));
+    assert.equal(await page.evaluate(() => reasons[0]), "the connection was lost");
+  } finally {
+    await own.stop();
+  }
 });

@@ -1,7 +1,7 @@
 // pages.test.mjs -- every demo does what it says, by mouse, keyboard and touch.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { execFileSync, spawn } from "node:child_process";
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -221,6 +221,42 @@ test("a page without WebAssembly says so, and nothing else", async () => {
     await page.close();
   }
   assert.deepEqual(ann.faults, []);
+});
+
+test("a page that cannot fetch the engine says what is missing", async () => {
+  const ann = await person();
+  await ann.route("**/syncline.wasm", (route) => route.abort());
+  for (const path of ["two-panes", "chat", "ticker", "game", "inside"]) {
+    const page = await open(ann, `${path}/`);
+    await page.waitForSelector("text=/This page cannot work here: .*syncline.wasm: /");
+    await page.close();
+  }
+  assert.deepEqual(ann.faults, []);
+});
+
+test("a server that asks for a token: the page says so in words that fit a phone, and keeps what is written", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "syncline-keys-"));
+  const [key, keys] = [join(folder, "key.json"), join(folder, "keys.json")];
+  writeFileSync(key, execFileSync(program, ["token", "key"]), { mode: 0o600 });
+  writeFileSync(keys, execFileSync(program, ["token", "public", key]));
+  const guarded = await Site.start("--keys", keys);
+  try {
+    const ann = await person({ viewport: { width: 360, height: 740 } });
+    const page = await ann.newPage();
+    await page.goto(`${guarded.address}/chat/`);
+    await page.fill("#message", "still here");
+    await page.press("#message", "Enter");
+    await badgeIs(page, "#status", "denied");
+    assert.match(await page.textContent("#status"), /^refused \(.*token/i);
+    await page.waitForSelector("li.waiting >> text=still here");
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    assert.ok(wide <= 0, `${wide} px wider than the phone`);
+    await shot(page, "chat-refused-phone");
+    assert.deepEqual(ann.faults, []);
+  } finally {
+    await guarded.stop();
+    rmSync(folder, { recursive: true, force: true });
+  }
 });
 
 test("ticker: a C program writes, the page draws, a slow tab merges", async () => {

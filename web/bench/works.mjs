@@ -8,45 +8,45 @@ export const libraries = (modules) => ({
     await Doc.create(); // compiled once for a page
     return {
       create: () => Doc.create(),
-      insert: (doc, at, text) => doc.t.insert(at, text),
-      remove: (doc, at, count) => doc.t.delete(at, count),
-      open: (doc) => (doc.t = doc.text()),
+      insert: ({ text }, at, what) => text.insert(at, what),
+      remove: ({ text }, at, count) => text.delete(at, count),
+      open: (doc) => doc.text(),
       commit: () => undefined,
-      version: (doc) => doc.vector(),
-      since: (doc, version) => doc.export(version),
-      apply: (doc, bytes) => doc.import(bytes),
-      all: (doc) => doc.export(),
-      text: (doc) => doc.t.toString(),
+      version: ({ doc }) => doc.vector(),
+      since: ({ doc }, version) => doc.export(version),
+      apply: ({ doc }, bytes) => doc.import(bytes),
+      all: ({ doc }) => doc.export(),
+      text: ({ text }) => text.toString(),
     };
   },
   async yjs() {
     const Y = await modules.yjs();
     return {
       create: () => new Y.Doc(),
-      insert: (doc, at, text) => doc.t.insert(at, text),
-      remove: (doc, at, count) => doc.t.delete(at, count),
-      open: (doc) => (doc.t = doc.getText("t")),
+      insert: ({ text }, at, what) => text.insert(at, what),
+      remove: ({ text }, at, count) => text.delete(at, count),
+      open: (doc) => doc.getText("t"),
       commit: () => undefined,
-      version: (doc) => Y.encodeStateVector(doc),
-      since: (doc, version) => Y.encodeStateAsUpdate(doc, version),
-      apply: (doc, bytes) => Y.applyUpdate(doc, bytes),
-      all: (doc) => Y.encodeStateAsUpdate(doc),
-      text: (doc) => doc.t.toString(),
+      version: ({ doc }) => Y.encodeStateVector(doc),
+      since: ({ doc }, version) => Y.encodeStateAsUpdate(doc, version),
+      apply: ({ doc }, bytes) => Y.applyUpdate(doc, bytes),
+      all: ({ doc }) => Y.encodeStateAsUpdate(doc),
+      text: ({ text }) => text.toString(),
     };
   },
   async loro() {
     const { LoroDoc } = await modules.loro();
     return {
       create: () => new LoroDoc(),
-      insert: (doc, at, text) => doc.t.insert(at, text),
-      remove: (doc, at, count) => doc.t.delete(at, count),
-      open: (doc) => (doc.t = doc.getText("t")),
-      commit: (doc) => doc.commit(),
-      version: (doc) => doc.version(),
-      since: (doc, version) => doc.export({ mode: "update", from: version }),
-      apply: (doc, bytes) => doc.import(bytes),
-      all: (doc) => doc.export({ mode: "snapshot" }),
-      text: (doc) => doc.t.toString(),
+      insert: ({ text }, at, what) => text.insert(at, what),
+      remove: ({ text }, at, count) => text.delete(at, count),
+      open: (doc) => doc.getText("t"),
+      commit: ({ doc }) => doc.commit(),
+      version: ({ doc }) => doc.version(),
+      since: ({ doc }, version) => doc.export({ mode: "update", from: version }),
+      apply: ({ doc }, bytes) => doc.import(bytes),
+      all: ({ doc }) => doc.export({ mode: "snapshot" }),
+      text: ({ text }) => text.toString(),
     };
   },
 });
@@ -58,8 +58,7 @@ function edit(lib, doc, { pos, removed, text }) {
 
 export async function make(lib) {
   const doc = await lib.create();
-  lib.open(doc);
-  return doc;
+  return { doc, text: lib.open(doc) };
 }
 
 /** Each transaction's changes, and the final document. */

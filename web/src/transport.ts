@@ -47,13 +47,17 @@ export class WebSocketTransport implements Transport {
       events.closed(reason);
     };
     socket.binaryType = "arraybuffer";
-    socket.onopen = () => events.opened();
+    let failed = "the server cannot be reached";
+    socket.onopen = () => {
+      failed = "the connection was lost";
+      events.opened();
+    };
     socket.onmessage = (message) => {
       if (message.data instanceof ArrayBuffer) events.message(new Uint8Array(message.data));
       else end("the server sent text");
     };
-    socket.onerror = () => setTimeout(() => end("the server cannot be reached"), 0);
-    socket.onclose = (event) => end(event.reason !== "" ? event.reason : `closed (${event.code})`);
+    socket.onerror = () => setTimeout(() => end(failed), 0);
+    socket.onclose = (event) => end(event.reason !== "" ? event.reason : failed);
     const look = setInterval(() => {
       if (over) clearInterval(look);
       else if (this.full && socket.bufferedAmount < FULL / 2) {

@@ -39,7 +39,9 @@ async function compile(source: WasmSource): Promise<WebAssembly.Module> {
       const fs = await import(/* @vite-ignore */ "node:" + "fs/promises");
       return WebAssembly.compile(await fs.readFile(url));
     }
-    source = await fetch(url);
+    source = await fetch(url).catch((error) => {
+      throw new SynclineError("NO_WASM", `${url}: ${(error as Error).message}`);
+    });
   }
   if (typeof Response !== "undefined" && source instanceof Response) {
     if (!source.ok) throw new SynclineError("NO_WASM", `${source.url}: ${source.status}`);
