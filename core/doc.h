@@ -225,21 +225,34 @@ static inline void doc_append(syn_doc *doc, const struct op_run *run, uint32_t l
     else
         doc_append_run(doc, run, len, joins);
 }
+/* Does it change a container that is known here, in a way that is? */
+static inline bool piece_acts(const struct op_piece *piece)
+{
+    return piece->container != SYN_NO_OBJ && piece->kind != OP_FIRST_UNKNOWN;
+}
+/* The effect of a piece that acts as it says, but for the bytes of text. */
+static inline struct effect effect_of(const struct op_piece *piece, bool fast)
+{
+    return (struct effect){.container = piece->container,
+                           .kind = (uint16_t)piece->kind,
+                           .pos = piece->pos,
+                           .len = piece->end - piece->from,
+                           .at = piece->at,
+                           .lv = piece->from,
+                           .fast = fast};
+}
 /* Plans the effects of some events of one op that nothing here is concurrent with: all that was
  * planned or applied are their ancestors.  SYN_ERANGE, SYN_ENOMEM. */
 syn_err doc_plan(syn_doc *doc, const struct op_piece *piece);
+/* The same of one that acts, on the container c. */
+syn_err doc_plan_on(syn_doc *doc, struct container *c, const struct op_piece *piece);
 /* Lets the merge of its sequence go, if it is time to (merge_is_stale). */
 void doc_drop_stale(syn_doc *doc, const struct op_piece *piece);
 /* The same of a sequence; or lets it follow (merge_follow).  All below `now` has been applied.
  * (live.c) */
 void doc_tend_merge(syn_doc *doc, struct container *c, lv_t now);
-/* The same of any other.  ready: all events below have been applied or planned, those of the
- * stretch from there on come in an order that has parents first.  SYN_ELIMIT: the work budget is
- * spent. */
-syn_err doc_plan_merged(syn_doc *doc, const struct op_piece *piece,
-                        const struct event_origin *origin, lv_t ready);
-/* The same of an op on the sequence c whose window desk->flat merges; the window's effects are
- * those from index `first` of the plan on. */
+/* Plans the effects of an op on the sequence c whose window desk->flat merges; the window's effects
+ * are those from index `first` of the plan on. */
 syn_err doc_plan_flat(syn_doc *doc, struct container *c, const struct op_piece *piece,
                       uint32_t first);
 /* plan_set.c: plans all events from `from` on, appended but not planned.  check: it is still to be

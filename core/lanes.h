@@ -29,12 +29,6 @@ static inline lanes lanes_all(uint32_t x)
     return (lanes){x, x, x, x};
 }
 
-/* 0, 1 and so on. */
-static inline lanes lanes_places(void)
-{
-    return (lanes){0, 1, 2, 3};
-}
-
 /* Each bit where it is so, else none. */
 static inline lanes lanes_equal(lanes a, lanes b)
 {
@@ -73,11 +67,6 @@ static inline lanes lanes_all(uint32_t x)
     return x;
 }
 
-static inline lanes lanes_places(void)
-{
-    return 0;
-}
-
 static inline lanes lanes_equal(lanes a, lanes b)
 {
     return a == b ? UINT32_MAX : 0;
@@ -111,34 +100,26 @@ static inline lanes lanes_at(const uint32_t *at)
     return v;
 }
 
-static inline void lanes_put(uint32_t *at, lanes v)
+/* In which of some neighbours element `pos` of them all lies; there is one, and they hold less than
+ * 2^31.  They are shown a vector at a time, in their order and to the last, with another count of
+ * each. */
+struct lanes_search {
+    lanes sum, wanted;         /* elements in all shown so far; what is reached with `pos` */
+    lanes index, before, also; /* the neighbours before it, their elements, their other counts */
+};
+
+static inline struct lanes_search lanes_search(uint32_t pos)
 {
-    memcpy(at, &v, sizeof v);
+    return (struct lanes_search){.wanted = lanes_all(pos + 1)};
 }
 
-/* In which of `count` neighbours, a multiple of LANES, element `pos` of them all lies; there is
- * one, and they hold less than 2^31.  `from`, with room for one more than count, gets where each
- * begins. */
-static inline uint32_t lanes_find(const uint32_t *lens, uint32_t count, uint32_t pos,
-                                  uint32_t *from)
+static inline void lanes_show(struct lanes_search *s, lanes len, lanes also)
 {
-    lanes sum = lanes_all(0), before = lanes_all(0), wanted = lanes_all(pos + 1);
-    from[0] = 0;
-    for (uint32_t i = 0; i < count; i += LANES) {
-        sum = lanes_running(lanes_at(lens + i)) + lanes_last(sum);
-        lanes_put(from + 1 + i, sum);
-        before -= lanes_less(sum, wanted);
-    }
-    return lanes_sum(before);
-}
-
-/* The sum of the first `below`. */
-static inline uint32_t lanes_sum_below(const uint32_t *lens, uint32_t count, uint32_t below)
-{
-    lanes sum = lanes_all(0), place = lanes_places(), limit = lanes_all(below);
-    for (uint32_t i = 0; i < count; i += LANES, place += LANES)
-        sum += lanes_at(lens + i) & lanes_less(place, limit);
-    return lanes_sum(sum);
+    s->sum = lanes_running(len) + lanes_last(s->sum);
+    lanes is_before = lanes_less(s->sum, s->wanted);
+    s->index -= is_before;
+    s->before += len & is_before;
+    s->also += also & is_before;
 }
 
 #endif

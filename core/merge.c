@@ -162,13 +162,13 @@ static syn_err find_row(struct sequence_merge *merge, const struct merge_source 
 }
 
 /* The same in a window with dense versions, where only what was fed last need be known of the
- * prepare version: until the piece is fed, merge->prepare lags behind. */
+ * prepare version: until the run is left, merge->prepare lags behind. */
 static syn_err prepare_dense(struct sequence_merge *merge, const struct merge_source *source,
-                             const struct op_piece *piece, const struct event_origin *to)
+                             lv_t first, const struct event_origin *to)
 {
     assert(merge->window <= to->dense->window.from);
     syn_err err = find_row(merge, source, to->dense);
-    struct dense_place now = {merge->row, 0}, then = {to->row, piece->from};
+    struct dense_place now = {merge->row, 0}, then = {to->row, first};
     if (now.row != DENSE_NONE) now.lv = merge->prepare.at[0] + 1;
     if (now.row == then.row && now.lv == then.lv) return err; /* the run goes on */
     if (err == SYN_OK)
@@ -178,97 +178,137 @@ static syn_err prepare_dense(struct sequence_merge *merge, const struct merge_so
 
 /* ---- Feeding */
 
-/* Before a piece is fed: its parents are the prepare version, its ids the next. */
-static syn_err before_piece(struct sequence_merge *merge, const struct merge_source *source,
-                            const struct op_piece *piece, const struct event_origin *origin)
+syn_err merge_enter(struct sequence_merge *merge, const struct merge_source *source, lv_t first,
+                    const struct event_origin *origin)
 {
-    syn_err err = SHORT_CUTS && origin->dense != NULL ? prepare_dense(merge, source, piece, origin)
-                                                      : prepare_at(merge, source, origin);
-    return err == SYN_OK ? tracker_go_to(merge->tracker, merge_id(merge, piece->from)) : err;
+    return SHORT_CUTS && origin->dense != NULL ? prepare_dense(merge, source, first, origin)
+                                               : prepare_at(merge, source, origin);
 }
 
-static syn_err after_piece(struct sequence_merge *merge, const struct merge_source *source,
-                           const struct op_piece *piece, const struct event_origin *origin)
+void merge_leave(struct sequence_merge *merge, lv_t end, uint32_t row)
 {
-    if (merge->fed < piece->end) merge->fed = piece->end;
+    if (merge->fed < end) merge->fed = end;
     if (merge->needed) merge->used = merge->fed;
     merge->prepare.n = 0;
-    syn_err err = array_reserve(source->mem, &merge->prepare, 1);
-    if (err != SYN_OK) return err;
-    *array_push(&merge->prepare) = piece->end - 1;
-    merge->row = origin->row;
+    *array_push(&merge->prepare) = end - 1; /* there is room: begin_window */
+    merge->row = row;
+}
+
+/* The tracker was. */
+static syn_err was_fed(struct sequence_merge *merge, const struct merge_source *source,
+                       const struct op_piece *piece)
+{
     if (SHORT_CUTS && merge->stands.n > 0)
         stands_follow(&merge->stands, source->mem, merge->tracker, merge_id(merge, piece->from),
                       piece->end - piece->from);
     return spend(source, tracker_take_work(merge->tracker) + 1);
 }
 
+syn_err merge_feed_insert(struct sequence_merge *merge, const struct merge_source *source,
+                          const struct op_piece *piece, uint64_t peer, uint32_t *at_pos)
+{
+    struct tracker_effect effect = {0};
+    syn_err err = tracker_go_to(merge->tracker, merge_id(merge, piece->from));
+    if (err == SYN_OK)
+        err = tracker_insert(merge->tracker, peer, piece->pos, piece->end - piece->from, &effect);
+    *at_pos = effect.pos;
+    return err == SYN_OK ? was_fed(merge, source, piece) : err;
+}
+
+syn_err merge_feed_delete(struct sequence_merge *merge, const struct merge_source *source,
+                          const struct op_piece *piece)
+{
+    merge->deletes.n = 0;
+    syn_err err = tracker_go_to(merge->tracker, merge_id(merge, piece->from));
+    if (err == SYN_OK)
+        err = tracker_delete(merge->tracker, piece->pos, piece->end - piece->from,
+                             piece->kind == OP_DELETE_BACK, &merge->deletes);
+    return err == SYN_OK ? was_fed(merge, source, piece) : err;
+}
+
+syn_err merge_feed_set(struct sequence_merge *merge, const struct merge_source *source,
+                       const struct op_piece *piece, uint32_t *where)
+{
+    syn_err err = tracker_go_to(merge->tracker, merge_id(merge, piece->from));
+    if (err == SYN_OK)
+        err = tracker_set(merge->tracker, piece->pos, piece->end - piece->from, where);
+    return err == SYN_OK ? was_fed(merge, source, piece) : err;
+}
+
 syn_err merge_insert(struct sequence_merge *merge, const struct merge_source *source,
                      const struct op_piece *piece, const struct event_origin *origin,
                      uint32_t *at_pos)
 {
-    struct tracker_effect effect = {0};
-    syn_err err = before_piece(merge, source, piece, origin);
-    if (err == SYN_OK)
-        err = tracker_insert(merge->tracker, origin->peer, piece->pos, piece->end - piece->from,
-                             &effect);
-    *at_pos = effect.pos;
-    return err == SYN_OK ? after_piece(merge, source, piece, origin) : err;
+    syn_err err = merge_enter(merge, source, piece->from, origin);
+    if (err == SYN_OK) err = merge_feed_insert(merge, source, piece, origin->peer, at_pos);
+    if (err == SYN_OK) merge_leave(merge, piece->end, origin->row);
+    return err;
 }
 
 syn_err merge_delete(struct sequence_merge *merge, const struct merge_source *source,
                      const struct op_piece *piece, const struct event_origin *origin)
 {
-    merge->deletes.n = 0;
-    syn_err err = before_piece(merge, source, piece, origin);
-    if (err == SYN_OK)
-        err = tracker_delete(merge->tracker, piece->pos, piece->end - piece->from,
-                             piece->kind == OP_DELETE_BACK, &merge->deletes);
-    return err == SYN_OK ? after_piece(merge, source, piece, origin) : err;
+    syn_err err = merge_enter(merge, source, piece->from, origin);
+    if (err == SYN_OK) err = merge_feed_delete(merge, source, piece);
+    if (err == SYN_OK) merge_leave(merge, piece->end, origin->row);
+    return err;
 }
 
 syn_err merge_set(struct sequence_merge *merge, const struct merge_source *source,
                   const struct op_piece *piece, const struct event_origin *origin, uint32_t *where)
 {
-    syn_err err = before_piece(merge, source, piece, origin);
-    if (err == SYN_OK)
-        err = tracker_set(merge->tracker, piece->pos, piece->end - piece->from, where);
-    return err == SYN_OK ? after_piece(merge, source, piece, origin) : err;
+    syn_err err = merge_enter(merge, source, piece->from, origin);
+    if (err == SYN_OK) err = merge_feed_set(merge, source, piece, where);
+    if (err == SYN_OK) merge_leave(merge, piece->end, origin->row);
+    return err;
 }
 
 /* ---- What was applied before */
 
-/* Feeds a piece for the tracker's state alone.  Sets change nothing: they stay holes. */
+/* A piece, for the tracker's state alone. */
 static syn_err feed_applied(struct sequence_merge *merge, const struct merge_source *source,
-                            const struct op_piece *piece)
+                            const struct op_piece *piece, uint64_t peer)
 {
-    lv_t previous;
     uint32_t ignored;
-    if (piece->kind == OP_LIST_SET) return SYN_OK;
-    const struct graph_run run =
-        graph_run_at(source->graph, graph_run_of(source->graph, piece->from));
-    struct event_origin origin = {.peer = graph_agent_peer(source->graph, run.agent),
-                                  .row = DENSE_NONE};
-    origin.parent_count = graph_parents(source->graph, piece->from, &origin.parents, &previous);
-    return piece->kind == OP_TEXT_INSERT || piece->kind == OP_LIST_INSERT
-               ? merge_insert(merge, source, piece, &origin, &ignored)
-               : merge_delete(merge, source, piece, &origin);
+    return op_is_delete(piece->kind) ? merge_feed_delete(merge, source, piece)
+                                     : merge_feed_insert(merge, source, piece, peer, &ignored);
 }
 
+/* A graph run, of which the event at `first` is fed next. */
+static syn_err enter_applied(struct sequence_merge *merge, const struct merge_source *source,
+                             lv_t first, struct graph_run *run)
+{
+    lv_t previous;
+    struct event_origin origin = {.row = DENSE_NONE};
+    *run = graph_run_at(source->graph, graph_run_of(source->graph, first));
+    origin.parent_count = graph_parents(source->graph, first, &origin.parents, &previous);
+    return merge_enter(merge, source, first, &origin);
+}
+
+/* Sets change nothing: they stay holes. */
 static syn_err feed_range(struct sequence_merge *merge, const struct merge_source *source,
                           struct lv_range range)
 {
     syn_err err = SYN_OK;
+    lv_t fed = 0; /* of the run entered; 0: none */
+    struct graph_run run = {.end = 0};
     uint32_t index = merge_first_run_above(source, range.from);
     for (; err == SYN_OK && index < source->run_count; index++) {
-        lv_t lv = source->log->runs.at[source->runs[index]].lv;
-        lv_t from = lv > range.from ? lv : range.from;
+        const struct op_run *op = &source->log->runs.at[source->runs[index]];
+        lv_t from = op->lv > range.from ? op->lv : range.from;
         if (from >= range.end) break;
-        lv_t end = oplog_run_end(source->log, source->runs[index]);
-        if (end > range.end) end = range.end;
-        struct op_piece piece = oplog_piece(source->log, source->runs[index], from, end);
-        err = feed_applied(merge, source, &piece);
+        if (op->kind == OP_LIST_SET) continue;
+        if (from >= run.end) {
+            if (fed > 0) merge_leave(merge, fed, DENSE_NONE);
+            err = enter_applied(merge, source, from, &run);
+        }
+        fed = oplog_run_end(source->log, source->runs[index]);
+        if (fed > range.end) fed = range.end;
+        struct op_piece piece = oplog_piece(source->log, source->runs[index], from, fed);
+        if (err == SYN_OK)
+            err = feed_applied(merge, source, &piece, graph_agent_peer(source->graph, run.agent));
     }
+    if (fed > 0) merge_leave(merge, fed, DENSE_NONE);
     return err;
 }
 

@@ -82,12 +82,26 @@ bool merge_is_stale(const struct sequence_merge *merge, lv_t now);
 syn_err merge_follow(struct sequence_merge *merge, const struct merge_source *source, lv_t now);
 
 /* Makes the merge ready for the events of a window that begins at `now`: everything below is fed.
- * After an error of this or the next three the merge is
- * half fed: drop it.  SYN_ELIMIT: too much work. */
+ * After an error of this or the next seven the merge is half fed: drop it.  SYN_ELIMIT: too much
+ * work. */
 syn_err merge_begin(struct sequence_merge *merge, const struct merge_source *source, lv_t now);
 
-/* Each feeds one piece.  insert: *at_pos is where it lands.  delete: the effects are
- * merge->deletes, each to be applied after the one before it.  set: `where` as in tracker_set. */
+/* What is fed next are events of one graph run, from `first` on, which has this origin. */
+syn_err merge_enter(struct sequence_merge *merge, const struct merge_source *source, lv_t first,
+                    const struct event_origin *origin);
+/* Each feeds one piece of the run, which need not begin where the one before ended.
+ * insert: *at_pos is where it lands.  delete: the effects are merge->deletes, each to be applied
+ * after the one before it.  set: `where` as in tracker_set. */
+syn_err merge_feed_insert(struct sequence_merge *merge, const struct merge_source *source,
+                          const struct op_piece *piece, uint64_t peer, uint32_t *at_pos);
+syn_err merge_feed_delete(struct sequence_merge *merge, const struct merge_source *source,
+                          const struct op_piece *piece);
+syn_err merge_feed_set(struct sequence_merge *merge, const struct merge_source *source,
+                       const struct op_piece *piece, uint32_t *where);
+/* The last piece of the run ended there; row: its origin's. */
+void merge_leave(struct sequence_merge *merge, lv_t end, uint32_t row);
+
+/* The three steps for a single piece. */
 syn_err merge_insert(struct sequence_merge *merge, const struct merge_source *source,
                      const struct op_piece *piece, const struct event_origin *origin,
                      uint32_t *at_pos);

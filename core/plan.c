@@ -1,12 +1,11 @@
 /* plan.c -- from appended operations to the state.
  *
  * Planning turns each operation into effects on today's state.  One that nothing is concurrent with
- * acts as it says (doc_plan); others in a sequence go through the merge (doc_plan_merged, merge.h;
- * plan_set.c says in which order), unless the set brings along what they did when they were merged
- * before (doc_plan_given, effects.c).  Only then, when every
- * operation of the change has been found possible, doc_carry_out reserves memory and changes the
- * state, which can no longer fail.  Except in an empty document, whose state is taken back by
- * emptying it: there the plan is carried out in parts (doc_carry_part). */
+ * acts as it says (doc_plan); others in a sequence go through the merge (plan_set.c), unless the
+ * set brings along what they did when they were merged before (doc_plan_given, effects.c).  Only
+ * then, when every operation of the change has been found possible, doc_carry_out reserves memory
+ * and changes the state, which can no longer fail.  Except in an empty document, whose state is
+ * taken back by emptying it: there the plan is carried out in parts (doc_carry_part). */
 #include "doc.h"
 
 struct doc_mark doc_mark(const syn_doc *doc)
@@ -74,17 +73,6 @@ static syn_err plan_push(syn_doc *doc, struct effect effect)
     return err;
 }
 
-static struct effect effect_of(const struct op_piece *piece, bool fast)
-{
-    return (struct effect){.container = piece->container,
-                           .kind = (uint16_t)piece->kind,
-                           .pos = piece->pos,
-                           .len = piece->end - piece->from,
-                           .at = piece->at,
-                           .lv = piece->from,
-                           .fast = fast};
-}
-
 static syn_err plan_insert(syn_doc *doc, struct container *c, struct effect effect)
 {
     if (effect.kind == OP_TEXT_INSERT)
@@ -130,78 +118,23 @@ static syn_err plan_fast_sequence(syn_doc *doc, struct container *c, const struc
     }
 }
 
-static syn_err plan_merged_set(syn_doc *doc, struct container *c, const struct merge_source *source,
-                               const struct op_piece *piece, const struct event_origin *origin)
+syn_err doc_plan_on(syn_doc *doc, struct container *c, const struct op_piece *piece)
 {
-    uint32_t len = piece->end - piece->from;
-    doc->desk->where.n = 0;
-    syn_err err = array_reserve(&doc->mem, &doc->desk->where, len);
-    if (err == SYN_OK) err = merge_set(c->merge, source, piece, origin, doc->desk->where.at);
-    for (uint32_t i = 0; err == SYN_OK && i < len; i++) {
-        if (doc->desk->where.at[i] == UINT32_MAX) continue; /* the item was deleted concurrently */
-        struct effect effect = effect_of(piece, false);
-        effect.pos = doc->desk->where.at[i];
-        effect.len = 1;
-        effect.at += i;
-        effect.lv += i;
-        err = plan_push(doc, effect);
-    }
-    return err;
-}
-
-static syn_err plan_merged(syn_doc *doc, struct container *c, const struct op_piece *piece,
-                           const struct event_origin *origin, lv_t ready)
-{
-    const struct merge_source source = {&doc->mem, doc->graph, &doc->log,       c->runs.at,
-                                        c->runs.n, c->len,     &doc->desk->work};
-    if (c->merge == NULL) c->merge = merge_new(doc->shared);
-    if (c->merge == NULL) return SYN_ENOMEM;
-    syn_err err = merge_begin(c->merge, &source, ready);
-    struct effect effect = effect_of(piece, false);
-    if (err != SYN_OK) return err;
-    if (piece->kind == OP_LIST_SET) return plan_merged_set(doc, c, &source, piece, origin);
-    if (!op_is_delete(piece->kind)) {
-        err = merge_insert(c->merge, &source, piece, origin, &effect.pos);
-        return err == SYN_OK ? plan_insert(doc, c, effect) : err;
-    }
-    err = merge_delete(c->merge, &source, piece, origin);
-    for (uint32_t i = 0; err == SYN_OK && i < c->merge->deletes.n; i++) {
-        effect.pos = c->merge->deletes.at[i].pos;
-        effect.len = c->merge->deletes.at[i].len;
-        err = plan_delete(doc, c, effect);
-    }
-    return err;
-}
-
-static bool acts(const struct op_piece *piece)
-{
-    return piece->container != SYN_NO_OBJ && piece->kind != OP_FIRST_UNKNOWN;
-}
-
-syn_err doc_plan(syn_doc *doc, const struct op_piece *piece)
-{
-    if (!acts(piece)) return SYN_OK;
-    struct container *c = container_at(&doc->all, piece->container);
     if (!kind_is_sequence(c->id.kind)) return plan_push(doc, effect_of(piece, true));
     return plan_fast_sequence(doc, c, piece);
 }
 
-void doc_drop_stale(syn_doc *doc, const struct op_piece *piece)
+syn_err doc_plan(syn_doc *doc, const struct op_piece *piece)
 {
-    if (!acts(piece)) return;
-    struct container *c = container_at(&doc->all, piece->container);
-    if (c->merge != NULL && merge_is_stale(c->merge, piece->from)) drop_merge(doc, c);
+    if (!piece_acts(piece)) return SYN_OK;
+    return doc_plan_on(doc, container_at(&doc->all, piece->container), piece);
 }
 
-syn_err doc_plan_merged(syn_doc *doc, const struct op_piece *piece,
-                        const struct event_origin *origin, lv_t ready)
+void doc_drop_stale(syn_doc *doc, const struct op_piece *piece)
 {
-    if (!acts(piece)) return SYN_OK;
+    if (!piece_acts(piece)) return;
     struct container *c = container_at(&doc->all, piece->container);
-    if (!kind_is_sequence(c->id.kind)) return plan_push(doc, effect_of(piece, false));
-    syn_err err = plan_merged(doc, c, piece, origin, ready);
-    if (err != SYN_OK) drop_merge(doc, c); /* half fed */
-    return err;
+    if (c->merge != NULL && merge_is_stale(c->merge, piece->from)) drop_merge(doc, c);
 }
 
 /* The deletes are few; it is inserts that are planned in place. */
@@ -291,7 +224,7 @@ static syn_err plan_given(syn_doc *doc, struct container *c, const struct op_pie
 
 syn_err doc_plan_given(syn_doc *doc, const struct op_piece *piece, bool fast)
 {
-    if (!acts(piece)) return SYN_OK;
+    if (!piece_acts(piece)) return SYN_OK;
     struct container *c = container_at(&doc->all, piece->container);
     if (!kind_is_sequence(c->id.kind)) return plan_push(doc, effect_of(piece, fast));
     doc_drop_stale(doc, piece);

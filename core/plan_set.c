@@ -77,31 +77,153 @@ static inline struct op_piece next_piece(struct set_plan *plan, lv_t *from, lv_t
 static syn_err plan_critical(struct set_plan *plan, struct lv_range stretch)
 {
     syn_doc *doc = plan->doc;
+    const bool is_last = stretch.end == doc->log.end;
     syn_err err = SYN_OK;
     go_to(plan, stretch.from);
     for (lv_t lv = stretch.from; err == SYN_OK && lv < stretch.end;) {
         struct op_run *run = &doc->log.runs.at[plan->op];
-        if (run->lv == lv && run->container != SYN_NO_OBJ)
-            run->before = container_at(&doc->all, run->container)->len;
         struct op_piece piece = next_piece(plan, &lv, stretch.end);
-        if (stretch.end == doc->log.end) doc_drop_stale(doc, &piece);
-        err = doc_plan(doc, &piece);
+        if (piece.container == SYN_NO_OBJ) continue;
+        struct container *c = container_at(&doc->all, piece.container);
+        if (run->lv == piece.from) run->before = c->len;
+        if (!piece_acts(&piece)) continue;
+        if (is_last && c->merge != NULL) doc_drop_stale(doc, &piece);
+        err = doc_plan_on(doc, c, &piece);
     }
     return err;
 }
 
-/* Events of one graph run, the first of which has this origin. */
-static syn_err plan_run(struct set_plan *plan, struct lv_range part, struct event_origin origin)
+/* ---- Events that others are concurrent with */
+
+/* What is on no sequence needs no merge. */
+static syn_err plan_other(struct desk *desk, const syn_mem *mem, const struct op_piece *piece)
 {
+    if (!piece_acts(piece)) return SYN_OK;
+    syn_err err = array_reserve(mem, &desk->plan, 1);
+    if (err != SYN_OK) return err;
+    *array_push(&desk->plan) = effect_of(piece, false);
+    return SYN_OK;
+}
+
+/* Events of one graph run that one merge is fed. */
+struct feeding {
+    struct container *c; /* NULL: none yet */
+    struct merge_source source;
+    lv_t end; /* fed up to there */
+    uint32_t row;
+};
+
+static syn_err feed_insert(syn_doc *doc, struct feeding *to, const struct op_piece *piece,
+                           uint64_t peer)
+{
+    syn_err err = array_reserve(&doc->mem, &doc->desk->plan, 1);
+    if (err != SYN_OK) return err;
+    struct effect *effect = &doc->desk->plan.at[doc->desk->plan.n];
+    *effect = effect_of(piece, false);
+    err = merge_feed_insert(to->c->merge, &to->source, piece, peer, &effect->pos);
+    if (err != SYN_OK) return err;
+    if (piece->kind == OP_TEXT_INSERT)
+        effect->bytes = oplog_text_bytes(&doc->log, effect->at, effect->len);
+    if (to->c->len > SEQ_MAX - effect->len) return SYN_ELIMIT;
+    to->c->len += effect->len;
+    doc->desk->plan.n++;
+    return SYN_OK;
+}
+
+static syn_err feed_delete(syn_doc *doc, struct feeding *to, const struct op_piece *piece)
+{
+    const tracker_effects *deletes = &to->c->merge->deletes;
+    syn_err err = merge_feed_delete(to->c->merge, &to->source, piece);
+    if (err == SYN_OK) err = array_reserve(&doc->mem, &doc->desk->plan, deletes->n);
+    for (uint32_t i = 0; err == SYN_OK && i < deletes->n; i++) {
+        struct effect *effect = array_push(&doc->desk->plan);
+        *effect = effect_of(piece, false);
+        effect->kind = OP_DELETE;
+        effect->pos = deletes->at[i].pos;
+        effect->len = deletes->at[i].len;
+        to->c->len -= effect->len;
+    }
+    return err;
+}
+
+static syn_err feed_set(syn_doc *doc, struct feeding *to, const struct op_piece *piece)
+{
+    uint32_t len = piece->end - piece->from;
+    doc->desk->where.n = 0;
+    syn_err err = array_reserve(&doc->mem, &doc->desk->where, len);
+    if (err == SYN_OK) err = array_reserve(&doc->mem, &doc->desk->plan, len);
+    const uint32_t *where = doc->desk->where.at;
+    if (err == SYN_OK) err = merge_feed_set(to->c->merge, &to->source, piece, doc->desk->where.at);
+    for (uint32_t i = 0; err == SYN_OK && i < len; i++) {
+        if (where[i] == UINT32_MAX) continue; /* the item was deleted concurrently */
+        struct effect *effect = array_push(&doc->desk->plan);
+        *effect = effect_of(piece, false);
+        effect->pos = where[i];
+        effect->len = 1;
+        effect->at += i;
+        effect->lv += i;
+    }
+    return err;
+}
+
+static void leave(struct feeding *to)
+{
+    if (to->c != NULL) merge_leave(to->c->merge, to->end, to->row);
+    to->c = NULL;
+}
+
+/* From event lv on, which has this origin, the merge of c is fed. */
+static syn_err enter(struct set_plan *plan, struct feeding *to, struct container *c, lv_t lv,
+                     const struct event_origin *origin)
+{
+    syn_doc *doc = plan->doc;
+    leave(to);
+    if (c->merge == NULL) c->merge = merge_new(doc->shared);
+    if (c->merge == NULL) return SYN_ENOMEM;
+    to->c = c;
+    to->source = (struct merge_source){&doc->mem, doc->graph, &doc->log,       c->runs.at,
+                                       c->runs.n, c->len,     &doc->desk->work};
+    to->row = origin->row;
+    syn_err err = merge_begin(c->merge, &to->source, plan->ready);
+    return err == SYN_OK ? merge_enter(c->merge, &to->source, lv, origin) : err;
+}
+
+/* One piece of a run, the first event of which has this origin. */
+static inline syn_err plan_piece(struct set_plan *plan, struct feeding *to, lv_t first,
+                                 const struct op_piece *piece, const struct event_origin *origin)
+{
+    syn_doc *doc = plan->doc;
+    if (!piece_acts(piece)) return SYN_OK;
+    struct container *c = container_at(&doc->all, piece->container);
     syn_err err = SYN_OK;
-    lv_t previous;
+    if (!kind_is_sequence(c->id.kind)) return plan_other(doc->desk, &doc->mem, piece);
+    if (c != to->c) {
+        const lv_t previous = piece->from - 1;
+        struct event_origin its = *origin;
+        if (piece->from > first) its.parents = &previous, its.parent_count = 1;
+        err = enter(plan, to, c, piece->from, &its);
+    }
+    to->end = piece->end;
+    if (err != SYN_OK) return err;
+    if (op_is_delete(piece->kind)) return feed_delete(doc, to, piece);
+    if (piece->kind == OP_LIST_SET) return feed_set(doc, to, piece);
+    return feed_insert(doc, to, piece, origin->peer);
+}
+
+/* Events of one graph run, the first of which has this origin. */
+static syn_err plan_run(struct set_plan *plan, struct lv_range part,
+                        const struct event_origin *origin)
+{
+    struct feeding to = {0};
+    syn_err err = SYN_OK;
     for (lv_t lv = part.from; err == SYN_OK && lv < part.end;) {
         struct op_piece piece = next_piece(plan, &lv, part.end);
-        err = doc_plan_merged(plan->doc, &piece, &origin, plan->ready);
-        previous = lv - 1;
-        origin.parents = &previous;
-        origin.parent_count = 1;
+        err = plan_piece(plan, &to, part.from, &piece, origin);
     }
+    if (err == SYN_OK)
+        leave(&to);
+    else if (to.c != NULL)
+        drop_merge(plan->doc, to.c); /* half fed */
     return err;
 }
 
@@ -116,7 +238,7 @@ static syn_err plan_range(struct set_plan *plan, struct lv_range range)
         struct lv_range part = {lv, run.end < range.end ? run.end : range.end};
         struct event_origin origin = {.peer = graph_agent_peer(g, run.agent), .row = DENSE_NONE};
         origin.parent_count = graph_parents(g, lv, &origin.parents, &previous);
-        err = plan_run(plan, part, origin);
+        err = plan_run(plan, part, &origin);
         lv = part.end;
     }
     return err;
@@ -136,10 +258,8 @@ static syn_err plan_dense(struct set_plan *plan, struct lv_range range)
         uint32_t agent = d->agent[d->runs.at[row].writer];
         const struct event_origin origin = {
             .peer = graph_agent_peer(g, agent), .dense = d, .row = row};
-        for (; err == SYN_OK && lv < part.end;) {
-            struct op_piece piece = next_piece(plan, &lv, part.end);
-            err = doc_plan_merged(plan->doc, &piece, &origin, plan->ready);
-        }
+        err = plan_run(plan, part, &origin);
+        lv = part.end;
     }
     return err;
 }
@@ -150,14 +270,13 @@ static syn_err plan_flat_row(struct set_plan *plan, syn_obj obj, uint32_t row)
     syn_doc *doc = plan->doc;
     const struct dense *d = plan->dense;
     struct container *c = container_at(&doc->all, obj);
-    const struct event_origin unasked = {0}; /* what is on no sequence asks for none */
     syn_err err = SYN_OK;
     flat_go_to(&doc->desk->flat, row);
     for (lv_t lv = d->runs.at[row].lv, end = dense_end(d, row); err == SYN_OK && lv < end;) {
         struct op_piece piece = next_piece(plan, &lv, dense_cut_after(d, lv)); /* `end` is one */
         bool is_merged = piece.container == obj && piece.kind != OP_FIRST_UNKNOWN;
         err = is_merged ? doc_plan_flat(doc, c, &piece, plan->planned)
-                        : doc_plan_merged(doc, &piece, &unasked, plan->ready);
+                        : plan_other(doc->desk, &doc->mem, &piece);
     }
     return err;
 }

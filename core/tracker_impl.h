@@ -222,8 +222,19 @@ struct spot {
     uint32_t off, effect;
 };
 
-/* Room for one step: two cuts and a new record.  After it the step cannot fail. */
-syn_err tree_reserve(struct tracker *t);
+/* What one step may take, which is two cuts and a new record, each of which may split its way up to
+ * the root and start something in a page of its own. */
+enum { STEP_LEAVES = 3, STEP_PAGES = 4 };
+syn_err tree_reserve_more(struct tracker *t, uint32_t nodes);
+/* Room for one step.  After it the step cannot fail. */
+static inline syn_err tree_reserve(struct tracker *t)
+{
+    uint32_t nodes = 3 * (t->nodes.at[t->root].level + 3);
+    bool enough = t->leaves.cap - t->leaves.n >= STEP_LEAVES &&
+                  t->due.cap - t->leaves.n >= STEP_LEAVES && t->nodes.cap - t->nodes.n >= nodes &&
+                  t->pages.cap - t->pages.n >= STEP_PAGES;
+    return enough ? SYN_OK : tree_reserve_more(t, nodes);
+}
 /* One empty leaf under one node; room for both is there. */
 void tree_init(struct tracker *t);
 /* Something in this leaf changed by diff.  The nodes above learn of it when somebody is about to

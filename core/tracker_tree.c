@@ -4,15 +4,14 @@
 
 #include "lanes.h"
 
-/* Two cuts and a new record, each of which may split its way up to the root and start something in
- * a page of its own. */
-syn_err tree_reserve(struct tracker *t)
+/* ---- Room */
+
+syn_err tree_reserve_more(struct tracker *t, uint32_t nodes)
 {
-    uint32_t levels = t->nodes.at[t->root].level + 2;
-    syn_err err = array_reserve(t->mem, &t->leaves, 3);
-    if (err == SYN_OK) err = array_reserve(t->mem, &t->due, t->leaves.n + 3 - t->due.n);
-    if (err == SYN_OK) err = array_reserve(t->mem, &t->nodes, 3 * levels + 3);
-    if (err == SYN_OK) err = array_reserve(t->mem, &t->pages, 4);
+    syn_err err = array_reserve(t->mem, &t->leaves, STEP_LEAVES);
+    if (err == SYN_OK) err = array_reserve(t->mem, &t->due, t->leaves.n + STEP_LEAVES - t->due.n);
+    if (err == SYN_OK) err = array_reserve(t->mem, &t->nodes, nodes);
+    if (err == SYN_OK) err = array_reserve(t->mem, &t->pages, STEP_PAGES);
     return err;
 }
 
@@ -47,7 +46,7 @@ void tree_settle(struct tracker *t)
 static uint32_t node_new(struct tracker *t, uint32_t level)
 {
     struct node *node = array_push(&t->nodes);
-    memset(node->prepare, 0, sizeof node->prepare); /* see lanes_find */
+    memset(node->prepare, 0, sizeof node->prepare); /* see cache_descend */
     node->n = node->slot = 0;
     node->level = level;
     node->parent = NONE;
@@ -297,10 +296,13 @@ static void cache_descend(struct tracker *t, uint32_t pos)
     uint32_t rest = pos, effect = 0, at = t->root;
     for (;;) {
         const struct node *node = &t->nodes.at[at];
-        uint32_t from[FAN + 1], i = lanes_find(node->prepare, FAN, rest, from);
+        struct lanes_search search = lanes_search(rest);
+        for (uint32_t k = 0; k < FAN; k += LANES) /* behind the last they are empty */
+            lanes_show(&search, lanes_at(node->prepare + k), lanes_at(node->effect + k));
+        uint32_t i = lanes_sum(search.index);
         assert(i < node->n);
-        rest -= from[i];
-        effect += lanes_sum_below(node->effect, FAN, i);
+        rest -= lanes_sum(search.before);
+        effect += lanes_sum(search.also);
         at = node->child[i];
         if (node->level > 0) continue;
         t->cache.leaf = at;
@@ -315,16 +317,16 @@ struct spot tree_find_visible(struct tracker *t, uint32_t pos)
 {
     if (t->cache.leaf == NONE || pos - t->cache.prepare >= t->cache.len) cache_descend(t, pos);
     const struct leaf *leaf = &t->leaves.at[t->cache.leaf];
-    uint32_t visible[LEAF], shown[LEAF], from[LEAF + 1];
-    for (uint32_t i = 0; i < LEAF; i += LANES) {
-        lanes len = lanes_at(leaf->len + i), state = lanes_at(leaf->state + i);
-        lanes_put(visible + i, len & lanes_equal(state & COUNT, lanes_all(VISIBLE)));
-        lanes_put(shown + i, len & ~lanes_less(state, lanes_all(0)));
+    struct lanes_search search = lanes_search(pos - t->cache.prepare);
+    for (uint32_t k = 0; k < LEAF; k += LANES) {
+        lanes len = lanes_at(leaf->len + k), state = lanes_at(leaf->state + k);
+        lanes_show(&search, len & lanes_equal(state & COUNT, lanes_all(VISIBLE)),
+                   len & ~lanes_less(state, lanes_all(0)));
     }
-    uint32_t i = lanes_find(visible, LEAF, pos - t->cache.prepare, from);
+    uint32_t i = lanes_sum(search.index);
     assert(i < leaf->n);
-    uint32_t off = pos - t->cache.prepare - from[i];
-    uint32_t effect = t->cache.effect + lanes_sum_below(shown, LEAF, i);
+    uint32_t off = pos - t->cache.prepare - lanes_sum(search.before);
+    uint32_t effect = t->cache.effect + lanes_sum(search.also);
     if ((leaf->state[i] & GONE) == 0) effect += off;
     return (struct spot){{t->cache.leaf, i}, off, effect};
 }
