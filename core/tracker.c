@@ -67,11 +67,12 @@ static syn_err delete_piece(struct tracker *t, uint32_t pos, uint32_t len, bool 
     uint32_t room = back ? spot.off + 1 : leaf->len[i] - spot.off;
     uint32_t n = len < room ? len : room;
     if (back) first = spot.off + 1 - n;
-    if ((leaf->state[i] & GONE) == 0)
-        err = effect_add(t, effects, spot.effect - (spot.off - first), n);
+    bool shown = (leaf->state[i] & GONE) == 0;
+    if (shown) err = effect_add(t, effects, spot.effect - (spot.off - first), n);
     if (err != SYN_OK) return err;
     struct at at = tree_isolate(t, spot.at, first, n);
-    tree_changed(t, at.leaf, tree_set_state(t, at, (VISIBLE + 1) | GONE));
+    t->leaves.at[at.leaf].state[at.idx] = (VISIBLE + 1) | GONE;
+    tree_changed(t, at.leaf, (struct sums){.prepare = 0 - n, .effect = shown ? 0 - n : 0});
     ids_put_delete(t, t->next_id, target, back);
     ids_fed(t, n);
     *done = n;
