@@ -67,7 +67,10 @@ static void nack_part(const struct offer *offer, const struct part *part, const 
     struct room_peer peer;
     nack->first_seq = part->first;
     if (why->code == CODE_GAP || why->code == CODE_FORKED) {
-        if (room_gather(offer->room) || room_peer_read(offer->room, part->peer, &peer)) return;
+        if (room_gather(offer->room) || room_peer_read(offer->room, part->peer, &peer)) {
+            channel_closed(ch, CODE_RESYNC, false, RETRY_MS, "the next event is not known");
+            return;
+        }
         nack->next = next_of(offer->room, &peer);
         if (why->code == CODE_FORKED) nack->chain = peer.chain;
         if (why->code == CODE_GAP && nack->next < part->first) nack->first_seq = nack->next;
@@ -93,6 +96,20 @@ static void refuse(struct offer *offer, const struct refusal *why)
     hub_count(offer->room->hub, why->code);
     for (uint32_t i = 0; i < offer->set->peer_count && ch->conn != NULL && !ch->closing; i++)
         if (offer->parts[i].peer != 0) nack_part(offer, &offer->parts[i], why);
+    if (ch->conn != NULL && !ch->closing) hold_touch(ch, offer->bytes, NULL, 0);
+}
+
+/* It goes on from what was refused.  With it goes what others have in the same frame, and what was
+ * sent again in it: nobody would send that once more without being told. */
+static void pass_over(struct offer *offer)
+{
+    const struct refusal why = {CODE_GAP, false, 0, 0, "its frame goes on from what was refused"};
+    struct channel *ch = offer->ch;
+    for (uint32_t i = 0; i < offer->set->peer_count && ch->conn != NULL && !ch->closing; i++) {
+        const struct part *part = &offer->parts[i];
+        if (part->peer != 0 && !channel_awaits(ch, part->peer, part->first))
+            nack_part(offer, part, &why);
+    }
     if (ch->conn != NULL && !ch->closing) hold_touch(ch, offer->bytes, NULL, 0);
 }
 
@@ -406,10 +423,6 @@ void accept_changes(struct channel *ch, const syn_changes *set, size_t frame_byt
         return;
     }
     ch->credit_up -= (int64_t)frame_bytes;
-    if (channel_ignored(ch, set)) {
-        hold_touch(ch, offer.bytes, NULL, 0);
-        return;
-    }
     bool small = set->peer_count <= sizeof few / sizeof few[0];
     offer.parts = small ? few : calloc(set->peer_count, sizeof *offer.parts);
     if (offer.parts == NULL) {
@@ -418,8 +431,10 @@ void accept_changes(struct channel *ch, const syn_changes *set, size_t frame_byt
     }
     channel_ref(ch);
     find_parts(&offer);
-    if (check_pace(&offer, &why) && check_rights(&offer, &why) && check_size(&offer, &why) &&
-        check_naming(&offer, &why) && check_peers(&offer, &why))
+    if (channel_ignored(ch, set))
+        pass_over(&offer);
+    else if (check_pace(&offer, &why) && check_rights(&offer, &why) && check_size(&offer, &why) &&
+             check_naming(&offer, &why) && check_peers(&offer, &why))
         take_in(&offer);
     else
         refuse(&offer, &why);

@@ -109,17 +109,35 @@ static bool set_contains(const syn_changes *set, uint64_t peer, uint32_t seq, bo
     return false;
 }
 
+/* Where it has to begin again: what was refused there, or later if somebody else brought some of
+ * it, which its client then knows and does not send again. */
+static bool begins_again(const struct channel *ch, const syn_id *ignored, const syn_changes *set,
+                         bool *mentions)
+{
+    uint32_t next = syn_doc_next(ch->room->doc, ignored->peer);
+    return set_contains(set, ignored->peer, ignored->seq, mentions) ||
+           (next > ignored->seq && set_contains(set, ignored->peer, next, mentions));
+}
+
 bool channel_ignored(struct channel *ch, const syn_changes *set)
 {
+    bool mentions;
+    for (uint32_t i = 0; i < ch->ignored_count; i++)
+        if (!begins_again(ch, &ch->ignored[i], set, &mentions) && mentions) return true;
     for (uint32_t i = 0; i < ch->ignored_count;) {
-        bool mentions;
-        if (set_contains(set, ch->ignored[i].peer, ch->ignored[i].seq, &mentions)) {
+        if (begins_again(ch, &ch->ignored[i], set, &mentions))
             ch->ignored[i] = ch->ignored[--ch->ignored_count];
-            continue;
-        }
-        if (mentions) return true;
-        i++;
+        else
+            i++;
     }
+    return false;
+}
+
+bool channel_awaits(const struct channel *ch, uint64_t peer, uint32_t from)
+{
+    for (uint32_t i = 0; i < ch->ignored_count; i++)
+        if (ch->ignored[i].peer == peer)
+            return from > ch->ignored[i].seq && from > syn_doc_next(ch->room->doc, peer);
     return false;
 }
 

@@ -70,6 +70,14 @@ static bool link_send(hub_conn *conn, syn_str head, syn_str body)
     return h->port.send(h->port.user, conn->link, head, body);
 }
 
+/* Nothing more can be said.  Its channels stay until it is disconnected: somebody may walk them. */
+static void give_up(hub_conn *conn, enum code code, const char *reason)
+{
+    conn->state = CONN_CLOSED;
+    hub_count(conn->hub, code);
+    conn->hub->port.close(conn->hub->port.user, conn->link, 1013, reason);
+}
+
 static void queue_frame(hub_conn *conn, syn_str head, syn_str body)
 {
     uint32_t len = (uint32_t)(head.len + body.len);
@@ -86,10 +94,8 @@ static void queue_frame(hub_conn *conn, syn_str head, syn_str body)
         !syn_buf_append(&conn->queue, body.data, body.len))
         return;
     conn->queue.len = before;
-    conn->state = CONN_CLOSED;
-    hub_count(conn->hub, CODE_TOO_SLOW);
+    give_up(conn, fits ? CODE_BUSY : CODE_TOO_SLOW, fits ? "out of memory" : "too slow");
     if (!fits) hub_count_limit(conn->hub, LIM_CONNECTION_QUEUE);
-    conn->hub->port.close(conn->hub->port.user, conn->link, 1013, "too slow");
 }
 
 void conn_send(hub_conn *conn, syn_str head, syn_str body)
@@ -101,12 +107,16 @@ void conn_send(hub_conn *conn, syn_str head, syn_str body)
         conn->blocked = !link_send(conn, head, body);
 }
 
+/* A client that waits for a frame which was not sent would wait for ever: it has to come again. */
 void conn_frame(hub_conn *conn, const struct frame *frame)
 {
     syn_buf *buf = &conn->hub->scratch;
+    if (conn->state == CONN_CLOSED) return;
     buf->len = 0;
     if (proto_encode(buf, frame) == SYN_OK)
         conn_send(conn, (syn_str){buf->data, buf->len}, (syn_str){NULL, 0});
+    else
+        give_up(conn, CODE_BUSY, "out of memory");
 }
 
 static void close_link(hub_conn *conn, unsigned status, const char *reason)

@@ -473,7 +473,11 @@ void channel_remove(struct channel *ch);
 /* Closed at once, and removed. */
 void channel_closed(struct channel *ch, enum code code, bool permanent, uint32_t retry_ms,
                     const char *detail);
+/* It goes on from what was refused, of one of its peers; if not, what begins there again is not
+ * refused any more. */
 bool channel_ignored(struct channel *ch, const syn_changes *set);
+/* Does this peer stand refused below `from`, as its client was told? */
+bool channel_awaits(const struct channel *ch, uint64_t peer, uint32_t from);
 /* false: it remembers as many refused peers as it may. */
 bool channel_ignore(struct channel *ch, uint64_t peer, uint32_t from);
 

@@ -1,8 +1,7 @@
 /* failing_memory.h -- allocations of the library that fail, as the linker's --wrap brings them
  * here.
  *
- * Each place in the code that allocates fails a few times, some at its first call, and now and then
- * any does; so a run of some length has seen every one of them fail. */
+ * Which ones is drawn from a seed by their order, so that they are the same in every build. */
 #ifndef TEST_NET_FAILING_MEMORY_H
 #define TEST_NET_FAILING_MEMORY_H
 

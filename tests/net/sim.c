@@ -117,6 +117,7 @@ struct world {
     struct copy *typed_by[DOCS][TOKENS];
     uint32_t token_count[DOCS];
     uint32_t edits, handed, cuts, server_crashes, client_crashes, rejected;
+    uint64_t seed;
     bool big; /* texts long enough for joins by snapshot and folded logs */
 };
 
@@ -562,6 +563,7 @@ static void settle(struct world *w)
     int calm = 0;
     for (int round = 0; calm < 3; round++) {
         if (round == QUIET) {
+            fprintf(stderr, "seed %llu\n", (unsigned long long)w->seed);
             explain(w);
             ck_abort_msg("it does not come to rest");
         }
@@ -632,7 +634,7 @@ static void world_init(struct world *w, uint64_t seed)
     uint8_t id[STORE_ID_BYTES] = {1};
     char detail[256];
     memset(w, 0, sizeof *w);
-    w->random = seed;
+    w->random = w->seed = seed;
     w->now = 1000;
     w->big = seed % 4 == 0;
     options.random_id = id;
@@ -670,6 +672,10 @@ static void run(uint64_t seed, bool memory)
     failing_memory(memory ? seed : 0);
     for (int i = 0; i < STEPS; i++) step(w);
     failing_memory(0);
+    for (int i = 0; memory && i < CLIENTS; i++) { /* as if all came again */
+        cut(w, &w->clients[i], true);
+        session_retry_now(w->clients[i].session, w->now);
+    }
     settle(w);
     w->clients[CLIENTS].file = seed % 2 == 0;
     client_start(&w->clients[CLIENTS]);
@@ -721,7 +727,7 @@ START_TEST(simulated_without_memory)
     failing_count(&places, &failed, &failures);
     printf("sim: %u of %u places that allocate have failed, %llu times\n", failed, places,
            (unsigned long long)failures);
-    ck_assert(one != NULL || failed > places / 2);
+    ck_assert(one != NULL || failures > 100);
 }
 END_TEST
 
