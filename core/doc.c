@@ -18,32 +18,32 @@ static void *malloc_resize(void *user, void *ptr, size_t old_size, size_t new_si
 
 const syn_mem mem_malloc = {malloc_resize, NULL};
 
+/* Of strings that lie one behind the other, which takes less room than a table of them. */
+static const char *nth(const char *texts, unsigned n)
+{
+    while (n-- > 0) texts += strlen(texts) + 1;
+    return texts;
+}
+
+enum { ERRORS = SYN_EDELETED + 1 }; /* the map is in the order of the codes, without gaps */
+
+static unsigned nth_of(syn_err err)
+{
+    return (unsigned)err < ERRORS ? (unsigned)err : ERRORS;
+}
+
 const char *syn_strerror(syn_err err)
 {
-    switch (err) {
-    case SYN_OK:
-        return "no error";
-#define X(name, code, text)                                                                        \
-    case SYN_##name:                                                                               \
-        return text;
-        SYN_ERROR_MAP(X)
+#define X(name, code, text) text "\0"
+    return nth("no error\0" SYN_ERROR_MAP(X) "unknown error", nth_of(err));
 #undef X
-    }
-    return "unknown error";
 }
 
 const char *syn_errname(syn_err err)
 {
-    switch (err) {
-    case SYN_OK:
-        return "OK";
-#define X(name, code, text)                                                                        \
-    case SYN_##name:                                                                               \
-        return #name;
-        SYN_ERROR_MAP(X)
+#define X(name, code, text) #name "\0"
+    return nth("OK\0" SYN_ERROR_MAP(X) "UNKNOWN", nth_of(err));
 #undef X
-    }
-    return "UNKNOWN";
 }
 
 syn_err(doc_refuse)(syn_doc *doc, syn_err err, const char *format, ...)

@@ -319,13 +319,14 @@ syn_err proto_encode(syn_buf *buf, const struct frame *frame)
 
 const char *proto_code_name(uint32_t code)
 {
-    static const char *const text[] = {
-        "OK",        "MALFORMED",  "LIMIT",        "VERSION",  "UNAUTHENTICATED", "EXPIRED",
-        "FORBIDDEN", "NOT_FOUND",  "DELETED",      "LINEAGE",  "TRIMMED",         "FORKED",
-        "GAP",       "PARENTS",    "FOREIGN_PEER", "DAMAGED",  "STORAGE",         "BUSY",
-        "RESYNC",    "GOING_AWAY", "TOO_SLOW",     "REJECTED",
-    };
-    return code < sizeof text / sizeof *text ? text[code] : "UNKNOWN";
+    static const char texts[] = "OK\0MALFORMED\0LIMIT\0VERSION\0UNAUTHENTICATED\0EXPIRED\0"
+                                "FORBIDDEN\0NOT_FOUND\0DELETED\0LINEAGE\0TRIMMED\0FORKED\0"
+                                "GAP\0PARENTS\0FOREIGN_PEER\0DAMAGED\0STORAGE\0BUSY\0"
+                                "RESYNC\0GOING_AWAY\0TOO_SLOW\0REJECTED\0UNKNOWN";
+    const char *text = texts;
+    for (uint32_t n = code <= CODE_REJECTED ? code : CODE_REJECTED + 1u; n > 0; n--)
+        text += strlen(text) + 1;
+    return text;
 }
 
 const char *proto_frame_name(enum frame_kind kind)

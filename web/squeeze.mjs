@@ -3,12 +3,13 @@
 //     node squeeze.mjs IN.wasm OUT.wasm NAMES.json
 //
 // Functions stand by what they are like, which gzip finds: after the smallest one always that of which
-// most has been there, three bytes at a time, within the window of gzip.  Everything that names a
+// most has been there within the window of gzip, by the one of a few measures that ends up smallest.  Everything that names a
 // function by its number is written anew: calls, tables, exports.  How a load or store is aligned, a
 // hint that nobody needs, is always the same.  And functions are not exported by name but stand at the
 // end of the table, behind a gap, the last one first: src/wasm.ts calls them $0, $1 ..., NAMES.json
 // tells which is which, and build.mjs gives the rest of the JavaScript the same names.
 import { readFileSync, writeFileSync } from "node:fs";
+import { gzipSync } from "node:zlib";
 
 const IMPORT = 2, FUNCTION = 3, TABLE = 4, EXPORT = 7, ELEMENT = 9, CODE = 10;
 const FUNCREF = 0x70;
@@ -122,28 +123,36 @@ function sectionsOf(file) {
   return sections;
 }
 
-/** In which order the bodies share most with those shortly before them. */
-function likeByLike(bodies) {
-  const WINDOW = 30000, SMALL = 8; // short ones gain little: as if they had that much of their own
-  const threes = bodies.map((b) => Array.from({ length: Math.max(b.length - 2, 0) }, (_, i) => b[i] | b[i + 1] << 8 | b[i + 2] << 16));
-  const last = new Int32Array(1 << 24).fill(-WINDOW);
+/**
+ * In which order the bodies share most with those shortly before them: `run` bytes at a time, at most
+ * `window` back; short bodies gain little, as if they had `small` of their own.
+ */
+function likeByLike(bodies, [run, window, small]) {
+  const runs = bodies.map((body) => Array.from({ length: Math.max(body.length - run + 1, 0) }, (_, i) => {
+    let hash = 0;
+    for (let k = 0; k < run; k++) hash = Math.imul(hash, 0x9e3779b1) + body[i + k];
+    return (hash ^ hash >>> 15) & (1 << 22) - 1;
+  }));
+  const last = new Int32Array(1 << 22).fill(-window);
   const left = new Set(bodies.keys());
   const order = [];
   let at = 0;
-  const known = (i) => threes[i].reduce((sum, three) => sum + (at - last[three] < WINDOW), 0) / (threes[i].length + SMALL);
   let next = bodies.reduce((least, body, i) => (body.length < bodies[least].length ? i : least), 0);
   while (left.size > 0) {
     left.delete(next);
     order.push(next);
-    for (const three of threes[next]) last[three] = at++;
+    for (const one of runs[next]) last[one] = at++;
     let best = -1;
     for (const i of left) {
-      const share = known(i);
-      if (share > best) [best, next] = [share, i];
+      let known = 0;
+      for (const one of runs[i]) known += at - last[one] < window;
+      known /= runs[i].length + small;
+      if (known > best) [best, next] = [known, i];
     }
   }
   return order;
 }
+const MEASURES = [[3, 30000, 8], [3, 30000, 4], [3, 60000, 8], [4, 30000, 4], [5, 30000, 2], [6, 16000, 2]];
 
 const [from, to, namesFile] = process.argv.slice(2);
 const file = readFileSync(from);
@@ -155,54 +164,62 @@ const functions = section(FUNCTION);
 const types = functions.list(() => functions.number());
 const code = section(CODE);
 const bodies = code.list(() => code.bytes(code.number()));
-const order = likeByLike(bodies);
-const place = new Map(order.map((old, i) => [old + imported, i + imported]));
-const numberOf = (old) => place.get(old) ?? old;
 
-const utf8 = new TextDecoder();
-const exported = section(EXPORT).list((r) => ({ name: utf8.decode(r.bytes(r.number())), kind: r.byte(), index: r.number() }))
-  .filter((one) => one.kind === 0).map(({ name, index }) => ({ name, index: numberOf(index) })).sort((a, b) => b.index - a.index);
-const names = Object.fromEntries(exported.map(({ name }, i) => [name, `$${i.toString(36)}`]));
+/** The whole file with its functions in that order, and what the exported ones are called in it. */
+function squeezed(order) {
+  const place = new Map(order.map((old, i) => [old + imported, i + imported]));
+  const numberOf = (old) => place.get(old) ?? old;
 
-/** The one table, long enough for a gap and what is exported; `first` is the place of that. */
-const tables = section(TABLE);
-if (tables.number() !== 1 || tables.byte() !== FUNCREF) throw new Error("squeeze: not one table of functions");
-tables.byte();
-const first = tables.number() + 1;
-const slots = number(first + exported.length);
-const table = [1, FUNCREF, 1, ...slots, ...slots];
+  const utf8 = new TextDecoder();
+  const exported = section(EXPORT).list((r) => ({ name: utf8.decode(r.bytes(r.number())), kind: r.byte(), index: r.number() }))
+    .filter((one) => one.kind === 0).map(({ name, index }) => ({ name, index: numberOf(index) })).sort((a, b) => b.index - a.index);
+  const names = Object.fromEntries(exported.map(({ name }, i) => [name, `$${i.toString(36)}`]));
 
-const named = (name, kind, index) => [...sized(new TextEncoder().encode(name)), kind, index];
-const exports = listed([named("memory", 2, 0), named("table", 1, 0)]);
+  /** The one table, long enough for a gap and what is exported; `first` is the place of that. */
+  const tables = section(TABLE);
+  if (tables.number() !== 1 || tables.byte() !== FUNCREF) throw new Error("squeeze: not one table of functions");
+  tables.byte();
+  const first = tables.number() + 1;
+  const slots = number(first + exported.length);
+  const table = [1, FUNCREF, 1, ...slots, ...slots];
 
-/** Tables from a place on, of functions' numbers: all that the linker writes; and what is exported. */
-function elements(r) {
-  const linked = r.list(() => {
-    if (r.number() !== 0) throw new Error("squeeze: a table of another form");
-    const start = r.at;
-    if (r.byte() !== I32_CONST) throw new Error("squeeze: a table's place is no constant");
-    r.number();
-    r.byte();
-    const where = r.data.subarray(start, r.at);
-    return [0, ...where, ...listed(r.list(() => number(numberOf(r.number()))))];
-  });
-  const own = [...exported].reverse().map(({ index }) => number(index));
-  return listed([...linked, [0, I32_CONST, ...signed(first), END, ...listed(own)]]);
+  const named = (name, kind, index) => [...sized(new TextEncoder().encode(name)), kind, index];
+  const exports = listed([named("memory", 2, 0), named("table", 1, 0)]);
+
+  /** Tables from a place on, of functions' numbers: all that the linker writes; and what is exported. */
+  function elements(r) {
+    const linked = r.list(() => {
+      if (r.number() !== 0) throw new Error("squeeze: a table of another form");
+      const start = r.at;
+      if (r.byte() !== I32_CONST) throw new Error("squeeze: a table's place is no constant");
+      r.number();
+      r.byte();
+      const where = r.data.subarray(start, r.at);
+      return [0, ...where, ...listed(r.list(() => number(numberOf(r.number()))))];
+    });
+    const own = [...exported].reverse().map(({ index }) => number(index));
+    return listed([...linked, [0, I32_CONST, ...signed(first), END, ...listed(own)]]);
+  }
+
+  const written = {
+    [FUNCTION]: () => listed(order.map((i) => number(types[i]))),
+    [TABLE]: () => table,
+    [EXPORT]: () => exports,
+    [ELEMENT]: elements,
+    [CODE]: () => listed(order.map((i) => sized(renumbered(bodies[i], numberOf)))),
+  };
+  const out = [...file.subarray(0, 8)];
+  for (const [id, data] of sections) {
+    if (id === 0) continue; // names and the like
+    const bytes = written[id]?.(new Reader(data)) ?? data;
+    out.push(id, ...number(bytes.length));
+    for (const byte of bytes) out.push(byte);
+  }
+  return { bytes: Uint8Array.from(out), names };
 }
 
-const written = {
-  [FUNCTION]: () => listed(order.map((i) => number(types[i]))),
-  [TABLE]: () => table,
-  [EXPORT]: () => exports,
-  [ELEMENT]: elements,
-  [CODE]: () => listed(order.map((i) => sized(renumbered(bodies[i], numberOf)))),
-};
-const out = [...file.subarray(0, 8)];
-for (const [id, data] of sections) {
-  if (id === 0) continue; // names and the like
-  const bytes = written[id]?.(new Reader(data)) ?? data;
-  out.push(id, ...number(bytes.length));
-  for (const byte of bytes) out.push(byte);
-}
-writeFileSync(to, Uint8Array.from(out));
+const all = MEASURES.map((measure) => squeezed(likeByLike(bodies, measure)));
+const sizes = all.map(({ bytes }) => gzipSync(bytes, { level: 9 }).length);
+const { bytes, names } = all[sizes.indexOf(Math.min(...sizes))];
+writeFileSync(to, bytes);
 writeFileSync(namesFile, JSON.stringify(names));
