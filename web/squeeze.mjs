@@ -3,11 +3,12 @@
 //     node squeeze.mjs IN.wasm OUT.wasm NAMES.json
 //
 // Functions stand by what they are like, which gzip finds: after the smallest one always that of which
-// most has been there within the window of gzip, by the one of a few measures that ends up smallest.  Everything that names a
-// function by its number is written anew: calls, tables, exports.  How a load or store is aligned, a
-// hint that nobody needs, is always the same.  And functions are not exported by name but stand at the
-// end of the table, behind a gap, the last one first: src/wasm.ts calls them $0, $1 ..., NAMES.json
-// tells which is which, and build.mjs gives the rest of the JavaScript the same names.
+// most has been there within the window of gzip, by the one of a few measures that ends up smallest.
+// Everything that names a function by its number is written anew: calls, tables, exports.  How a load
+// or store is aligned, a hint that nobody needs, is always the same.  And functions are not exported
+// by name but stand at the end of the table, behind a gap, the last one first: src/wasm.ts calls them
+// $0, $1 ..., NAMES.json tells which is which, and build.mjs gives the rest of the JavaScript the same
+// names.
 import { readFileSync, writeFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 
