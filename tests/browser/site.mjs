@@ -90,6 +90,7 @@ let browser;
 export async function person(options = {}) {
   browser ??= await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox"] });
   const context = await browser.newContext({ viewport: { width: 1200, height: 850 }, ...options });
+  context.setDefaultTimeout(120000); // a busy machine is not a fault
   context.faults = [];
   context.on("page", (page) => {
     page.on("pageerror", (error) => context.faults.push(String(error)));
