@@ -175,10 +175,11 @@ static syn_err write_room(store_turn *out, struct room *room)
         err = store_turn_lineage(out, room->id, room->lineage);
     if (!err && room->create) err = documents_made(room, out);
     room->create = room->give_lineage = false;
-    for (uint32_t i = 0; !err && i < room->row_count; i++) {
+    for (uint32_t i = 0; i < room->row_count; i++) { /* freed in any case */
         struct row *row = &room->rows[i];
-        err = store_turn_append(out, room->id, row->from, row->end,
-                                (syn_str){row->bytes.data, row->bytes.len});
+        if (!err)
+            err = store_turn_append(out, room->id, row->from, row->end,
+                                    (syn_str){row->bytes.data, row->bytes.len});
         syn_buf_free(&row->bytes);
         memset(&row->bytes, 0, sizeof row->bytes);
     }
