@@ -18,7 +18,7 @@ void merge_free(struct sequence_merge *merge, const syn_mem *mem)
 {
     if (merge == NULL) return;
     tracker_free(merge->tracker);
-    stands_free(&merge->stands, mem);
+    if (SHORT_CUTS) stands_free(&merge->stands, mem);
     array_free(mem, &merge->prepare);
     array_free(mem, &merge->retreat);
     array_free(mem, &merge->advance);
@@ -65,7 +65,7 @@ uint32_t merge_length_at(const struct merge_source *source, lv_t window)
 static syn_err begin_window(struct sequence_merge *merge, const struct merge_source *source,
                             lv_t window)
 {
-    stands_free(&merge->stands, source->mem);
+    if (SHORT_CUTS) stands_free(&merge->stands, source->mem); /* no others, without short cuts */
     merge->base_len = merge_length_at(source, window);
     syn_err err = tracker_reset(merge->tracker, merge->base_len);
     merge->prepare.n = 0;
@@ -331,12 +331,12 @@ enum {
     LONG_WINDOW = 4096 /* events that one waits for when they are fed again */
 };
 #endif
-enum { KEPT_BYTES = 3 << 20 }; /* what is larger goes sooner */
+enum { KEPT_BYTES = 3 << 20 }; /* what is larger goes sooner, where its memory is of use */
 
 bool merge_is_stale(const struct sequence_merge *merge, lv_t now)
 {
     if (merge->window == LV_NONE) return true;
-    uint64_t times = merge_footprint(merge) <= KEPT_BYTES ? 3 : 1;
+    uint64_t times = !GIVES_BACK || merge_footprint(merge) <= KEPT_BYTES ? 3 : 1;
     return now - merge->used > times * (merge->used - merge->window) + 64;
 }
 
