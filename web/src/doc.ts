@@ -469,10 +469,6 @@ export class Doc extends Emitter<DocEvents> {
   get events(): number {
     return this._x.doc_events!(this._at);
   }
-  /** Bytes of memory that the engine holds for it. */
-  get footprint(): number {
-    return this._x.doc_footprint!(this._at);
-  }
 
   /* ---- Bytes ---- */
 

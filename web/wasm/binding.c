@@ -127,11 +127,6 @@ EXPORT(doc_rollback) syn_err js_doc_rollback(struct web_doc *d)
     return syn_rollback(d->doc);
 }
 
-EXPORT(doc_footprint) uint32_t js_doc_footprint(const struct web_doc *d)
-{
-    return (uint32_t)syn_doc_footprint(d->doc);
-}
-
 /* ---- Containers ------------------------------------------------------------------------------ */
 
 EXPORT(doc_root)

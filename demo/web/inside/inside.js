@@ -137,7 +137,7 @@ function branch(key, value, path) {
 function drawState() {
   $("#state").replaceChildren(...doc.roots().map(({ name: root, target }) => branch(JSON.stringify(root), target, `/${target.kind}/${root}`)));
   const heads = doc.heads();
-  $("#facts").textContent = `${doc.events.toLocaleString()} events, ${heads.length} ${heads.length === 1 ? "head" : "heads"}, ${Math.round(doc.footprint / 1024)} KiB`;
+  $("#facts").textContent = `${doc.events.toLocaleString()} events, ${heads.length} ${heads.length === 1 ? "head" : "heads"}`;
 }
 
 function drawPresence() {
