@@ -5,16 +5,17 @@
 // Functions stand by what they are like, which gzip finds: after the smallest one always that of which
 // most has been there within the window of gzip, by the one of a few measures that ends up smallest.
 // Everything that names a function by its number is written anew: calls, tables, exports.  How a load
-// or store is aligned, a hint that nobody needs, is always the same.  And functions are not exported
+// or store is aligned, a hint that nobody needs, is always the same, and so are the numbers of locals
+// that are used alike.  And functions are not exported
 // by name but stand at the end of the table, behind a gap, the last one first: src/wasm.ts calls them
 // $0, $1 ..., NAMES.json tells which is which, and build.mjs gives the rest of the JavaScript the same
 // names.
 import { readFileSync, writeFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 
-const IMPORT = 2, FUNCTION = 3, TABLE = 4, EXPORT = 7, ELEMENT = 9, CODE = 10;
-const FUNCREF = 0x70;
-const END = 0x0b, CALL = 0x10, I32_CONST = 0x41, REF_FUNC = 0xd2, LOAD = 0x28, LAST_STORE = 0x3e;
+const TYPE = 1, IMPORT = 2, FUNCTION = 3, TABLE = 4, EXPORT = 7, ELEMENT = 9, CODE = 10;
+const FUNCREF = 0x70, I32 = 0x7f, I64 = 0x7e, F32 = 0x7d, F64 = 0x7c;
+const END = 0x0b, CALL = 0x10, LOCAL_GET = 0x20, LOCAL_TEE = 0x22, I32_CONST = 0x41, REF_FUNC = 0xd2, LOAD = 0x28, LAST_STORE = 0x3e;
 
 /** Reads numbers and bytes of `data`, one after the other. */
 class Reader {
@@ -116,6 +117,44 @@ function renumbered(body, numberOf) {
   return out;
 }
 
+/**
+ * The body of a function with so many parameters with its other locals in another order: by type, as
+ * they are declared, and the most used ones first.  So those of like functions have like numbers.
+ */
+function relocated(body, params) {
+  const r = new Reader(body);
+  const typeOf = r.list(() => new Array(r.number()).fill(r.byte())).flat();
+  const start = r.at;
+  const uses = []; // [from, end, number]
+  const count = new Map();
+  while (r.more) {
+    const op = r.byte(), from = r.at;
+    if (op >= LOCAL_GET && op <= LOCAL_TEE) {
+      const local = r.number();
+      uses.push([from, r.at, local]);
+      count.set(local, (count.get(local) ?? 0) + 1);
+    } else if (op === CALL || op === REF_FUNC) {
+      r.number();
+    } else {
+      skip(r, operands(op, r));
+    }
+  }
+  const firstUsed = [...count.keys()].filter((local) => local >= params);
+  const kinds = [I32, I64, F32, F64].map((type) =>
+    firstUsed.filter((local) => typeOf[local - params] === type).sort((a, b) => count.get(b) - count.get(a)));
+  const place = new Map(kinds.flat().map((local, i) => [local, params + i]));
+  if (place.size !== firstUsed.length) throw new Error("squeeze: a local of another type");
+  const declared = kinds.map((locals, i) => [...number(locals.length), I32 - i]).filter(([many]) => many !== 0);
+  const out = listed(declared);
+  let copied = start;
+  for (const [from, end, local] of uses) {
+    out.push(...body.subarray(copied, from), ...number(place.get(local) ?? local));
+    copied = end;
+  }
+  out.push(...body.subarray(copied));
+  return Uint8Array.from(out);
+}
+
 function sectionsOf(file) {
   const r = new Reader(file);
   const sections = [];
@@ -153,7 +192,10 @@ function likeByLike(bodies, [run, window, small]) {
   }
   return order;
 }
-const MEASURES = [[3, 30000, 8], [3, 30000, 4], [3, 60000, 8], [4, 30000, 4], [5, 30000, 2], [6, 16000, 2]];
+const MEASURES = [
+  [3, 30000, 8], [3, 30000, 4], [3, 30000, 2], [3, 45000, 4], [3, 60000, 8], [3, 90000, 2],
+  [4, 30000, 4], [4, 45000, 2], [5, 12000, 8], [5, 30000, 2], [5, 45000, 4], [6, 16000, 2],
+];
 
 const [from, to, namesFile] = process.argv.slice(2);
 const file = readFileSync(from);
@@ -164,7 +206,13 @@ const imported = section(IMPORT).number(); // all of them functions, as size.tes
 const functions = section(FUNCTION);
 const types = functions.list(() => functions.number());
 const code = section(CODE);
-const bodies = code.list(() => code.bytes(code.number()));
+const params = section(TYPE).list((r) => {
+  r.byte(); // a function
+  const given = r.list(() => r.byte()).length;
+  r.list(() => r.byte());
+  return given;
+});
+const bodies = code.list(() => code.bytes(code.number())).map((body, i) => relocated(body, params[types[i]]));
 
 /** The whole file with its functions in that order, and what the exported ones are called in it. */
 function squeezed(order) {
