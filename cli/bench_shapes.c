@@ -16,7 +16,7 @@
 #include <string.h>
 
 #define SIZES    3
-#define BRANCHES 4
+#define BRANCHES 16
 
 struct shape {
     const char *name;
@@ -103,6 +103,12 @@ static syn_err two_branches(struct bench_frames *frames, uint32_t events)
 }
 
 static syn_err four_branches(struct bench_frames *frames, uint32_t events)
+{
+    return branches(frames, events, 4, false);
+}
+
+/* More than the tracker keeps copies for (STANDS_MOST of core/stands.h). */
+static syn_err sixteen_branches(struct bench_frames *frames, uint32_t events)
 {
     return branches(frames, events, BRANCHES, false);
 }
@@ -194,6 +200,7 @@ static const struct shape shapes[] = {
     {"one place: runs of 20 backwards, peers descending", same_place, {1250, 5000, 20000}},
     {"two branches by turns, never merged", two_branches, {500, 2000, 8000}},
     {"four branches by turns, never merged", four_branches, {500, 2000, 8000}},
+    {"sixteen branches by turns, never merged", sixteen_branches, {500, 2000, 8000}},
     {"two backward typists at one place", backward_typists, {500, 2000, 8000}},
     {"two who always lag by one", never_in_step, {1250, 5000, 20000}},
     {"deletions one by one", delete_chain, {1250, 5000, 20000}},
