@@ -717,7 +717,9 @@ static syn_err apply_once(syn_doc *doc, const syn_changes *set, syn_applied *out
     *out = (syn_applied){0};
     syn_err err = check_shape(doc, set, &reader.ascii);
     if (err != SYN_OK) return err;
-    doc->desk->fills = SHORT_CUTS && mark.log.end == 0 && mark.records == 0;
+    lv_t from = mark.log.end;
+    doc->desk->fills = SHORT_CUTS && (doc->filling || (from == 0 && mark.records == 0));
+    if (doc->desk->fills) mark.log = (struct oplog_mark){0};
     err = doc_reserve_set(doc, set);
     for (uint32_t i = 0; err == SYN_OK && i < set->run_count; i++)
         err = apply_run(doc, &reader, &set->runs[i], &unplanned, out);
@@ -730,20 +732,22 @@ static syn_err apply_once(syn_doc *doc, const syn_changes *set, syn_applied *out
     }
     doc->desk->fills = false;
     if (err != SYN_OK) return err;
-    mark_touched(doc, mark.log.end);
+    mark_touched(doc, from);
     return SYN_OK;
 }
 
-/* Effects that do not fit the events are damage, and only spare work: then it is done. */
+/* Effects that do not fit the events are damage, and only spare work: then it is done, unless the
+ * sets before it went with this one. */
 syn_err apply_set(syn_doc *doc, const syn_changes *set, syn_applied *out)
 {
     syn_err err = desk_open(doc);
     if (err != SYN_OK) return err;
     if (SHORT_CUTS && set->effect_count > 0) {
+        bool again = graph_len(doc->graph) == 0 || !doc->filling;
         doc->desk->given = (struct given_effects){set->effects, set->effect_count, 0};
         err = apply_once(doc, set, out);
         doc->desk->given = (struct given_effects){0};
-        if (err != SYN_EDAMAGED) return err;
+        if (err != SYN_EDAMAGED || !again) return err;
     }
     return apply_once(doc, set, out);
 }

@@ -144,7 +144,9 @@ SYN_EXPORT uint64_t syn_doc_set_work_limit(syn_doc *doc, uint64_t limit);
 SYN_EXPORT uint64_t syn_doc_take_work(syn_doc *doc);
 
 /* Tells that so many events are about to come, in several sets: the first of them finds room for
- * all, where growing step by step would copy what is here over and over.  0: no more come. */
+ * all, where growing step by step would copy what is here over and over.  0: no more come.  If the
+ * document was empty and keeps no events for a reader, they fill it, and nothing else may be done
+ * meanwhile: one that is refused empties it again (SYN_EDAMAGED: its effects are wrong). */
 SYN_EXPORT void syn_doc_expect(syn_doc *doc, uint32_t events);
 
 /* A cursor into the document's log: events in the order they came here.  Log positions count from

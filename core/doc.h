@@ -106,8 +106,8 @@ struct export_buffers {
 struct desk {
     ARRAY(struct effect) plan;
     struct given_effects given;
-    bool fills;       /* the set being applied comes to an empty document, of which nothing is to
-                         be told yet (doc_carry_part) */
+    bool fills;       /* the set being applied comes to an empty document, or goes on filling one,
+                         of which nothing is to be told yet (doc_carry_part) */
     struct work work; /* of the change being applied, or the last one */
     lv_set parents;
     ARRAY(struct graph_question) previous; /* of runs being planned: asked together */
@@ -119,7 +119,8 @@ struct desk {
     ARRAY(uint32_t) walk;                  /* of containers' parents */
     ARRAY(uint32_t) resolved;              /* containers of the set being applied */
     ARRAY(uint32_t) agents;                /* its peers' agents */
-    syn_obj last_root;                     /* a hint: the root that a set named last */
+    uint32_t coming;   /* runs that the log will get by it, and by those expected after it */
+    syn_obj last_root; /* a hint: the root that a set named last */
     struct export_buffers out;
     syn_fault fault;
     char error[200]; /* why the last call was refused */
@@ -148,6 +149,7 @@ struct syn_doc {
 
     uint32_t max_heads, max_events, max_value;
     uint32_t expected;   /* events that are still to come (syn_doc_expect) */
+    bool filling;        /* ... and the first of them came to an empty document */
     uint64_t work_limit; /* of one change; 0: by its size */
     struct desk *desk;   /* NULL: cleared away */
 };

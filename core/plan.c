@@ -5,7 +5,8 @@
  * set brings along what they did when they were merged before (doc_plan_given, effects.c).  Only
  * then, when every operation of the change has been found possible, doc_carry_out reserves memory
  * and changes the state, which can no longer fail.  Except in an empty document, whose state is
- * taken back by emptying it: there the plan is carried out in parts (doc_carry_part). */
+ * taken back by emptying it: there the plan is carried out in parts (doc_carry_part), or, once the
+ * text is long, not even written down (acts_at_once). */
 #include "doc.h"
 
 struct doc_mark doc_mark(const syn_doc *doc)
@@ -35,10 +36,12 @@ void doc_undo_append(syn_doc *doc, struct doc_mark mark)
 {
     graph_truncate(doc->graph, mark.log.end);
     oplog_truncate(&doc->log, mark.log);
-    bool fills = doc->desk != NULL && doc->desk->fills;
+    bool fills = SHORT_CUTS && doc->desk != NULL && doc->desk->fills;
     if (doc->desk != NULL) doc->desk->plan.n = 0;
-    for (uint32_t i = 0; fills && i < doc->all.list.n; i++)
+    for (uint32_t i = 0; fills && i < doc->all.list.n; i++) {
         container_empty(container_at(&doc->all, i), &doc->mem);
+        container_at(&doc->all, i)->touched = false;
+    }
     for (uint32_t i = 0; i < mark.containers; i++) {
         struct container *c = container_at(&doc->all, i);
         forget_runs(doc, c);
@@ -231,6 +234,14 @@ syn_err doc_plan_given(syn_doc *doc, const struct op_piece *piece, bool fast)
     return plan_given(doc, c, piece, fast);
 }
 
+/* May an effect on this text be carried out as soon as it is known?  In an empty document that is
+ * being filled, unless others stand planned before it or somebody is to be told. */
+static inline bool acts_at_once(const syn_doc *doc, const struct container *c)
+{
+    return doc->desk->fills && doc->desk->plan.n == 0 && !doc->keep_records && c->as.text != NULL &&
+           rope_is_tree(c->as.text);
+}
+
 /* Where a text op that acts as one goes, `by` places from where it says. */
 static inline syn_err plan_text_at(syn_doc *doc, struct container *c, const struct op_piece *piece,
                                    uint32_t bytes, int32_t by)
@@ -241,9 +252,17 @@ static inline syn_err plan_text_at(syn_doc *doc, struct container *c, const stru
     if (piece->kind == OP_DELETE_BACK) pos -= len - 1;
     if (pos < 0 || pos + (inserts ? 0 : len) > c->len) return SYN_ERANGE;
     if (inserts && c->len > SEQ_MAX - len) return SYN_ELIMIT;
-    syn_err err = array_reserve(&doc->mem, &doc->desk->plan, 1);
+    bool at_once = acts_at_once(doc, c);
+    syn_err err = !at_once  ? array_reserve(&doc->mem, &doc->desk->plan, 1)
+                  : inserts ? rope_reserve(c->as.text, 1, bytes)
+                            : SYN_OK;
     if (err != SYN_OK) return err;
     c->len += inserts ? len : 0 - len;
+    if (at_once && inserts)
+        rope_insert(c->as.text, (size_t)pos, doc->log.text.at + piece->at, bytes, len);
+    else if (at_once)
+        rope_delete(c->as.text, (size_t)pos, len);
+    if (at_once) return SYN_OK;
     *array_push(&doc->desk->plan) = (struct effect){.container = piece->container,
                                                     .kind = inserts ? OP_TEXT_INSERT : OP_DELETE,
                                                     .pos = (uint32_t)pos,
@@ -314,7 +333,10 @@ static syn_err count_need(syn_doc *doc, struct container *c, const struct effect
 static syn_err reserve_need(syn_doc *doc, struct container *c)
 {
     if (c->need_edits == 0) return SYN_OK;
-    if (c->id.kind == SYN_TEXT) return rope_reserve(c->as.text, c->need_edits, c->need_bytes);
+    if (c->id.kind == SYN_TEXT) {
+        if (SHORT_CUTS && doc->desk->fills && rope_is_tree(c->as.text)) return SYN_OK;
+        return rope_reserve(c->as.text, c->need_edits, c->need_bytes);
+    }
     if (c->id.kind == SYN_LIST)
         return list_reserve(&c->as.list, &doc->mem, (uint32_t)c->need_bytes);
     return SYN_OK;
@@ -456,8 +478,13 @@ syn_err doc_carry_out(syn_doc *doc, bool local)
     syn_err err = reserve_plan(doc);
     if (err != SYN_OK) return err;
     const struct effect *at = doc->desk->plan.at;
-    for (uint32_t left = doc->desk->plan.n; left > 0; left--, at++)
-        do_effect(doc, container_at(&doc->all, at->container), at, local);
+    bool fills = SHORT_CUTS && doc->desk->fills; /* emptied on an error, so half may be done */
+    for (uint32_t left = doc->desk->plan.n; left > 0; left--, at++) {
+        struct container *c = container_at(&doc->all, at->container);
+        if (fills && at->kind == OP_TEXT_INSERT) err = rope_reserve(c->as.text, 1, at->bytes);
+        if (err != SYN_OK) return err;
+        do_effect(doc, c, at, local);
+    }
     doc->desk->plan.n = 0;
     return SYN_OK;
 }

@@ -41,14 +41,21 @@ static uint32_t pieces_of(const syn_changes *set)
     return pieces;
 }
 
-/* The same as doc_reserve_set for the runs of the set's only container. */
+static uint32_t parents_of(const syn_changes *set)
+{
+    uint32_t parents = set->dep_count;
+    for (uint32_t i = 0; i < set->run_count; i++)
+        parents += !set->runs[i].explicit_parents && set->runs[i].seq > 0;
+    return parents;
+}
+
+/* Of a set whose only container this is. */
 syn_err doc_reserve_runs(syn_doc *doc, const syn_changes *set, syn_obj obj)
 {
     if (set->container_count != 1 || obj == SYN_NO_OBJ) return SYN_OK;
     struct container *c = container_at(&doc->all, obj);
-    uint32_t ops = scaled(scale_of(doc, set), set->op_count);
-    if (!kind_is_sequence(c->id.kind) || ops <= c->runs.n) return SYN_OK;
-    return array_reserve(&doc->mem, &c->runs, scaled(scale_of(doc, set), pieces_of(set)));
+    if (!kind_is_sequence(c->id.kind) || doc->desk->coming <= c->runs.n) return SYN_OK;
+    return array_reserve(&doc->mem, &c->runs, doc->desk->coming);
 }
 
 /* A set greater than all that is here finds its room at once; growing step by step would copy it
@@ -59,29 +66,33 @@ syn_err doc_reserve_set(syn_doc *doc, const syn_changes *set)
     const struct scale scale = scale_of(doc, set);
     uint32_t runs = scaled(scale, set->run_count), ops = scaled(scale, set->op_count);
     desk->resolved.n = desk->agents.n = desk->previous.n = 0;
+    desk->coming = ops;
     syn_err err = array_reserve(&doc->mem, &desk->resolved, set->container_count);
     if (err == SYN_OK) err = array_reserve(&doc->mem, &desk->agents, set->peer_count);
     if (err != SYN_OK) return err;
     for (uint32_t i = 0; i < set->container_count; i++) *array_push(&desk->resolved) = SYN_NO_OBJ;
     for (uint32_t i = 0; i < set->peer_count; i++) *array_push(&desk->agents) = AGENT_NONE;
     if (runs > graph_run_count(doc->graph))
-        err = graph_reserve(doc->graph, runs, scaled(scale, set->run_count + set->dep_count));
+        err = graph_reserve(doc->graph, runs, scaled(scale, parents_of(set)));
     if (err == SYN_OK && set->effect_count > 0 && !desk->fills)
         err = array_reserve(&doc->mem, &desk->plan, set->op_count);
     if (err != SYN_OK || ops <= doc->log.runs.n) return err;
-    ops = scaled(scale, pieces_of(set));
-    return oplog_reserve(&doc->log, &doc->mem, ops, scaled(scale, set->text.len), 0);
+    desk->coming = scaled(scale, pieces_of(set));
+    return oplog_reserve(&doc->log, &doc->mem, desk->coming, scaled(scale, set->text.len), 0);
 }
 
 void syn_doc_expect(syn_doc *doc, uint32_t events)
 {
     if (doc->expected > 0 && events == 0) doc_fit(doc);
     doc->expected = events;
+    doc->filling = events > 0 && graph_len(doc->graph) == 0 && !doc->keep_records;
 }
 
 /* Some events of those that were expected: when all are here, spare room is given back. */
 void doc_came(syn_doc *doc, uint32_t events)
 {
     doc->expected -= events < doc->expected ? events : doc->expected;
-    if (doc->expected == 0) doc_fit(doc);
+    if (doc->expected > 0) return;
+    doc->filling = false;
+    doc_fit(doc);
 }

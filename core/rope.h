@@ -26,6 +26,10 @@ size_t rope_utf16(const struct rope *rope); /* UTF-16 code units */
  * all, find the memory they need.  SYN_ENOMEM: nothing changed. */
 syn_err rope_reserve(struct rope *rope, size_t edits, size_t bytes);
 
+/* Is it longer than one block, so that each edit needs little room, however long the text is?  Then
+ * who makes many edits, and may fail between them, reserves for one at a time. */
+bool rope_is_tree(const struct rope *rope);
+
 /* Gives back what only a later edit would need; what was reserved is not any more. */
 void rope_trim(struct rope *rope);
 

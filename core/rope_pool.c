@@ -177,6 +177,11 @@ syn_err rope_reserve(struct rope *rope, size_t edits, size_t bytes)
     return keystroke_fits(rope, edits, bytes) ? SYN_OK : reserve_nodes(rope, edits, bytes);
 }
 
+bool rope_is_tree(const struct rope *rope)
+{
+    return rope->height > 0;
+}
+
 struct rope *rope_new(const syn_mem *mem)
 {
     struct rope *rope = mem_zalloc(mem, sizeof *rope);

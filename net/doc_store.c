@@ -20,6 +20,8 @@ static const struct proto_limits stored_limits = {.frame_bytes = LIMIT_RAW_BYTES
 struct decoder {
     proto_arena *frames, *messages;
     struct proto_fault fault;
+    bool believed; /* effects were read */
+    bool doubted;  /* merge, whatever is said about effects */
 };
 
 static void decoder_free(struct decoder *d)
@@ -64,7 +66,8 @@ static syn_err decode_piece(struct decoder *d, const struct store_piece *piece, 
     if (err) return err;
     err = proto_decode_changes(d->messages, bytes.data, bytes.len, &stored_limits, NULL, set,
                                &d->fault);
-    if (err || piece->effects.len == 0) return err;
+    if (err || piece->effects.len == 0 || d->doubted) return err;
+    d->believed = true;
     /* Effects that cannot be read are as good as none. */
     return proto_decode_effects(d->messages, piece->effects, set) == SYN_ENOMEM ? SYN_ENOMEM
                                                                                 : SYN_OK;
@@ -212,19 +215,33 @@ static syn_err apply_from(syn_store *store, const struct store_doc *row, struct 
     return err;
 }
 
+/* From the beginning.  Wrong effects are found when the pieces before have been carried out: then
+ * once more, without any. */
+static syn_err fill_empty(syn_store *store, const struct store_doc *row,
+                          const syn_doc_config *config, struct decoder *d, syn_doc **doc)
+{
+    syn_err err = apply_from(store, row, d, *doc, 0);
+    if (err != SYN_EDAMAGED || !d->believed) return err;
+    d->doubted = true;
+    syn_doc_free(*doc);
+    *doc = NULL;
+    err = syn_doc_new(doc, config);
+    return err ? err : apply_from(store, row, d, *doc, 0);
+}
+
 /* From the snapshot; but events that came later may be concurrent to it, and then need what is
  * below: from the beginning. */
 static syn_err fill(syn_store *store, const struct store_doc *row, const syn_doc_config *config,
                     struct decoder *d, syn_doc **doc)
 {
-    if (row->snapshot_at == 0) return apply_from(store, row, d, *doc, 0);
+    if (row->snapshot_at == 0) return fill_empty(store, row, config, d, doc);
     syn_err err = load_snapshot(store, row->id, d, *doc);
     if (!err) err = apply_from(store, row, d, *doc, row->snapshot_at);
     if (err != SYN_EHISTORY && err != SYN_EMISSING) return err;
     syn_doc_free(*doc);
     *doc = NULL;
     err = syn_doc_new(doc, config);
-    return err ? err : apply_from(store, row, d, *doc, 0);
+    return err ? err : fill_empty(store, row, config, d, doc);
 }
 
 static syn_err load_row(syn_store *store, const struct store_doc *row, const syn_doc_config *config,
@@ -315,7 +332,6 @@ struct history {
     struct decoder *decoder;
     struct pieces pieces;
     uint32_t next;
-    bool doubted; /* merge, whatever is said about effects */
     syn_changes set;
 };
 
@@ -324,7 +340,6 @@ static const syn_changes *next_piece(void *user, syn_err *err)
     struct history *history = user;
     if (history->next == history->pieces.count) return NULL;
     *err = decode_piece(history->decoder, &history->pieces.at[history->next++], &history->set);
-    if (history->doubted) history->set.effect_count = 0;
     return *err ? NULL : &history->set;
 }
 
@@ -345,7 +360,7 @@ syn_err doc_store_backfill(syn_store *store, const struct store_doc *row, syn_do
     uint64_t limit = syn_doc_set_work_limit(doc, UINT64_MAX); /* it was accepted before */
     if (!err) err = syn_doc_backfill(doc, next_piece, &history, added);
     if (err == SYN_EMALFORMED) { /* another state than the snapshot's: it may be the effects */
-        history.doubted = true;
+        decoder.doubted = true;
         history.next = 0;
         err = syn_doc_backfill(doc, next_piece, &history, added);
     }

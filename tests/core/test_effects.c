@@ -146,6 +146,104 @@ static syn_doc *merging(const struct pieces *pieces)
     return doc;
 }
 
+/* ---- Filling a document that was told how much is to come ------------------------------------ */
+
+struct short_memory {
+    uint32_t left; /* blocks that may still be had; then one is refused */
+    bool refused;
+};
+
+static void *short_resize(void *user, void *ptr, size_t old_size, size_t new_size)
+{
+    struct short_memory *memory = user;
+    (void)old_size;
+    if (new_size == 0) {
+        free(ptr);
+        return NULL;
+    }
+    if (!memory->refused && memory->left-- == 0) {
+        memory->refused = true;
+        return NULL;
+    }
+    return realloc(ptr, new_size);
+}
+
+/* Nobody listens to it, so that what comes is carried out as soon as it is known. */
+static syn_doc *quiet_doc(struct short_memory *memory)
+{
+    syn_doc *doc;
+    syn_doc_config config = SYN_DOC_CONFIG_INIT;
+    if (memory != NULL) config.mem = (syn_mem){short_resize, memory};
+    ck_assert_int_eq(syn_doc_new(&doc, &config), SYN_OK);
+    return doc;
+}
+
+/* All of them, or those before the first that is refused. */
+static syn_err fill(syn_doc *doc, const struct pieces *pieces, uint32_t expected, bool effects)
+{
+    syn_err err = SYN_OK;
+    syn_doc_expect(doc, expected);
+    for (uint32_t i = 0; err == SYN_OK && i < pieces->n; i++) {
+        syn_changes set = *pieces->at[i].set;
+        if (!effects) set.effect_count = 0;
+        err = syn_apply(doc, &set, false, NULL);
+        syn_doc_check(doc);
+    }
+    syn_doc_expect(doc, 0);
+    return err;
+}
+
+/* What was refused left nothing; and the same document takes it all the next time. */
+static void refill(syn_doc *doc, const struct pieces *pieces, syn_doc *all)
+{
+    ck_assert_uint_eq(syn_doc_log_end(doc), 0);
+    ck_assert_uint_eq(syn_doc_heads(doc, NULL, 0), 0);
+    ck_assert_int_eq(fill(doc, pieces, syn_doc_log_end(all), false), SYN_OK);
+    ck_assert_uint_eq(digest_of(doc), digest_of(all));
+}
+
+static void fill_documents(struct random *r, const struct pieces *pieces, syn_doc *all)
+{
+    uint32_t events = syn_doc_log_end(all);
+    uint32_t told = one_in(r, 2) ? events : one_in(r, 2) ? 1 + below(r, events) : 2 * events;
+    syn_doc *doc = quiet_doc(NULL);
+    ck_assert_int_eq(fill(doc, pieces, told, true), SYN_OK);
+    ck_assert(!merged(doc));
+    ck_assert_uint_eq(digest_of(doc), digest_of(all));
+    same_log(doc, all);
+    syn_doc_free(doc);
+}
+
+START_TEST(memory_that_runs_out_leaves_an_empty_document)
+{
+    uint32_t short_of = 0;
+    for (uint32_t seed = 0; seed < seeds(12); seed++) {
+        struct world w;
+        begin_history(&w, seed + 400000);
+        struct pieces *pieces = pieces_of(&w.r, w.archive.doc, 0);
+        uint32_t events = syn_doc_log_end(w.archive.doc);
+        for (uint32_t left = 0; events > 0; left += 1 + left / 16) {
+            struct short_memory memory = {UINT32_MAX, false};
+            syn_doc *doc = quiet_doc(&memory);
+            memory.left = left;
+            syn_err err = fill(doc, pieces, events, true);
+            if (err != SYN_OK) {
+                ck_assert_int_eq(err, SYN_ENOMEM);
+                refill(doc, pieces, w.archive.doc);
+                short_of++;
+            }
+            syn_doc_free(doc);
+            if (!memory.refused) break;
+        }
+        pieces_free(pieces);
+        world_free(&w);
+    }
+    ck_assert_uint_gt(short_of, 100 * seeds(12) / 12);
+}
+END_TEST
+
+/* ---- The same, one of many ------------------------------------------------------------------- */
+
 static void load_and_go_on(struct world *w)
 {
     struct pieces *pieces = pieces_of(&w->r, w->archive.doc, 0);
@@ -157,6 +255,7 @@ static void load_and_go_on(struct world *w)
     ck_assert_uint_eq(digest_of(replica->doc), digest_of(w->archive.doc));
     syn_doc *other = merging(pieces);
     same_log(replica->doc, other);
+    fill_documents(&w->r, pieces, other);
     syn_doc_free(other);
     pieces_free(pieces);
     for (uint32_t i = below(&w->r, 12); i > 0; i--) step(w);
@@ -340,6 +439,10 @@ static void load_mangled(struct world *w, uint64_t *wrong)
             ck_assert_uint_eq(syn_doc_log_end(doc), syn_doc_log_end(w->archive.doc));
             if (digest_of(doc) != digest_of(w->archive.doc)) ++*wrong;
         }
+        syn_doc_free(doc);
+        doc = quiet_doc(NULL);
+        if (fill(doc, pieces, syn_doc_log_end(w->archive.doc), true) != SYN_OK)
+            refill(doc, pieces, w->archive.doc);
         syn_doc_free(doc);
     }
     pieces_free(pieces);
@@ -585,6 +688,7 @@ int main(void)
     TCase *all = tcase_create("effects");
     tcase_set_timeout(all, 0);
     tcase_add_test(all, an_effect_is_how_far_from_its_position_an_event_acted);
+    tcase_add_test(all, memory_that_runs_out_leaves_an_empty_document);
     tcase_add_test(all, what_events_did_leads_to_the_same_document);
     tcase_add_test(all, effects_above_a_snapshot_are_the_same);
     tcase_add_test(all, history_is_put_below_with_its_effects);
