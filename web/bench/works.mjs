@@ -4,10 +4,11 @@
 /** `modules` says how each is imported here. */
 export const libraries = (modules) => ({
   async syncline() {
-    const { Doc } = await modules.syncline();
+    const { Client, Doc } = await modules.syncline();
     await Doc.create(); // compiled once for a page
     return {
       create: () => Doc.create(),
+      client: () => new Client(null, { store: false }),
       insert: ({ text }, at, what) => text.insert(at, what),
       remove: ({ text }, at, count) => text.delete(at, count),
       open: (doc) => doc.text(),
@@ -62,7 +63,7 @@ export async function make(lib) {
 }
 
 /** Each transaction's changes, and the final document. */
-async function changes(lib, record) {
+export async function changes(lib, record) {
   const made = [];
   const agents = [];
   const fetch = (one, parents) => {
