@@ -57,7 +57,7 @@ struct hub_port {
 /* Sizes that only tests have a reason to change, so that rare cases are common. */
 struct hub_tuning {
     uint32_t frame_piece;           /* bytes of one frame of the log: others get in between */
-    uint32_t fold_rows, fold_bytes; /* a tail above either is folded */
+    uint32_t fold_rows, fold_bytes; /* a tail above either is folded, of a short log sooner */
     uint32_t inflate_at_once;       /* Packed up to this size are inflated on the loop */
     uint32_t snapshot_at_once;      /* documents up to this size in memory are encoded there */
 };

@@ -52,7 +52,8 @@
 #define STALE_EVENTS 256u
 /* A log up to this size is sent rather than a snapshot. */
 #define SHORT_LOG (64u * 1024u)
-/* Tail above which a document is folded when its room is idle, or at once. */
+/* Tail above which a document is folded when its room is idle, or at once; bytes: a quarter of the
+ * log, between a quarter of this and this. */
 #define FOLD_ROWS  1000u
 #define FOLD_BYTES (256u * 1024u)
 /* Rows that are worth folding when the last reader has gone, and how soon. */

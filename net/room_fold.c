@@ -90,10 +90,18 @@ static bool may_fold(const struct room *room)
            !store_failing(room->hub->store);
 }
 
+/* A short log is folded sooner: that reads the whole of it, so costs little, and whoever comes
+ * first after a restart waits until the tail is replayed. */
+static uint64_t most_bytes(const struct room *room)
+{
+    uint64_t most = room->hub->tuning.fold_bytes, least = most / 4, share = room->log_bytes / 4;
+    return share < least ? least : share > most ? most : share;
+}
+
 void room_fold(struct room *room)
 {
     const struct hub_tuning *tuning = &room->hub->tuning;
-    bool long_tail = room->tail_rows > tuning->fold_rows || room->tail_bytes > tuning->fold_bytes;
+    bool long_tail = room->tail_rows > tuning->fold_rows || room->tail_bytes > most_bytes(room);
     if (long_tail && may_fold(room)) (void)start(room); /* else a later turn tries again */
 }
 
