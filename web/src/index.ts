@@ -15,7 +15,7 @@ export { UndoManager } from "./undo.js";
 export type { Selection, UndoOptions } from "./undo.js";
 export { BroadcastTransport, WebSocketTransport } from "./transport.js";
 export type { Transport, TransportEvents } from "./transport.js";
-export { IndexedDbStorage, MemoryStorage } from "./storage.js";
+export { IndexedDbStorage } from "./storage.js";
 export type { Storage } from "./storage.js";
 export { bindTextarea, bindEditor } from "./bind.js";
 export type { EditorPort } from "./bind.js";

@@ -172,37 +172,3 @@ function pieceKey(): number {
   last = now > last ? now : last + 1;
   return last;
 }
-
-/** For tests, and for programs that bring their own: keeps what a page would keep. */
-export class MemoryStorage implements Storage {
-  readonly documents = new Map<string, Stored>();
-
-  private at(document: string): Stored {
-    let stored = this.documents.get(document);
-    if (stored === undefined)
-      this.documents.set(document, (stored = { pieces: [], own: [], lineage: undefined, branches: [] }));
-    return stored;
-  }
-  async load(document: string): Promise<Stored> {
-    const s = this.at(document);
-    return { pieces: [...s.pieces], own: s.own.map((o) => ({ ...o })), lineage: s.lineage, branches: [...s.branches] };
-  }
-  async write(document: string, writing: Writing): Promise<void> {
-    const s = this.at(document);
-    if (writing.rewrite === true) s.pieces = [];
-    if (writing.piece !== undefined) s.pieces.push(writing.piece);
-    for (const note of writing.own ?? []) s.own = [...s.own.filter((o) => o.peer !== note.peer), note];
-    s.own = s.own.filter((o) => !(writing.settled ?? []).includes(o.peer));
-    if (writing.lineage !== undefined) s.lineage = writing.lineage;
-    s.branches = s.branches.filter((b) => b.name !== (writing.branch?.name ?? writing.dropBranch));
-    if (writing.branch !== undefined) s.branches.push(writing.branch);
-  }
-  async join(document: string, join: (pieces: Uint8Array[]) => Uint8Array): Promise<void> {
-    const s = this.at(document);
-    s.pieces = [join(s.pieces)];
-  }
-  async delete(document: string): Promise<void> {
-    this.documents.delete(document);
-  }
-  close(): void {}
-}

@@ -8,7 +8,8 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { Doc, MemoryStorage, WebSocketTransport, connect } from "../dist/syncline.js";
+import { Doc, WebSocketTransport, connect } from "../dist/syncline.js";
+import { MemoryStorage } from "./memory-storage.mjs";
 import { named } from "./names.mjs";
 import { Server, binary, until } from "./server.mjs";
 
