@@ -136,7 +136,7 @@ static void export_free(struct export_buffers *out, const syn_mem *mem)
     array_free(mem, &out->parents);
     array_free(mem, &out->states);
     array_free(mem, &out->entries);
-    array_free(mem, &out->order);
+    if (SNAPSHOTS) array_free(mem, &out->order);
     array_free(mem, &out->spans);
 }
 
@@ -149,8 +149,8 @@ static void desk_clear(syn_doc *doc)
     array_free(mem, &desk->parents);
     array_free(mem, &desk->previous);
     array_free(mem, &desk->order);
-    array_free(mem, &desk->dense.runs);
-    flat_free(&desk->flat, mem);
+    if (SHORT_CUTS) array_free(mem, &desk->dense.runs);
+    if (SHORT_CUTS) flat_free(&desk->flat, mem);
     array_free(mem, &desk->spare_a);
     array_free(mem, &desk->spare_b);
     array_free(mem, &desk->where);

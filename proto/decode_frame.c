@@ -453,7 +453,7 @@ static syn_err convert(struct decoding *d, syn_str body, const ProtobufCMessage 
 static syn_err unpack_body(struct decoding *d, syn_str body, struct frame *out)
 {
     const ProtobufCMessageDescriptor *type =
-        syncline__v1__frame__descriptor.fields[out->kind - 1].descriptor;
+        message_of(&syncline__v1__frame__descriptor.fields[out->kind - 1]);
     syn_err err = wire_scan(d, type, body.data, body.len, 1);
     if (err != SYN_OK) return err;
     ProtobufCAllocator allocator = arena_allocator(d->arena);

@@ -291,7 +291,7 @@ syn_err wire_scan(struct decoding *d, const ProtobufCMessageDescriptor *type, co
         struct column column = column_of(&fields[i]);
         while (err == SYN_OK && column.left > 0) {
             syn_str inner = column_bytes(&column);
-            err = wire_scan(d, about->descriptor, inner.data, inner.len, depth + 1);
+            err = wire_scan(d, message_of(about), inner.data, inner.len, depth + 1);
         }
     }
     return err;

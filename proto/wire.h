@@ -90,6 +90,16 @@ struct field {         /* small, for a message's 25 are cleared for every keystr
 
 #define WIRE_FIELDS 28 /* more than any message has, plus one: indexed by field number */
 
+/* What a field of a message's type holds. */
+static inline const ProtobufCMessageDescriptor *message_of(const ProtobufCFieldDescriptor *field)
+{
+#ifdef SYN_SMALL /* a pointer for each would be a third of the tables */
+    return protobuf_c_nested[field->of];
+#else
+    return field->descriptor;
+#endif
+}
+
 enum unknown_fields { UNKNOWN_IGNORED, UNKNOWN_REFUSED };
 /* `fields` has WIRE_FIELDS entries.  *unknown (may be NULL): there were unknown fields. */
 syn_err wire_split(const ProtobufCMessageDescriptor *type, const void *bytes, size_t len,

@@ -10,7 +10,7 @@ const gzipped = (name) => gzipSync(load(name), { level: 9 }).length;
 test("client and engine", (t) => {
   const [js, wasm] = [gzipped("syncline.js"), gzipped("syncline.wasm")];
   t.diagnostic(`syncline.js ${js}, syncline.wasm ${wasm}, together ${js + wasm} bytes`);
-  assert.ok(js + wasm <= 82 * 1024);
+  assert.ok(js + wasm <= 80 * 1024);
 });
 
 test("imports", () => {

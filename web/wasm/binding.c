@@ -464,13 +464,12 @@ static syn_err bytes_out(struct web_doc *d, syn_err err)
     return err;
 }
 
-/* What a replica with this vector (3 words an entry) lacks; count 0: everything. */
+/* What a replica with this vector (3 words an entry) lacks; of none, everything. */
 EXPORT(doc_export)
 syn_err js_doc_export(struct web_doc *d, const uint32_t *words, uint32_t count)
 {
+    syn_id *vector = malloc((count + 1) * sizeof *vector);
     d->bytes.len = 0;
-    if (count == 0) return bytes_out(d, syn_export_since(d->doc, NULL, 0, &d->bytes));
-    syn_id *vector = malloc(count * sizeof *vector);
     if (vector == NULL) return SYN_ENOMEM;
     for (uint32_t i = 0; i < count; i++)
         vector[i] = (syn_id){.peer = u64(words[3 * i], words[3 * i + 1]), .seq = words[3 * i + 2]};

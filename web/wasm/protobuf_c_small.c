@@ -68,7 +68,7 @@ static bool store_entry(const ProtobufCFieldDescriptor *about, ProtobufCAllocato
         memcpy(at, &data, sizeof data);
     } else if (about->type == PROTOBUF_C_TYPE_MESSAGE) {
         ProtobufCMessage *inner =
-            unpack(about->descriptor, allocator, column_bytes(column), depth + 1);
+            unpack(message_of(about), allocator, column_bytes(column), depth + 1);
         memcpy(at, &inner, sizeof inner);
         return inner != NULL;
     } else {

@@ -1,7 +1,7 @@
 /* protobuf-c.h -- what proto/ and syncline.pb-c.h need of protobuf-c, for the browser's build.
  *
  * The generated structs are taken as they are; the generated descriptors, 60 bytes a field of which
- * most are names, are not: descriptors.mjs writes them once more in the form below, 8 bytes a
+ * most are names, are not: descriptors.mjs writes them once more in the form below, 2 bytes a
  * field. Where a field lies in its struct is not told, for it follows from the fields before it
  * (protobuf_c_small.c).  Names have no room here; only texts of errors would use them, and a small
  * build has none. */
@@ -38,9 +38,9 @@ typedef struct ProtobufCMessageDescriptor ProtobufCMessageDescriptor;
 typedef struct ProtobufCEnumDescriptor ProtobufCEnumDescriptor;
 typedef struct ProtobufCBuffer ProtobufCBuffer;
 
-typedef struct {
-    const ProtobufCMessageDescriptor *descriptor; /* of a message's type */
-    uint8_t label, type;                          /* the number is the place in the table */
+typedef struct {                 /* the number is the place in the table */
+    uint8_t of;                  /* of a message's type: where that is in protobuf_c_nested */
+    uint8_t label : 1, type : 7; /* ProtobufCType */
     const char name[0];
 } ProtobufCFieldDescriptor;
 
@@ -49,6 +49,8 @@ struct ProtobufCMessageDescriptor {
     uint8_t n_fields, sizeof_message;
     const char short_name[0];
 };
+
+extern const ProtobufCMessageDescriptor *const protobuf_c_nested[];
 
 typedef struct {
     const ProtobufCMessageDescriptor *descriptor;
