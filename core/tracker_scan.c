@@ -6,9 +6,9 @@
  *     left stands before L     stop: it belongs to something further left
  *     left stands after L      it hangs on something passed: pass it, too
  *     left is L, right is R    a rival: the smaller peer stands first; stop before a greater one
- *     left is L, right nearer  (before R) it may hang on a rival from the left: pass it, but come
- * back to here unless a rival behind it is passed as well left is L, right further it stands before
- * us: pass it
+ *     left is L, right nearer  (before R) it may hang on a rival from the left: pass it, but
+ *                              come back to here unless a rival behind it is passed as well
+ *     left is L, right further it stands before us: pass it
  *
  * Thousands who type at one place, or two who type backwards, would make every insert a walk over
  * all of the others.  So a leaf or node has a *digest* of its records, from which the outcome for
