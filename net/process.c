@@ -16,6 +16,11 @@ uint64_t process_resident(void)
     return good ? resident * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
+uint64_t process_free(void)
+{
+    return mallinfo2().fordblks;
+}
+
 /* Thresholds that are set stop growing by themselves, so large blocks stay mappings of their own.
  * Every thread with an arena of its own would keep what it once needed. */
 void process_stay_small(void)

@@ -26,7 +26,8 @@ struct syn_server {
     struct limits limits;
     gate *gate;
     uint64_t memory_at, trim_at; /* next look, next trim */
-    uint64_t used;               /* since the last trim, at most */
+    uint64_t used;               /* since the last trim, at most; without a limit: at least */
+    uint64_t free_before;        /* bytes, at the last look */
     struct ev_loop *loop;
     bool own_loop;
     pthread_t thread;

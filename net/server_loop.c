@@ -8,11 +8,14 @@
 
 #include <time.h>
 
-/* Between looks at the memory, where it has a limit; between trims, which walk all that is free. */
+/* Between looks at the memory, where it has a limit; between trims, which walk all that is free.
+ * Without a limit, so much has to be free at two looks: what a crowd left behind, not what comes
+ * and goes. */
 #define MEMORY_MS    25u
 #define TRIM_MS      500u
 #define IDLE_TRIM_MS 5000u
 #define MEMORY_STEP  (4u << 20)
+#define MEMORY_FREE  (8u << 20)
 
 static uint64_t now_us(void)
 {
@@ -77,10 +80,29 @@ static void count_busy(syn_server *server)
     server->busy_since = 0;
 }
 
-/* Looks at the memory of the process, if it has a limit; returns when to look again. */
+/* What was freed is the system's again, in the end.  Not in the process of an embedder with a loop
+ * of his own: his heap may be large, and is not ours to walk. */
+static uint64_t watch_free(syn_server *server, uint64_t now)
+{
+    if (!server->own_loop) return UINT64_MAX;
+    if (now < server->trim_at) return server->trim_at;
+    uint64_t is_free = process_free(), used = process_resident();
+    bool lasts = is_free > MEMORY_FREE && server->free_before > MEMORY_FREE;
+    if (used < server->used) server->used = used;
+    bool ours = used > server->used + MEMORY_FREE; /* what was given back counts as free still */
+    if (lasts && ours) {
+        process_trim();
+        server->used = process_resident();
+    }
+    server->free_before = is_free;
+    server->trim_at = now + IDLE_TRIM_MS;
+    return server->trim_at;
+}
+
+/* Looks at the memory of the process; returns when to look again. */
 static uint64_t watch_memory(syn_server *server, uint64_t now)
 {
-    if (hub_limits(server->hub)->of[LIM_MEMORY] == 0) return UINT64_MAX;
+    if (hub_limits(server->hub)->of[LIM_MEMORY] == 0) return watch_free(server, now);
     if (now < server->memory_at) return server->memory_at;
     uint64_t used = process_resident();
     enum pressure pressure = hub_memory(server->hub, used, now);
