@@ -18,6 +18,29 @@ fault() {
   echo "FAULT: $*"
 }
 
+# awaits PID COMMAND...: until the command succeeds; fails if the process has ended by then, or after
+# minutes, which no slow machine needs and a hanging test would.
+awaits() {
+  local pid=$1
+  shift
+  for _ in $(seq 6000); do
+    "$@" && return
+    kill -0 "$pid" 2>/dev/null || { "$@"; return; }
+    sleep 0.05
+  done
+  return 1
+}
+# ready: the server of process $server says in $folder/ready where it listens; sets url.
+says_ready() {
+  url=$(sed -n 's/^syncline: ready \(ws:[^ ]*\) data=.*/\1/p' "$folder/ready")
+  [ -n "$url" ]
+}
+ready() {
+  awaits "$server" says_ready && return
+  fault "the server does not start: $(cat "$folder"/*log)"
+  finish
+}
+
 # prints EXPECTED ARGS...: exit status 0 and exactly this on stdout.
 prints() {
   local expected=$1 got status

@@ -23,11 +23,7 @@ fi
 # Through a server, a connection per agent.
 "$program" serve --listen 127.0.0.1:0 --data "$folder/t.db" >"$folder/ready" 2>"$folder/log" &
 server=$!
-for _ in $(seq 200); do
-  url=$(sed -n 's/^syncline: ready \(ws:[^ ]*\) data=.*/\1/p' "$folder/ready")
-  [ -n "$url" ] && break
-  sleep 0.05
-done
+ready
 passes "$source_dir/tests/data/small.trace.gz" --via "$url"
 checks=$((checks + 1))
 syncline replay "$source_dir/tests/data/small.trace.gz" --via "$url" >/dev/null 2>"$folder/stderr" &&

@@ -56,23 +56,18 @@ stop() {
   wait "$server" 2>/dev/null
   server=""
 }
+has_lines() { [ "$(wc -l <"$folder/requests")" -ge "$1" ]; }
 # got N LINE: the Nth request, which may take its time.
 got() {
   local line=""
   checks=$((checks + 1))
-  for _ in $(seq 600); do
-    line=$(sed -n "$1p" "$folder/requests")
-    [ -n "$line" ] && break
-    sleep 0.05
-  done
+  awaits "$server" has_lines "$1"
+  line=$(sed -n "$1p" "$folder/requests")
   [ "$line" = "$2" ] || fault "request $1 is '$line', not '$2'"
 }
 logged() {
   checks=$((checks + 1))
-  for _ in $(seq 600); do
-    grep -q -- "$1" "$folder/log" && return
-    sleep 0.05
-  done
+  awaits "$server" grep -q -- "$1" "$folder/log" && return
   fault "no '$1' in the log: $(cat "$folder/log")"
 }
 
@@ -117,13 +112,14 @@ for name in "a", "b":
                                      headers={"Authorization": "Bearer s3cret"})
     urllib.request.urlopen(request).read()
 END
-for _ in $(seq 600); do [ "$(wc -l <"$folder/requests")" -ge 6 ] && break; sleep 0.05; done
+awaits "$server" has_lines 6
 checks=$((checks + 1))
 sed -n '6p' "$folder/requests" | grep -q 'notes/a-' || fault "request 6: $(sed -n 6p "$folder/requests")"
 stop TERM # while it waits to send that again
 start
 done_ok set "$url" notes/a /title '"Plan 3"'
-for _ in $(seq 600); do grep -q 'notes/a.*:1$' <(sed -n '7,$p' "$folder/requests") && break; sleep 0.05; done
+told_anew() { grep -q 'notes/a.*:1$' <(sed -n '7,$p' "$folder/requests"); }
+awaits "$server" told_anew
 checks=$((checks + 1))
 sed -n '7,$p' "$folder/requests" | tr '\n' ' ' | grep -Eq 'notes/b-.*notes/a(-)?:1|notes/a-.*:1' ||
   fault "after the deletions: $(sed -n '7,$p' "$folder/requests")"
