@@ -109,7 +109,11 @@ int server_documents(const char *url, uint32_t timeout_ms, json_t **out)
     *out = status == 200 ? find_list(body) : NULL;
     free(body);
     if (*out != NULL) return EXIT_DONE;
-    if (status == 401 || status == 403)
-        return failed("%s refuses to list its documents: give its secret in SYNCLINE_TOKEN", url);
+    if (status == 401)
+        return failed("%s lists its documents for who signs in: give its secret, or a token, in "
+                      "the variable SYNCLINE_TOKEN",
+                      url);
+    if (status == 403)
+        return failed("%s: no right to list documents (`syncline token make --list`)", url);
     return failed("%s did not answer with a list of documents (HTTP status %ld)", url, status);
 }

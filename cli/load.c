@@ -216,7 +216,7 @@ static struct load_shared *make_shared(const struct load_options *options)
  */
 
 struct totals {
-    uint32_t connected, live, level;
+    uint32_t connected, live, refused, level;
     uint64_t edits, deliveries;
 };
 
@@ -226,6 +226,7 @@ static struct totals add_up(struct load_shared *shared)
     for (uint32_t i = 0; i < shared->options.processes; i++) {
         t.connected += atomic_load(&shared->workers[i].connected);
         t.live += atomic_load(&shared->workers[i].live);
+        t.refused += atomic_load(&shared->workers[i].refused);
         t.level += atomic_load(&shared->workers[i].level_in) == atomic_load(&shared->phase);
         t.edits += atomic_load(&shared->workers[i].edits);
         t.deliveries += atomic_load(&shared->workers[i].deliveries);
@@ -254,12 +255,14 @@ static uint32_t next_phase(struct load_shared *shared, const struct totals *t, u
     const struct load_options *o = &shared->options;
     uint32_t phase = atomic_load(&shared->phase), fixed = load_fixed(o);
     uint64_t now = load_now(), passed = now - since;
-    bool stop = atomic_load(&shared->stop) != 0, level = t->level == o->processes;
+    bool nobody = fixed > 0 && t->refused >= fixed && o->arrivals <= 0.0;
+    bool stop = nobody || atomic_load(&shared->stop) != 0, level = t->level == o->processes;
     if (!level) *level_since = now;
     switch (phase) {
     case LOAD_CONNECTING:
         *share = fixed > 0 ? (double)t->live / fixed : 1.0;
-        if (t->live < fixed && !stop && passed < CONNECT_PATIENCE_S * NS_PER_S) return phase;
+        if (t->live + t->refused < fixed && !stop && passed < CONNECT_PATIENCE_S * NS_PER_S)
+            return phase;
         atomic_store(&shared->began, now + 50000000u); /* later than any worker hears of it */
         return LOAD_RUNNING;
     case LOAD_RUNNING:
@@ -352,6 +355,7 @@ static void merge_figures(struct load_worker_figures *into, const struct load_wo
     into->acked += from->acked;
     into->rejected += from->rejected;
     into->opened += from->opened;
+    atomic_fetch_add(&into->refused, atomic_load(&from->refused));
     into->left += from->left;
     into->failures += from->failures;
     into->lost_sight += from->lost_sight;
@@ -431,6 +435,8 @@ static int judge(const struct load_result *result)
         return failed("%u documents are not the same at all their clients", result->differing);
     if (result->missing > 0)
         return failed("%" PRIu64 " edits are nowhere any more", result->missing);
+    if (sum->refused > 0 && sum->join.count == 0)
+        return failed("no client may open its document (see the codes)");
     if (!result->options->verify) return EXIT_DONE;
     uint64_t open = sum->edits - sum->acked - sum->rejected;
     if (open > 0) return failed("%" PRIu64 " edits were not acknowledged", open);

@@ -78,6 +78,7 @@ struct load_slot {
 
 struct load_worker_figures {
     _Atomic uint32_t connected, live;
+    _Atomic uint32_t refused; /* clients that may not open their document */
     /* The phase in which nothing is under way here any more, 0 for none. Not a flag: one that was
      * set while settling would be read as "has compared" before the worker hears of the phase. */
     _Atomic uint32_t level_in;

@@ -206,6 +206,7 @@ static void on_status(void *user, session_doc *sd)
     if (status == SYN_REFUSED) {
         uint32_t code = (uint32_t)session_doc_code(sd);
         figures->codes[code < LOAD_CODES ? code : LOAD_CODES - 1]++;
+        if (!client->was_live) atomic_fetch_add(&figures->refused, 1);
     }
     set_live(client, status == SYN_LIVE);
     if (status != SYN_LIVE) return;

@@ -3,25 +3,35 @@
 #include "serve_limits.h"
 #include "webhook.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define SECRET_BYTES  1024
 #define DRAIN_SECONDS 10
 
 /* The first line of a file. */
-static bool read_secret(const char *path, char secret[SECRET_BYTES])
+static int read_secret(const char *path, char secret[SECRET_BYTES])
 {
     FILE *file = fopen(path, "r");
-    bool got = file != NULL && fgets(secret, SECRET_BYTES, file) != NULL;
-    if (file != NULL) (void)fclose(file);
-    if (!got) return false;
-    secret[strcspn(secret, "\r\n")] = '\0';
-    return secret[0] != '\0';
+    if (file == NULL) return failed("secret file %s cannot be opened: %s", path, strerror(errno));
+    bool got = fgets(secret, SECRET_BYTES, file) != NULL;
+    (void)fclose(file);
+    if (got) secret[strcspn(secret, "\r\n")] = '\0';
+    if (got && secret[0] != '\0') return EXIT_DONE;
+    return failed("%s: its first line must be the secret", path);
+}
+
+/* Without this a wrong folder would show only as a 404 to each visitor. */
+static bool is_folder(const char *path)
+{
+    struct stat at;
+    return stat(path, &at) == 0 && S_ISDIR(at.st_mode);
 }
 
 static void print_ready(const syn_server *server, const syn_server_config *config)
@@ -139,12 +149,14 @@ static int run_with(const struct command *self, int argc, char **argv, const cha
     if (show_limits) return print_limits(limits);
     if (!read_loops(loops, &config.loops)) return wrong_use(self, "--loops is a number, 1 to 16");
     if (secret_file != NULL) {
-        if (!read_secret(secret_file, secret))
-            return failed("%s: its first line must be the secret", secret_file);
+        int status = read_secret(secret_file, secret);
+        if (status != EXIT_DONE) return status;
         config.secret = secret;
     }
     if (config.secret != NULL && config.secret[0] == '\0')
         return wrong_use(self, "an empty secret lets nobody in; leave it out, or give one");
+    if (config.web != NULL && !is_folder(config.web))
+        return failed("cannot serve: --web %s: there is no such folder", config.web);
     return serve_with(&config, hook_file);
 }
 

@@ -25,6 +25,8 @@ uint32_t read_timeout(const char *text)
 
 int file_failed(const char *path, syn_err err, const char *detail)
 {
+    if (err == SYN_ENOTFOUND && strstr(path, "://") != NULL)
+        return failed("no such file: %s (a server is ws://HOST:PORT or wss://HOST:PORT)", path);
     if (strstr(detail, path) != NULL) return failed("%s", detail);
     return failed("%s: %s", path, detail[0] != '\0' ? detail : syn_strerror(err));
 }
@@ -93,7 +95,8 @@ int wait_failed(const char *url, syn_str document, syn_err err, const char *reas
                       "(--timeout SECONDS waits longer)",
                       url, reason[0] != '\0' ? ": " : "", reason);
     if (strncmp(reason, "UNAUTHENTICATED", 15) == 0)
-        return failed("%s: %s; give its secret in the variable SYNCLINE_TOKEN", url, reason);
+        return failed("%s: %s; give its secret, or a token, in the variable SYNCLINE_TOKEN", url,
+                      reason);
     return failed("%s, document %.*s: %s", url, (int)document.len, document.data,
                   reason[0] != '\0' ? reason : syn_strerror(err));
 }

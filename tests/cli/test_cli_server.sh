@@ -8,13 +8,7 @@ start_server() {
   : >"$folder/ready"
   "$program" serve --data "$db" "$@" >"$folder/ready" 2>>"$folder/server.log" &
   server=$!
-  for _ in $(seq 200); do
-    url=$(sed -n 's/^syncline: ready \(ws:[^ ]*\) data=.*/\1/p' "$folder/ready")
-    [ -n "$url" ] && return
-    sleep 0.05
-  done
-  fault "the server does not start: $(cat "$folder/server.log")"
-  finish
+  ready
 }
 stop_server() { # TERM or INT
   checks=$((checks + 1))
@@ -35,6 +29,10 @@ refused 1 "ws://" insert "$db" notes "" 0 x
 refused 1 "" serve --data "$db" --listen 127.0.0.1:0
 refused 1 "" serve --data "$folder/second.db" --listen "${url#ws://}"
 refused 1 "a client can end this process" serve --data "$folder/second.db" --deflate
+refused 1 "no such folder" serve --data "$folder/second.db" --web "$folder/none"
+refused 1 "No such file" serve --data "$folder/second.db" --secret-file "$folder/none"
+refused 1 "first line" serve --data "$folder/second.db" --secret-file /dev/null
+refused 1 "a server is ws://" get "http${url#ws}" notes
 refused 2 "1 to 16" serve --data "$folder/second.db" --loops 0
 refused 2 "1 to 16" serve --data "$folder/second.db" --loops many
 # Each limit has its line, with what it is for.
@@ -69,16 +67,14 @@ done_ok log "$url" notes
 # Watching.
 "$program" watch "$url" notes >"$folder/watched" 2>/dev/null &
 watcher=$!
-sleep 1
+awaits "$watcher" grep -q world "$folder/watched" # what was there already
 done_ok insert "$url" notes "" 0 'new '
-for _ in $(seq 100); do
-  grep -q 'new ' "$folder/watched" && break
-  sleep 0.05
-done
+awaits "$watcher" grep -q 'new ' "$folder/watched"
 kill "$watcher"
 wait "$watcher"
+status=$?
 checks=$((checks + 1))
-[ $? -eq 0 ] || fault "watch does not end well"
+[ "$status" -eq 0 ] || fault "watch does not end well: exit status $status"
 python3 - "$folder/watched" <<'PY' || fault "watched: $(cat "$folder/watched")"
 import json, sys
 lines = [json.loads(line) for line in open(sys.argv[1])]
@@ -147,6 +143,20 @@ refused 1 "SYNCLINE_TOKEN" docs "$url"
 stop_server INT
 checks=$((checks + 1))
 grep -q 'open sesame\|SYNCLINE_TOKEN=wrong' "$folder/server.log" && fault "a secret is in the log"
+
+# Signed tokens: what they do not allow is said.
+syncline token key >"$folder/key"
+syncline token public "$folder/key" >"$folder/keys"
+start_server --listen 127.0.0.1:0 --keys "$folder/keys"
+export SYNCLINE_TOKEN
+SYNCLINE_TOKEN=$(syncline token make "$folder/key" --user ann --create 'team/*')
+refused 1 "no right to list" docs "$url"
+refused 1 "FORBIDDEN" get "$url" elsewhere
+checks=$((checks + 1))
+syncline load "$url" --duration 1000 >"$folder/stdout" 2>"$folder/stderr" && fault "nobody may write, and load ran"
+grep -q "no client may open" "$folder/stderr" || fault "load says: $(cat "$folder/stderr")"
+unset SYNCLINE_TOKEN
+stop_server TERM
 refused 2 "empty secret" serve --secret ""
 refused 1 "secret" serve --secret-file "$folder/nothing"
 finish

@@ -5,15 +5,7 @@
 : >"$folder/ready"
 "$program" serve --data "$folder/server.db" --listen 127.0.0.1:0 >"$folder/ready" 2>"$folder/server.log" &
 server=$!
-for _ in $(seq 400); do
-  url=$(sed -n 's/^syncline: ready \(ws:[^ ]*\) data=.*/\1/p' "$folder/ready")
-  [ -n "$url" ] && break
-  sleep 0.05
-done
-[ -n "$url" ] || {
-  fault "the server does not start: $(cat "$folder/server.log")"
-  finish
-}
+ready
 
 # holds EXPRESSION: true of the JSON (j) that was printed last.
 holds() {
@@ -82,9 +74,10 @@ done_ok load "$url" --ramp 4 --duration 2 --edits 100 --json
 nothing_lost
 holds 'sum(s["edits"] for s in j["over_time"][:2]) * 2 < sum(s["edits"] for s in j["over_time"][-2:])'
 checks=$((checks + 1))
-"$program" load "$url" --duration 1000 --json >"$folder/stdout" 2>"$folder/stderr" &
+"$program" load "$url" --duration 1000 --json --document cut-short >"$folder/stdout" 2>"$folder/stderr" &
 load=$!
-sleep 1
+has_begun() { syncline docs "$url" 2>&1 | grep -q '^cut-short	[1-9]'; }
+awaits "$load" has_begun || fault "no edit comes" # from the first on it listens to signals
 kill -INT "$load"
 wait "$load" || fault "SIGINT: exit status $?: $(cat "$folder/stderr")"
 holds 'j["interrupted"] and j["seconds"] < 1000'
