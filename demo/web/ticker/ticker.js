@@ -58,13 +58,16 @@ function drawChart(chart) {
 const waiting = new Map(); // chart -> newest value
 let every = 0;
 let timer = 0;
+let caughtUp = false; // until then values come from the document's past, and are no ticks
 
 function look() {
   for (const [chart, value] of waiting) {
+    if (!caughtUp) chart.history.length = 0;
     chart.history.push(value);
     if (chart.history.length > points) chart.history.shift();
     drawChart(chart);
   }
+  if (doc.status === "live") caughtUp = true;
   if (waiting.size > 0) counts.draws++;
   waiting.clear();
   for (const [name, count] of Object.entries(counts)) $(`#${name}`).textContent = count.toLocaleString();
