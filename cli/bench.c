@@ -135,8 +135,7 @@ static void print_line(const char *work, const char *trace, const struct bench_r
     (void)printf("\n");
 }
 
-/* ---- Which works, on what ---------------------------------------------------------------------
- */
+/* ---- Which works, on what -------------------------------------------------------------------- */
 
 /* Is this one of the comma-separated names? */
 static bool is_listed(const char *list, const char *name, size_t len)

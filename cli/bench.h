@@ -95,8 +95,7 @@ syn_err bench_material_make(struct bench_material *m, const struct trace_record 
 syn_err bench_material_encode(struct bench_material *m); /* history, state, all from doc */
 void bench_material_free(struct bench_material *m);
 
-/* ---- Histories from a seed; on refusal what was made is still the caller's to free ------------
- */
+/* ---- Histories from a seed; on refusal what was made is still the caller's to free ----------- */
 
 /* One author types `events` characters, and beyond `size` characters deletes as many as he types;
  * *ms: what his edits took. */

@@ -64,8 +64,7 @@ syn_err bench_made_typing(syn_doc **doc, uint32_t events, uint32_t size, double 
     return err;
 }
 
-/* ---- Several authors: what each does is a frame -----------------------------------------------
- */
+/* ---- Several authors: what each does is a frame ---------------------------------------------- */
 
 /* Bytes of what the document has beyond its heads of before; `had` heads fit in two. */
 static syn_err type_frame(struct author *a, struct bench_frames *frames)

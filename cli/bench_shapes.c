@@ -24,8 +24,7 @@ struct shape {
     uint32_t sizes[SIZES];
 };
 
-/* ---- Replicas that hear only what they are given ----------------------------------------------
- */
+/* ---- Replicas that hear only what they are given --------------------------------------------- */
 
 struct replica {
     syn_doc *doc;
@@ -68,8 +67,7 @@ static syn_err one_each(struct bench_frames *frames, uint32_t events, bool desce
     return err;
 }
 
-/* ---- The shapes -------------------------------------------------------------------------------
- */
+/* ---- The shapes ------------------------------------------------------------------------------ */
 
 static syn_err heads_ascending(struct bench_frames *frames, uint32_t events)
 {
@@ -209,8 +207,7 @@ static const struct shape shapes[] = {
 };
 #define SHAPES (sizeof shapes / sizeof shapes[0])
 
-/* ---- Measuring --------------------------------------------------------------------------------
- */
+/* ---- Measuring ------------------------------------------------------------------------------- */
 
 struct row {
     double live_ns, merge_ns; /* of an event */

@@ -39,8 +39,7 @@ syn_err bench_doc(syn_doc **doc, syn_obj *text, const syn_mem *mem, uint64_t pee
     return err == SYN_OK ? syn_root(*doc, syn_s(""), SYN_TEXT, text) : err;
 }
 
-/* ---- Local edits, saving ----------------------------------------------------------------------
- */
+/* ---- Local edits, saving --------------------------------------------------------------------- */
 
 static syn_err replay_locally(struct bench_run *run, bool events)
 {
@@ -97,8 +96,7 @@ static syn_err work_pack(struct bench_run *run)
     return err == SYN_ENOTFOUND ? SYN_OK : err;
 }
 
-/* ---- From bytes -------------------------------------------------------------------------------
- */
+/* ---- From bytes ------------------------------------------------------------------------------ */
 
 static syn_err load_text(struct bench_run *run, const syn_buf *bytes,
                          syn_err (*load)(syn_doc *, const void *, size_t), bool then_edit)
@@ -175,8 +173,7 @@ static syn_err work_history(struct bench_run *run)
     return open_document(run, file_history);
 }
 
-/* ---- One change after the other ---------------------------------------------------------------
- */
+/* ---- One change after the other -------------------------------------------------------------- */
 
 syn_err bench_frame_ended(struct bench_frames *frames)
 {

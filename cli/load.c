@@ -37,8 +37,7 @@ double load_expected(const struct load_options *options, double t)
     return mginf_mean(options->arrivals, options->stay, t);
 }
 
-/* ---- Options ----------------------------------------------------------------------------------
- */
+/* ---- Options --------------------------------------------------------------------------------- */
 
 struct load_words { /* as they were typed; NULL: not given */
     const char *documents, *readers, *writers, *idle, *crowd, *arrivals, *stay, *writing, *edits,
@@ -185,8 +184,7 @@ static bool make_room(const struct command *self, struct load_options *o)
     return true;
 }
 
-/* ---- Shared memory ----------------------------------------------------------------------------
- */
+/* ---- Shared memory --------------------------------------------------------------------------- */
 
 static struct load_shared *make_shared(const struct load_options *options)
 {
@@ -212,8 +210,7 @@ static struct load_shared *make_shared(const struct load_options *options)
     return shared;
 }
 
-/* ---- Watching ---------------------------------------------------------------------------------
- */
+/* ---- Watching -------------------------------------------------------------------------------- */
 
 struct totals {
     uint32_t connected, live, refused, level;
@@ -323,8 +320,7 @@ static bool fork_workers(struct load_shared *shared, pid_t pids[LOAD_PROCESSES])
     return true;
 }
 
-/* ---- The result -------------------------------------------------------------------------------
- */
+/* ---- The result ------------------------------------------------------------------------------ */
 
 static void merge_slots(struct load_worker_figures *into, const struct load_worker_figures *from)
 {

@@ -34,8 +34,7 @@ static struct load_document *document_of(const struct load_client *client)
     return &client->worker->shared->docs[client->document];
 }
 
-/* ---- Latencies --------------------------------------------------------------------------------
- */
+/* ---- Latencies ------------------------------------------------------------------------------- */
 
 static void count_acks(struct load_client *client, bool rejected)
 {
@@ -136,8 +135,7 @@ static void see_edits(struct load_client *client)
     (void)pthread_mutex_unlock(&d->lock);
 }
 
-/* ---- What a session and a socket need from each other -----------------------------------------
- */
+/* ---- What a session and a socket need from each other ---------------------------------------- */
 
 static uint64_t on_random(void *user)
 {
@@ -298,8 +296,7 @@ static void count_failure(struct load_client *client, const char *reason)
                    i + 1 < LOAD_REASONS ? reason : "others");
 }
 
-/* ---- Life -------------------------------------------------------------------------------------
- */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 /* The client is over; its socket waits for the next one. */
 static void retire(struct load_client *client)
@@ -435,8 +432,7 @@ void client_sweep(struct load_client *client, uint64_t now)
     if (session_reconnect_at(client->session) <= ms_of(now)) client_connect(client);
 }
 
-/* ---- What it does -----------------------------------------------------------------------------
- */
+/* ---- What it does ---------------------------------------------------------------------------- */
 
 /* Typing: character after character, and now and then somewhere else. */
 static size_t next_place(struct load_client *client)
@@ -522,8 +518,7 @@ void client_pause(struct load_client *client, bool pause)
     ws_client_pause(client->ws, pause);
 }
 
-/* ---- The end ----------------------------------------------------------------------------------
- */
+/* ---- The end --------------------------------------------------------------------------------- */
 
 bool client_level(struct load_client *client)
 {

@@ -66,8 +66,7 @@ static struct theory expect(const struct load_result *r)
     return t;
 }
 
-/* ---- Text -------------------------------------------------------------------------------------
- */
+/* ---- Text ------------------------------------------------------------------------------------ */
 
 static void print_time(FILE *out, double us)
 {
@@ -192,8 +191,7 @@ void load_print(FILE *out, const struct load_result *r)
                   r->compared_documents, r->differing, r->missing);
 }
 
-/* ---- JSON -------------------------------------------------------------------------------------
- */
+/* ---- JSON ------------------------------------------------------------------------------------ */
 
 static json_t *json_count(uint64_t n)
 {

@@ -45,8 +45,7 @@ struct line {
     double x[POINTS], y[POINTS];
 };
 
-/* ---- Axes -------------------------------------------------------------------------------------
- */
+/* ---- Axes ------------------------------------------------------------------------------------ */
 
 static double share(const struct axis *axis, double value)
 {
@@ -151,8 +150,7 @@ static void end_plot(FILE *out)
     (void)fputs("</svg>\n", out);
 }
 
-/* ---- The four ---------------------------------------------------------------------------------
- */
+/* ---- The four -------------------------------------------------------------------------------- */
 
 static void plot_connections(FILE *out, const struct load_result *r, struct line *line)
 {
@@ -269,8 +267,7 @@ static void plot_throughput(FILE *out, const struct load_result *r)
     end_plot(out);
 }
 
-/* ---- The page ---------------------------------------------------------------------------------
- */
+/* ---- The page -------------------------------------------------------------------------------- */
 
 /* The text report, with what HTML reads otherwise escaped (the address and the server's words are
  * not ours). */

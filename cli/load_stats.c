@@ -4,8 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* ---- Histograms -------------------------------------------------------------------------------
- */
+/* ---- Histograms ------------------------------------------------------------------------------ */
 
 static uint32_t bucket_of(uint64_t value)
 {
@@ -57,8 +56,7 @@ double hist_mean(const struct hist *h)
     return h->count > 0 ? (double)h->sum / (double)h->count : 0.0;
 }
 
-/* ---- Random numbers ---------------------------------------------------------------------------
- */
+/* ---- Random numbers -------------------------------------------------------------------------- */
 
 uint64_t draw_bits(uint64_t *state)
 {
@@ -104,8 +102,7 @@ void zipf_cumulate(double *cumulated, uint32_t count, double exponent)
     for (uint32_t i = 0; i < count; i++) cumulated[i] /= sum;
 }
 
-/* ---- Kolmogorov-Smirnov -----------------------------------------------------------------------
- */
+/* ---- Kolmogorov-Smirnov ---------------------------------------------------------------------- */
 
 static int by_size(const void *left, const void *right)
 {
@@ -135,8 +132,7 @@ double ks_probability(double d, size_t count)
     return fmin(fmax(p, 0.0), 1.0);
 }
 
-/* ---- Queues -----------------------------------------------------------------------------------
- */
+/* ---- Queues ---------------------------------------------------------------------------------- */
 
 double md1_wait(double rate, double service)
 {

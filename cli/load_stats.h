@@ -26,8 +26,7 @@ uint64_t hist_quantile(const struct hist *h, double q);
 double hist_mean(const struct hist *h);
 uint64_t hist_low(uint32_t bucket); /* the least value of a bucket */
 
-/* ---- Random numbers: splitmix64 ---------------------------------------------------------------
- */
+/* ---- Random numbers: splitmix64 -------------------------------------------------------------- */
 
 uint64_t draw_bits(uint64_t *state);
 double draw_uniform(uint64_t *state);                  /* in (0, 1) */
@@ -37,8 +36,7 @@ uint32_t draw_below(uint64_t *state, uint32_t bound);  /* bound > 0 */
 uint32_t draw_weighted(uint64_t *state, const double *cumulated, uint32_t count);
 void zipf_cumulate(double *cumulated, uint32_t count, double exponent); /* 0: uniform */
 
-/* ---- Theory -----------------------------------------------------------------------------------
- */
+/* ---- Theory ---------------------------------------------------------------------------------- */
 
 /* Kolmogorov-Smirnov: greatest distance between the distribution of gaps and the exponential one of
  * mean 1.  Sorts the gaps. */

@@ -42,8 +42,7 @@ struct load_slot *worker_slot(struct load_worker *w, uint64_t now)
                : NULL;
 }
 
-/* ---- The heap ---------------------------------------------------------------------------------
- */
+/* ---- The heap -------------------------------------------------------------------------------- */
 
 void worker_at(struct load_worker *w, uint64_t at, enum due_kind kind, struct load_client *client)
 {
@@ -79,8 +78,7 @@ static struct due take_first(struct load_worker *w)
     return first;
 }
 
-/* ---- Clients ----------------------------------------------------------------------------------
- */
+/* ---- Clients --------------------------------------------------------------------------------- */
 
 void worker_touched(struct load_worker *w, struct load_client *client)
 {
@@ -174,8 +172,7 @@ static void arrive(struct load_worker *w, uint64_t due)
     client_connect(client);
 }
 
-/* ---- What is due ------------------------------------------------------------------------------
- */
+/* ---- What is due ----------------------------------------------------------------------------- */
 
 static void note_gap(struct load_worker *w, uint64_t due)
 {
@@ -269,8 +266,7 @@ static void run_one(struct load_worker *w, const struct due *due)
     }
 }
 
-/* ---- Phases -----------------------------------------------------------------------------------
- */
+/* ---- Phases ---------------------------------------------------------------------------------- */
 
 static void begin_client(struct load_worker *w, struct load_client *client, uint64_t began)
 {
@@ -352,8 +348,7 @@ static void run_due(struct load_worker *w)
     }
 }
 
-/* ---- The loop ---------------------------------------------------------------------------------
- */
+/* ---- The loop -------------------------------------------------------------------------------- */
 
 static void on_timer(struct ev_loop *loop, ev_io *timer, int events)
 {
@@ -436,8 +431,7 @@ void load_work(struct load_shared *shared, uint32_t index)
     end_worker(&w);
 }
 
-/* ---- Calibration ------------------------------------------------------------------------------
- */
+/* ---- Calibration ----------------------------------------------------------------------------- */
 
 /* One client that comes again and again, alone: its median handshake is what a server without a
  * queue takes, the way there and back and this program's own work included. */

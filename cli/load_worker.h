@@ -75,16 +75,14 @@ struct load_worker {
     uint64_t last_planned, last_actual;
 };
 
-/* ---- load_worker.c ----------------------------------------------------------------------------
- */
+/* ---- load_worker.c --------------------------------------------------------------------------- */
 
 void worker_at(struct load_worker *w, uint64_t at, enum due_kind kind, struct load_client *client);
 void worker_touched(struct load_worker *w, struct load_client *client);
 void worker_fail(struct load_worker *w, const char *what);
 struct load_slot *worker_slot(struct load_worker *w, uint64_t now); /* NULL: not running */
 
-/* ---- load_client.c ----------------------------------------------------------------------------
- */
+/* ---- load_client.c --------------------------------------------------------------------------- */
 
 /* With its socket, which is the dear part.  NULL: failed, and said. */
 struct load_client *client_new(struct load_worker *w);

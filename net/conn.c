@@ -59,8 +59,7 @@ size_t hub_max_message(const hub_conn *conn)
     return conn->state == CONN_LIVE ? LIMIT_FRAME_BYTES : LIMIT_PREAUTH_BYTES;
 }
 
-/* ---- Sending ----------------------------------------------------------------------------------
- */
+/* ---- Sending --------------------------------------------------------------------------------- */
 
 static bool link_send(hub_conn *conn, syn_str head, syn_str body)
 {
@@ -216,8 +215,7 @@ void hub_writable(hub *h, hub_conn *conn, uint64_t now)
     }
 }
 
-/* ---- Handshake --------------------------------------------------------------------------------
- */
+/* ---- Handshake ------------------------------------------------------------------------------- */
 
 static struct msg_limits told_limits(const hub *h)
 {

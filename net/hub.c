@@ -32,8 +32,7 @@ void hub_wake(struct room *room, uint64_t at)
     h->due = room;
 }
 
-/* ---- Life -------------------------------------------------------------------------------------
- */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 /* A restored file has a new id, but remembers which one was served from it before. */
 static syn_err find_restored(hub *h)
@@ -123,8 +122,7 @@ void hub_free(hub *h)
     free(h);
 }
 
-/* ---- Frames -----------------------------------------------------------------------------------
- */
+/* ---- Frames ---------------------------------------------------------------------------------- */
 
 struct channel *conn_channel(const hub_conn *conn, uint32_t number)
 {
@@ -369,8 +367,7 @@ void hub_replay(hub_conn *conn, syn_str bytes, bool charged)
         dispatch(conn, &frame, bytes.len);
 }
 
-/* ---- Time -------------------------------------------------------------------------------------
- */
+/* ---- Time ------------------------------------------------------------------------------------ */
 
 static void beat(hub *h, hub_conn *conn)
 {

@@ -152,8 +152,7 @@ void hub_edit_for(hub *h, syn_str document, bool create, hub_edit_fn fn, hub_don
                   void *user, struct hub_request *request, uint64_t now);
 uint64_t hub_most_events(const hub *h, syn_str document);
 
-/* ---- Looking, for those who may (hub_look.c) --------------------------------------------------
- */
+/* ---- Looking, for those who may (hub_look.c) ------------------------------------------------- */
 
 /* Heads of a document that stands in memory and on the disk at exactly this log position of the
  * store; how many, at most cap; 0: it does not. */

@@ -101,8 +101,7 @@ void rates_taken(struct channel *ch, uint64_t events, uint64_t work)
     charge(ch->conn->hub, meters, RATE_WORK, work);
 }
 
-/* ---- Requests --------------------------------------------------------------------------------
- */
+/* ---- Requests -------------------------------------------------------------------------------- */
 
 void request_limited(hub *h, struct hub_request *request, enum limit limit, uint32_t wait_ms)
 {

@@ -106,8 +106,7 @@ bool ws_host_allowed(const struct ws_rules *rules, struct lws *wsi)
            (rules->local_names && is_local_name(origin_only));
 }
 
-/* ---- Headers with blanks ----------------------------------------------------------------------
- */
+/* ---- Headers with blanks --------------------------------------------------------------------- */
 
 /* Up to three of them behind the name; libwebsockets then takes it for one of its own. */
 static bool with_blanks(struct lws *wsi, const char *name)

@@ -591,8 +591,7 @@ START_TEST(loro_509_sets_of_items_that_moved_and_went)
 }
 END_TEST
 
-/* ---- Memory that fails -------------------------------------------------------------------------
- */
+/* ---- Memory that fails ----------------------------------------------------------------------- */
 
 struct memory {
     size_t held;
@@ -754,8 +753,7 @@ START_TEST(without_memory_all_is_as_it_was)
 }
 END_TEST
 
-/* ---- At random, alone: states that were --------------------------------------------------------
- */
+/* ---- At random, alone: states that were ------------------------------------------------------ */
 
 struct states {
     char *at[512];
@@ -891,8 +889,7 @@ START_TEST(alone_every_state_comes_back)
 }
 END_TEST
 
-/* ---- At random, among others: a list of elements -----------------------------------------------
- */
+/* ---- At random, among others: a list of elements --------------------------------------------- */
 
 enum { TWIN_EVENTS = 640, TWIN_ITEMS = 64 };
 

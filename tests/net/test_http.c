@@ -475,8 +475,7 @@ START_TEST(refused_before_the_body_is_read)
 }
 END_TEST
 
-/* ---- Behind each other ------------------------------------------------------------------------
- */
+/* ---- Behind each other ----------------------------------------------------------------------- */
 
 #define HEALTH "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 #define COUNT                                                                                      \

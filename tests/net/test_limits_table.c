@@ -50,8 +50,7 @@ static void must_count(const struct reached *r, const char *sample, uint64_t lea
     free(answer.body);
 }
 
-/* ---- Limits that may be set -------------------------------------------------------------------
- */
+/* ---- Limits that may be set ------------------------------------------------------------------ */
 
 /* Two peers beside each other in one document, so that there is work, too. */
 static void write_much(struct reached *r)
@@ -226,8 +225,7 @@ START_TEST(limits_that_may_be_set)
 }
 END_TEST
 
-/* ---- The protocol's ---------------------------------------------------------------------------
- */
+/* ---- The protocol's -------------------------------------------------------------------------- */
 
 static hub_conn *writer(struct world *w)
 {

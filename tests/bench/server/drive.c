@@ -97,8 +97,7 @@ static void begin(struct conn *c, const char *doc, const struct handler *handler
     if (!conn_begin(epoll_fd, c, options.speech, handler)) fail("cannot connect");
 }
 
-/* ---- What comes in ----------------------------------------------------------------------------
- */
+/* ---- What comes in --------------------------------------------------------------------------- */
 
 static void on_synced(struct conn *c)
 {
@@ -143,8 +142,7 @@ static void connect_all(struct conn *conns, uint32_t count, const char *prefix, 
     }
 }
 
-/* ---- fanout: one writer, many readers, rate after rate ----------------------------------------
- */
+/* ---- fanout: one writer, many readers, rate after rate --------------------------------------- */
 
 static void write_due(struct conn *writer, uint64_t *next, double rate)
 {
@@ -313,8 +311,7 @@ static void fanout(void)
     atomic_store(&shared->stop, 1);
 }
 
-/* ---- pairs: many documents, two writers each --------------------------------------------------
- */
+/* ---- pairs: many documents, two writers each ------------------------------------------------- */
 
 struct pair {
     struct conn side[2];
@@ -404,8 +401,7 @@ static void pairs(void)
     atomic_store(&shared->stop, 1);
 }
 
-/* ---- Modes of one process ---------------------------------------------------------------------
- */
+/* ---- Modes of one process -------------------------------------------------------------------- */
 
 /* Connections at rest: memory of each.  The first 64 are not counted: they warm up. */
 static void idle(void)
@@ -617,8 +613,7 @@ static void seed(void)
     (void)printf("{\"synced\":%u,\"closed\":%u}\n", mine->synced, mine->closed);
 }
 
-/* ---- Beginning --------------------------------------------------------------------------------
- */
+/* ---- Beginning ------------------------------------------------------------------------------- */
 
 static void take_option(const char *name, const char *value)
 {

@@ -65,8 +65,7 @@ struct handler {
     void (*closed)(struct conn *c, const char *why);
 };
 
-/* ---- socket.c ---------------------------------------------------------------------------------
- */
+/* ---- socket.c -------------------------------------------------------------------------------- */
 
 uint64_t now_ns(void);
 extern struct sockaddr_in drive_server;
@@ -79,8 +78,7 @@ extern enum speech drive_speech;
 extern bool drive_packed; /* Syncline: what is caught up may come deflated */
 extern const struct handler *drive_handler;
 
-/* ---- speak.c ----------------------------------------------------------------------------------
- */
+/* ---- speak.c --------------------------------------------------------------------------------- */
 
 void speak_path(const struct conn *c, char *path, size_t size);
 const char *speak_headers(void);
@@ -89,8 +87,7 @@ void speak_message(struct conn *c, const uint8_t *data, size_t len);
 bool speak_edit(struct conn *c, uint32_t writer);                  /* false: no credit now */
 void speak_update(struct conn *c, const void *update, size_t len); /* made by Yjs */
 
-/* ---- figures.c --------------------------------------------------------------------------------
- */
+/* ---- figures.c ------------------------------------------------------------------------------- */
 
 struct hist {
     uint64_t count, max, buckets[HIST_BUCKETS]; /* microseconds, 16 steps per power of two */

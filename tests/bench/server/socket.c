@@ -27,8 +27,7 @@ uint64_t now_ns(void)
     return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
 }
 
-/* ---- Bytes ------------------------------------------------------------------------------------
- */
+/* ---- Bytes ----------------------------------------------------------------------------------- */
 
 void put(struct bytes *b, const void *data, size_t len)
 {
@@ -72,8 +71,7 @@ bool take_number(const uint8_t **at, const uint8_t *end, uint64_t *out)
     return false;
 }
 
-/* ---- Connecting -------------------------------------------------------------------------------
- */
+/* ---- Connecting ------------------------------------------------------------------------------ */
 
 bool conn_begin(int epoll, struct conn *c, enum speech speech, const struct handler *handler)
 {
@@ -124,8 +122,7 @@ void conn_close(struct conn *c, const char *why)
     if (drive_handler->closed != NULL) drive_handler->closed(c, why);
 }
 
-/* ---- Sending ----------------------------------------------------------------------------------
- */
+/* ---- Sending --------------------------------------------------------------------------------- */
 
 static void put_frame(struct bytes *out, uint8_t opcode, const void *payload, size_t len)
 {
@@ -170,8 +167,7 @@ void conn_flush(int epoll, struct conn *c)
     if (c->want_write != (c->out.len > 0)) watch(epoll, c, c->out.len > 0);
 }
 
-/* ---- Receiving --------------------------------------------------------------------------------
- */
+/* ---- Receiving ------------------------------------------------------------------------------- */
 
 /* Takes whole frames from the front; how many bytes that was. */
 static size_t take_frames(struct conn *c, const uint8_t *data, size_t len)

@@ -41,8 +41,7 @@ static void set_synced(struct conn *c)
     if (drive_handler->synced != NULL) drive_handler->synced(c);
 }
 
-/* ---- Edits in a message -----------------------------------------------------------------------
- */
+/* ---- Edits in a message ---------------------------------------------------------------------- */
 
 static bool read_marker(const uint8_t *at, uint32_t *writer, uint32_t *number)
 {
@@ -93,8 +92,7 @@ static void put_marker(struct bytes *out, uint32_t writer, uint32_t number, uint
     for (uint32_t i = 0; i < pad; i++) put_byte(out, '.');
 }
 
-/* ---- Syncline ---------------------------------------------------------------------------------
- */
+/* ---- Syncline -------------------------------------------------------------------------------- */
 
 static void put_field(struct bytes *out, uint32_t field, const struct bytes *body)
 {
@@ -294,8 +292,7 @@ static bool syncline_edit(struct conn *c, uint32_t writer)
     return true;
 }
 
-/* ---- y-protocols ------------------------------------------------------------------------------
- */
+/* ---- y-protocols ----------------------------------------------------------------------------- */
 
 static void yjs_send(struct conn *c, uint8_t step, const void *body, size_t len)
 {
@@ -378,8 +375,7 @@ void speak_update(struct conn *c, const void *update, size_t len)
     yjs_send(c, 2, update, len);
 }
 
-/* ---- Either -----------------------------------------------------------------------------------
- */
+/* ---- Either ---------------------------------------------------------------------------------- */
 
 void speak_begin(struct conn *c)
 {
