@@ -330,7 +330,6 @@ static void start_channel(struct channel *ch, const struct msg_open *open)
         return;
     }
     give_lineage(room);
-    if (turn_room(room) == NULL) return;
     answer(ch, open, plan, false);
     if (ch->conn != NULL && plan == PLAN_NEED_VECTOR && room->hub->restored) {
         remember_own(ch, open);

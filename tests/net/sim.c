@@ -672,10 +672,6 @@ static void run(uint64_t seed, bool memory)
     failing_memory(memory ? seed : 0);
     for (int i = 0; i < STEPS; i++) step(w);
     failing_memory(0);
-    for (int i = 0; memory && i < CLIENTS; i++) { /* as if all came again */
-        cut(w, &w->clients[i], true);
-        session_retry_now(w->clients[i].session, w->now);
-    }
     settle(w);
     w->clients[CLIENTS].file = seed % 2 == 0;
     client_start(&w->clients[CLIENTS]);
