@@ -8,6 +8,7 @@
 #include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* What theory says of this run. */
 struct theory {
@@ -98,6 +99,33 @@ static void print_join_bytes(FILE *out, const char *name, const struct hist *h)
                   hist_mean(h), h->max);
 }
 
+/* One line for each step of --ramp: at which load the latency bends. */
+static void print_steps(FILE *out, const struct load_result *r)
+{
+    const struct load_options *o = r->options;
+    double width = load_slot_seconds(o);
+    struct hist *seen = malloc(sizeof *seen);
+    if (seen == NULL) return;
+    (void)fprintf(out, "\n  %-17s %9s %9s %9s %9s\n", "steps: seen after", "p50", "p99", "edits/s",
+                  "seen/s");
+    for (uint32_t step = 0, s = 0; step < o->ramp; step++) {
+        double edits = 0.0, deliveries = 0.0, seconds = 0.0;
+        memset(seen, 0, sizeof *seen);
+        for (; s < r->slots && (s + 0.5) * width < o->duration * (step + 1) / o->ramp; s++) {
+            edits += (double)r->sum->slots[s].edits;
+            deliveries += (double)r->sum->slots[s].deliveries;
+            seconds += width;
+            hist_merge(seen, &r->sum->slots[s].seen);
+        }
+        if (seconds <= 0.0) continue;
+        (void)fprintf(out, "  %2u of %-11u", step + 1, o->ramp);
+        print_time(out, (double)hist_quantile(seen, 0.5));
+        print_time(out, (double)hist_quantile(seen, 0.99));
+        (void)fprintf(out, " %9.0f %9.0f\n", edits / seconds, deliveries / seconds);
+    }
+    free(seen);
+}
+
 static void print_work(FILE *out, const struct load_result *r)
 {
     const struct load_worker_figures *f = r->sum;
@@ -182,6 +210,7 @@ void load_print(FILE *out, const struct load_result *r)
     print_hist(out, "... while some do", &r->sum->seen_while);
     print_hist(out, "... by slow ones", &r->sum->seen_slow);
     print_hist(out, "begun (late by)", &r->sum->late);
+    if (o->ramp > 0) print_steps(out, r);
     print_theory(out, r);
     if (!o->verify) return;
     (void)fprintf(out,

@@ -18,13 +18,14 @@
 #define HEIGHT 320.0
 #define LEFT   70.0
 #define TOP    36.0
-#define RIGHT  16.0
+#define RIGHT  26.0
 #define BOTTOM 48.0
 #define POINTS (HIST_BUCKETS > LOAD_SLOTS ? HIST_BUCKETS : LOAD_SLOTS)
 
 static const char style[] =
     "body{font:15px system-ui,sans-serif;margin:24px auto;max-width:1180px;padding:0 16px;"
-    "background:#fff;color:#1f2328}svg{max-width:100%;height:auto;margin:8px}"
+    "background:#fff;color:#1f2328}svg{max-width:100%;height:auto;margin:6px}"
+    "@media(min-width:960px){svg{width:calc(50% - 16px)}}"
     "pre{font-size:13px;overflow-x:auto;padding:12px;background:#f6f8fa;border-radius:6px}"
     "text{font:12px system-ui,sans-serif;fill:#59636e}.title{font-size:14px;font-weight:600;"
     "fill:#1f2328}.grid{stroke:#d8dee4}.frame{fill:none;stroke:#8c959f}"

@@ -73,6 +73,9 @@ holds 'j["latency_us"]["rejoin"]["count"] == 40'
 done_ok load "$url" --ramp 4 --duration 2 --edits 100 --json
 nothing_lost
 holds 'sum(s["edits"] for s in j["over_time"][:2]) * 2 < sum(s["edits"] for s in j["over_time"][-2:])'
+done_ok load "$url" --ramp 2 --duration 1 --edits 50
+checks=$((checks + 1))
+[ "$(grep -cE '^ +[12] of 2 +[0-9]' "$folder/stdout")" -eq 2 ] || fault "steps: $(cat "$folder/stdout")"
 checks=$((checks + 1))
 "$program" load "$url" --duration 1000 --json --document cut-short >"$folder/stdout" 2>"$folder/stderr" &
 load=$!
