@@ -209,6 +209,7 @@ static void step(struct world *w)
     struct replica *a = &w->replica[below(&w->r, w->replicas)];
     struct replica *b = &w->replica[below(&w->r, w->replicas)];
     uint32_t what = below(&w->r, 100);
+    if (what % 33 == 7) syn_doc_trim(a->doc); /* in the midst of it: nothing may be missed */
     if (what < 50) {
         world_edit(w, a);
     } else if (what < 52) {

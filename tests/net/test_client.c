@@ -148,6 +148,9 @@ START_TEST(one_client_saves)
     type_at(a, da, 0, "hello");
     wait_saved(da);
     ck_assert_uint_eq(syn_client_unsaved(da).events, 0);
+    while (syn_client_doc_status(da) != SYN_LIVE) usleep(1000);
+    syn_str name = syn_client_doc_name(da);
+    ck_assert(name.len == 5 && memcmp(name.data, "notes", 5) == 0);
     syn_client *b = client_of(&w, NULL);
     syn_client_doc *db = open_doc(b, "notes");
     ck_assert_int_eq(syn_client_wait_live(db, WAIT_MS), SYN_OK);
