@@ -364,9 +364,7 @@ static syn_err add_text(syn_doc *doc, struct reader *reader, const struct incomi
         if (op->kind > OP_DELETE_BACK || op->container != reader->root_entry) break;
         err = append_text(doc, reader, c, *left, joins, &run, &len);
         if (err == SYN_OK && plan) {
-            struct op_piece piece = {run.lv,        run.lv + len, run.kind,
-                                     run.container, run.pos,      run.at};
-            err = doc_plan_text(doc, c, &piece, (uint32_t)(reader->text - text), in->fast);
+            err = doc_plan_text(doc, c, &run, len, (uint32_t)(reader->text - text), in->fast);
             if (err == SYN_OK) err = doc_carry_part(doc);
         }
         if (err == SYN_ERANGE) err = not_there(doc, index, run.pos);
@@ -402,7 +400,7 @@ static lv_t parent_of(const syn_doc *doc, const syn_changes *set, const struct i
 static bool is_checked_later(const syn_doc *doc, const syn_changes *set)
 {
     enum { MANY_RUNS = 16 };
-    return SHORT_CUTS && set->run_count >= MANY_RUNS && !effects_given(doc);
+    return SHORT_CUTS && (set->run_count >= MANY_RUNS || effects_given(doc));
 }
 
 /* Makes desk->parents, as they came, ascend.  *whole: they are the frontier.  SYN_EMALFORMED: they
@@ -458,7 +456,7 @@ static syn_err check_previous(syn_doc *doc, const struct incoming *in, bool late
     if (in->run->seq != here)
         return doc_refuse(doc, SYN_EGAP, "event %016llx:%u comes before %u of that peer",
                           (unsigned long long)in->peer, in->run->seq, here);
-    if (here == 0 || later || in->fast || effects_given(doc)) return SYN_OK;
+    if (here == 0 || later || in->fast) return SYN_OK;
     lv_t previous = graph_agent_last(doc->graph, in->agent);
     if (graph_contains(doc->graph, doc->desk->parents.at, doc->desk->parents.n, previous))
         return SYN_OK;
@@ -695,9 +693,13 @@ static syn_err plan_rest(syn_doc *doc, const syn_changes *set, lv_t from)
     return not_there(doc, op, set->ops[op].pos);
 }
 
-static void mark_touched(syn_doc *doc, lv_t from)
+static void mark_touched(syn_doc *doc, const syn_changes *set, lv_t from)
 {
     if (from == graph_len(doc->graph)) return;
+    if (SHORT_CUTS && set->container_count == 1 && doc->desk->resolved.at[0] != SYN_NO_OBJ) {
+        container_at(&doc->all, doc->desk->resolved.at[0])->touched = true;
+        return;
+    }
     syn_obj last = SYN_NO_OBJ;
     for (uint32_t i = oplog_find(&doc->log, from); i < doc->log.runs.n; i++) {
         syn_obj obj = doc->log.runs.at[i].container;
@@ -719,7 +721,11 @@ static syn_err apply_once(syn_doc *doc, const syn_changes *set, syn_applied *out
     if (err != SYN_OK) return err;
     lv_t from = mark.log.end;
     doc->desk->fills = SHORT_CUTS && (doc->filling || (from == 0 && mark.records == 0));
-    if (doc->desk->fills) mark.log = (struct oplog_mark){0};
+    doc->desk->at_once = doc->desk->fills && !doc->keep_records;
+    if (SHORT_CUTS && doc->desk->fills) {
+        mark.log = (struct oplog_mark){0};
+        graph_fill(doc->graph, true);
+    }
     err = doc_reserve_set(doc, set);
     for (uint32_t i = 0; err == SYN_OK && i < set->run_count; i++)
         err = apply_run(doc, &reader, &set->runs[i], &unplanned, out);
@@ -730,9 +736,10 @@ static syn_err apply_once(syn_doc *doc, const syn_changes *set, syn_applied *out
         doc_undo_append(doc, mark);
         *out = (syn_applied){0};
     }
-    doc->desk->fills = false;
+    doc->desk->fills = doc->desk->at_once = false;
+    if (SHORT_CUTS) graph_fill(doc->graph, false);
     if (err != SYN_OK) return err;
-    mark_touched(doc, from);
+    mark_touched(doc, set, from);
     return SYN_OK;
 }
 

@@ -108,6 +108,7 @@ struct desk {
     struct given_effects given;
     bool fills;       /* the set being applied comes to an empty document, or goes on filling one,
                          of which nothing is to be told yet (doc_carry_part) */
+    bool at_once;     /* ... and nobody will be: effects on it need not be planned */
     struct work work; /* of the change being applied, or the last one */
     lv_set parents;
     ARRAY(struct graph_question) previous; /* of runs being planned: asked together */
@@ -264,8 +265,9 @@ syn_err doc_plan_set(syn_doc *doc, lv_t from, bool check, lv_t *fault);
 /* The same of events that come in the order of the log, with what they did: doc->given.  fast:
  * nothing is concurrent with them.  SYN_EDAMAGED: that cannot be what they did. */
 syn_err doc_plan_given(syn_doc *doc, const struct op_piece *piece, bool fast);
-/* Either of them for an op on the text `c`, whose content has so many bytes: the short way. */
-syn_err doc_plan_text(syn_doc *doc, struct container *c, const struct op_piece *piece,
+/* Either of them for `len` events that the run begins with, on the text `c`, whose content has so
+ * many bytes: the short way. */
+syn_err doc_plan_text(syn_doc *doc, struct container *c, const struct op_run *run, uint32_t len,
                       uint32_t bytes, bool fast);
 /* Takes what some next events, at least one and at most `most`, did: alike, *by.  SYN_EDAMAGED:
  * nothing is left. */

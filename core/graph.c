@@ -409,7 +409,8 @@ static void critical_drop(struct graph *g, lv_t floor, lv_t by)
     while (g->critical.n > 0 && g->critical.at[g->critical.n - 1].end > floor) {
         struct lv_range *last = &g->critical.at[g->critical.n - 1];
         lv_t from = last->from > floor ? last->from : floor;
-        *array_push(&g->cut) = (struct graph_cut){.range = {from, last->end}, .by = by};
+        if (!SHORT_CUTS || !g->fills)
+            *array_push(&g->cut) = (struct graph_cut){.range = {from, last->end}, .by = by};
         if (last->from < from)
             last->end = from;
         else
@@ -457,9 +458,16 @@ static syn_err reserve_run(struct graph *g, uint32_t agent, uint32_t parents, ui
     if (err == SYN_OK) err = array_reserve(mem, &g->parent_run, parents);
     if (err == SYN_OK) err = array_reserve(mem, &g->heads, 1);
     if (err == SYN_OK) err = array_reserve(mem, &g->critical, 1);
-    if (err == SYN_OK && cuts > 0) err = array_reserve(mem, &g->cut, cuts);
+    if (err == SYN_OK && cuts > 0 && (!SHORT_CUTS || !g->fills))
+        err = array_reserve(mem, &g->cut, cuts);
     if (err == SYN_OK) err = array_reserve(mem, &g->agents.list.at[agent].runs, 1);
     return err;
+}
+
+void graph_fill(struct graph *g, bool fills)
+{
+    g->fills = fills;
+    if (fills) g->cut.n = 0;
 }
 
 syn_err graph_reserve(struct graph *g, uint32_t runs, uint32_t parents)
@@ -636,7 +644,10 @@ void graph_truncate(struct graph *g, lv_t len)
 {
     assert(len <= graph_len(g));
     while (g->runs.n > 0 && g->runs.at[g->runs.n - 1].lv >= len) remove_last_run(g);
-    if (g->runs.n == 0) g->has_base = false;
+    if (g->runs.n == 0) {
+        g->has_base = false;
+        g->critical.n = 0; /* what filling cut off was not kept */
+    }
     g->runs.at[g->runs.n].lv = len;
     if (g->runs.n > 0) g->heads.at[g->heads.n - 1] = len - 1;
     set_tip(g);

@@ -86,6 +86,8 @@ syn_err graph_set_base(struct graph *g, uint32_t agent, uint32_t seq, uint32_t l
  * SYN_ENOMEM, SYN_ELIMIT (more than LV_MAX events): nothing changed. */
 syn_err graph_push(struct graph *g, uint32_t agent, uint32_t seq, uint32_t len, const lv_t *parents,
                    uint32_t parent_count);
+/* From now on graph_truncate is asked to take everything back or nothing; or any part, again. */
+void graph_fill(struct graph *g, bool fills);
 /* Room for so many runs, with so many parents in all, of which pushes then need no more. */
 syn_err graph_reserve(struct graph *g, uint32_t runs, uint32_t parents);
 /* What a keystroke does, without memory, searches or a list of parents: appends the events if the

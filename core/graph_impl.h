@@ -9,7 +9,7 @@
  *     critical    [from, end) ...                 ascending, maximal; while there is one head the
  *                                                 last range is open (end LV_OPEN)
  *     cut         (from, end, by) ...             what the run at LV `by` made uncritical, latest
- *                                                 last
+ *                                                 last; none of what fills an empty graph
  *     tip         the last run's agent and room   what a keystroke asks
  *
  * 24 bytes a run, 8 a parent and 4 in its agent's list.  A keystroke changes three numbers: where
@@ -73,6 +73,7 @@ struct graph {
     ARRAY(struct graph_cut) cut;
     uint32_t tip_agent, tip_room; /* AGENT_NONE, 0: nothing can continue */
     bool has_base;
+    bool fills; /* what is pushed is taken back by emptying the graph: no cuts are kept */
 };
 
 static inline lv_t run_end(const struct run *run)

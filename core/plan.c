@@ -238,58 +238,65 @@ syn_err doc_plan_given(syn_doc *doc, const struct op_piece *piece, bool fast)
  * being filled, unless others stand planned before it or somebody is to be told. */
 static inline bool acts_at_once(const syn_doc *doc, const struct container *c)
 {
-    return doc->desk->fills && doc->desk->plan.n == 0 && !doc->keep_records && c->as.text != NULL &&
+    return doc->desk->at_once && doc->desk->plan.n == 0 && c->as.text != NULL &&
            rope_is_tree(c->as.text);
 }
 
-/* Where a text op that acts as one goes, `by` places from where it says. */
-static inline syn_err plan_text_at(syn_doc *doc, struct container *c, const struct op_piece *piece,
-                                   uint32_t bytes, int32_t by)
+/* Where events of a text go that act as one, `by` places from where their run says. */
+static inline syn_err plan_text_at(syn_doc *doc, struct container *c, const struct op_run *run,
+                                   uint32_t len, uint32_t bytes, int32_t by)
 {
-    int64_t pos = (int64_t)piece->pos + by;
-    uint32_t len = piece->end - piece->from;
-    bool inserts = piece->kind == OP_TEXT_INSERT;
-    if (piece->kind == OP_DELETE_BACK) pos -= len - 1;
-    if (pos < 0 || pos + (inserts ? 0 : len) > c->len) return SYN_ERANGE;
+    int64_t at = (int64_t)run->pos + by;
+    bool inserts = run->kind == OP_TEXT_INSERT;
+    if (run->kind == OP_DELETE_BACK) at -= len - 1;
+    if (at < 0 || at + (inserts ? 0 : len) > c->len) return SYN_ERANGE;
     if (inserts && c->len > SEQ_MAX - len) return SYN_ELIMIT;
-    bool at_once = acts_at_once(doc, c);
-    syn_err err = !at_once  ? array_reserve(&doc->mem, &doc->desk->plan, 1)
-                  : inserts ? rope_reserve(c->as.text, 1, bytes)
-                            : SYN_OK;
+    uint32_t pos = (uint32_t)at;
+    if (acts_at_once(doc, c)) {
+        syn_err err = inserts ? rope_reserve(c->as.text, 1, bytes) : SYN_OK;
+        if (err != SYN_OK) return err;
+        c->len += inserts ? len : 0 - len;
+        if (inserts)
+            rope_insert(c->as.text, pos, doc->log.text.at + run->at, bytes, len);
+        else
+            rope_delete(c->as.text, pos, len);
+        return SYN_OK;
+    }
+    syn_err err = array_reserve(&doc->mem, &doc->desk->plan, 1);
     if (err != SYN_OK) return err;
     c->len += inserts ? len : 0 - len;
-    if (at_once && inserts)
-        rope_insert(c->as.text, (size_t)pos, doc->log.text.at + piece->at, bytes, len);
-    else if (at_once)
-        rope_delete(c->as.text, (size_t)pos, len);
-    if (at_once) return SYN_OK;
-    *array_push(&doc->desk->plan) = (struct effect){.container = piece->container,
+    *array_push(&doc->desk->plan) = (struct effect){.container = run->container,
                                                     .kind = inserts ? OP_TEXT_INSERT : OP_DELETE,
-                                                    .pos = (uint32_t)pos,
+                                                    .pos = pos,
                                                     .len = len,
-                                                    .at = piece->at,
+                                                    .at = run->at,
                                                     .bytes = bytes,
                                                     .fast = true};
     return SYN_OK;
 }
 
-syn_err doc_plan_text(syn_doc *doc, struct container *c, const struct op_piece *piece,
+/* The long way, for a text that has a merge or what fell apart. */
+static __attribute__((noinline)) syn_err plan_run(syn_doc *doc, struct container *c,
+                                                  const struct op_run *run, uint32_t len, bool fast)
+{
+    struct op_piece piece = {run->lv, run->lv + len, run->kind, run->container, run->pos, run->at};
+    if (c->merge != NULL) doc_drop_stale(doc, &piece);
+    return doc->desk->given.at != NULL ? doc_plan_given(doc, &piece, fast) : doc_plan(doc, &piece);
+}
+
+syn_err doc_plan_text(syn_doc *doc, struct container *c, const struct op_run *run, uint32_t len,
                       uint32_t bytes, bool fast)
 {
     struct given_effects *given = &doc->desk->given;
-    uint32_t len = piece->end - piece->from;
     int32_t by;
-    if (c->merge != NULL) {
-        doc_drop_stale(doc, piece);
-        return given->at ? doc_plan_given(doc, piece, fast) : doc_plan(doc, piece);
-    }
-    if (given->at == NULL) return plan_text_at(doc, c, piece, bytes, 0);
+    if (c->merge != NULL) return plan_run(doc, c, run, len, fast);
+    if (given->at == NULL) return plan_text_at(doc, c, run, len, bytes, 0);
     if (given->left == 0 || given->at->len - given->used < len)
-        return doc_plan_given(doc, piece, fast); /* it fell apart */
+        return plan_run(doc, c, run, len, fast);
     syn_err err = effects_take(given, len, &len, &by);
-    if (by == EFFECT_GONE && piece->kind != OP_TEXT_INSERT) return err;
+    if (by == EFFECT_GONE && run->kind != OP_TEXT_INSERT) return err;
     if (by == EFFECT_GONE || (fast && by != 0)) return SYN_EDAMAGED;
-    if (err == SYN_OK) err = plan_text_at(doc, c, piece, bytes, by);
+    if (err == SYN_OK) err = plan_text_at(doc, c, run, len, bytes, by);
     return err == SYN_ERANGE ? SYN_EDAMAGED : err;
 }
 
