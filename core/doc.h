@@ -142,6 +142,7 @@ struct syn_doc {
     struct transaction *txn; /* NULL: none was opened lately */
 
     bool keep_records;
+    bool filling; /* the events expected go on filling a document that was empty */
     ARRAY(struct record) records;
     uint32_t records_visible;
 
@@ -150,7 +151,6 @@ struct syn_doc {
 
     uint32_t max_heads, max_events, max_value;
     uint32_t expected;   /* events that are still to come (syn_doc_expect) */
-    bool filling;        /* ... and the first of them came to an empty document */
     uint64_t work_limit; /* of one change; 0: by its size */
     struct desk *desk;   /* NULL: cleared away */
 };

@@ -55,8 +55,9 @@ static inline void *mem_zalloc(const syn_mem *mem, size_t size)
 }
 #endif
 
-/* Room for `need` entries of `size` bytes in the block `*at` that holds `*cap`; grows by
- * half, so that repeated growth costs O(1) an entry.  SYN_ENOMEM leaves block and capacity alone.
+/* Room for `need` entries of `size` bytes in the block `*at` that holds `*cap`; grows by half, or
+ * by an eighth, so that repeated growth costs O(1) an entry.  SYN_ENOMEM leaves block and capacity
+ * alone.
  */
 syn_err mem_reserve(const syn_mem *mem, void **at, uint32_t *cap, uint64_t need, size_t size);
 
