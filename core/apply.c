@@ -471,14 +471,42 @@ static inline bool extends_last(syn_doc *doc, struct incoming *in)
            graph_continue(doc->graph, in->peer, run->seq, run->len, &in->agent);
 }
 
+/* The same of events that bring along what they did: their parents were looked at before. */
+static bool push_again(syn_doc *doc, const struct reader *reader, struct incoming *in)
+{
+    const syn_changes *set = reader->set;
+    const struct change_run *run = in->run;
+    uint32_t count = run->explicit_parents ? run->dep_count : 1;
+    struct graph_parent parents[2] = {{in->agent, run->seq - 1}};
+    if (in->agent == AGENT_NONE || run->seq != in->here || count - 1 > 1 ||
+        (!run->explicit_parents && run->seq == 0))
+        return false;
+    for (uint32_t i = 0; run->explicit_parents && i < count; i++) {
+        const struct change_dep *dep = &set->deps[reader->dep + i];
+        parents[i] = (struct graph_parent){agent_of(doc, set, dep->peer), dep->seq};
+        if (parents[i].agent == AGENT_NONE) return false;
+    }
+    return graph_push_again(doc->graph, in->agent, run->seq, run->len, parents, count, &in->fast);
+}
+
+static syn_err check_heads(syn_doc *doc)
+{
+    uint32_t heads;
+    graph_frontier(doc->graph, &heads);
+    if (heads <= doc->max_heads) return SYN_OK;
+    return doc_refuse(doc, SYN_ELIMIT, "more than %u heads; merge some first", doc->max_heads);
+}
+
 /* Puts the new events of the run into the graph. */
 static syn_err push_run(syn_doc *doc, const struct reader *reader, struct incoming *in, bool *joins)
 {
     syn_err err = SYN_OK;
-    uint32_t len = in->run->len - in->known, seq = in->run->seq + in->known, heads;
-    if (SHORT_CUTS && len <= doc->max_events - graph_len(doc->graph) && extends_last(doc, in)) {
-        in->fast = *joins = true;
-        return SYN_OK;
+    uint32_t len = in->run->len - in->known, seq = in->run->seq + in->known;
+    if (SHORT_CUTS && len <= doc->max_events - graph_len(doc->graph)) {
+        *joins = in->fast = extends_last(doc, in);
+        if (in->fast) return SYN_OK;
+        if (doc->desk->at_once && effects_given(doc) && push_again(doc, reader, in))
+            return check_heads(doc);
     }
     lv_set *parents = &doc->desk->parents;
     bool later = is_checked_later(doc, reader->set);
@@ -502,10 +530,7 @@ static syn_err push_run(syn_doc *doc, const struct reader *reader, struct incomi
     err = graph_push(doc->graph, in->agent, seq, len, parents->at, parents->n);
     if (err != SYN_OK) return doc_refuse(doc, err, "no room for %u events", len);
     *joins = graph_run_count(doc->graph) == runs;
-    graph_frontier(doc->graph, &heads);
-    if (heads > doc->max_heads)
-        return doc_refuse(doc, SYN_ELIMIT, "more than %u heads; merge some first", doc->max_heads);
-    return SYN_OK;
+    return check_heads(doc);
 }
 
 /* ---- Known events ---------------------------------------------------------------------------- */
@@ -693,22 +718,6 @@ static syn_err plan_rest(syn_doc *doc, const syn_changes *set, lv_t from)
     return not_there(doc, op, set->ops[op].pos);
 }
 
-static void mark_touched(syn_doc *doc, const syn_changes *set, lv_t from)
-{
-    if (from == graph_len(doc->graph)) return;
-    if (SHORT_CUTS && set->container_count == 1 && doc->desk->resolved.at[0] != SYN_NO_OBJ) {
-        container_at(&doc->all, doc->desk->resolved.at[0])->touched = true;
-        return;
-    }
-    syn_obj last = SYN_NO_OBJ;
-    for (uint32_t i = oplog_find(&doc->log, from); i < doc->log.runs.n; i++) {
-        syn_obj obj = doc->log.runs.at[i].container;
-        if (obj == last || obj == SYN_NO_OBJ) continue;
-        container_at(&doc->all, obj)->touched = true;
-        last = obj;
-    }
-}
-
 static syn_err apply_once(syn_doc *doc, const syn_changes *set, syn_applied *out)
 {
     struct doc_mark mark = doc_mark(doc);
@@ -739,7 +748,7 @@ static syn_err apply_once(syn_doc *doc, const syn_changes *set, syn_applied *out
     doc->desk->fills = doc->desk->at_once = false;
     if (SHORT_CUTS) graph_fill(doc->graph, false);
     if (err != SYN_OK) return err;
-    mark_touched(doc, set, from);
+    doc_touch(doc, set, from);
     return SYN_OK;
 }
 

@@ -228,6 +228,8 @@ static inline void doc_append(syn_doc *doc, const struct op_run *run, uint32_t l
     else
         doc_append_run(doc, run, len, joins);
 }
+/* Notes which containers have had events, of those that the set brought from LV `from` on. */
+void doc_touch(syn_doc *doc, const syn_changes *set, lv_t from);
 /* Does it change a container that is known here, in a way that is? */
 static inline bool piece_acts(const struct op_piece *piece)
 {

@@ -617,6 +617,61 @@ syn_err graph_push(struct graph *g, uint32_t agent, uint32_t seq, uint32_t len, 
     return SYN_OK;
 }
 
+/* ---- what was in a graph before */
+
+/* LV and run of an event; LV_NONE: it is not here. */
+static inline lv_t find_with_run(const struct graph *g, struct graph_parent named, uint32_t *run)
+{
+    const struct agent *a = &g->agents.list.at[named.agent];
+    if (a->runs.n == 0) return LV_NONE;
+    const struct run *last = &g->runs.at[a->runs.at[a->runs.n - 1]];
+    *run = (uint32_t)(last - g->runs.at);
+    if (named.seq - last->seq < run_len(last)) return last->lv + (named.seq - last->seq);
+    lv_t lv = graph_find(g, named.agent, named.seq);
+    *run = g->scratch->run; /* where that found it */
+    return lv;
+}
+
+static bool has_room(const struct graph *g, const struct agent *agent)
+{
+    return g->runs.n + 2 <= g->runs.cap && g->parents.n + 2 <= g->parents.cap &&
+           g->parent_run.n + 2 <= g->parent_run.cap && g->heads.n < g->heads.cap &&
+           g->critical.n < g->critical.cap && agent->runs.n < agent->runs.cap;
+}
+
+bool graph_push_again(struct graph *g, uint32_t agent, uint32_t seq, uint32_t len,
+                      const struct graph_parent named[2], uint32_t count, bool *whole)
+{
+    struct run *run = &g->runs.at[g->runs.n];
+    lv_t *parents = g->parents.at + g->parents.n;
+    uint32_t *note = g->parent_run.at + g->parent_run.n, lamport[2] = {0, 0}, at[2];
+    lv_t lv[2];
+    if (!g->fills || !has_room(g, &g->agents.list.at[agent]) || count - 1 > 1) return false;
+    for (uint32_t i = 0; i < count; i++) {
+        lv[i] = find_with_run(g, named[i], &at[i]);
+        if (lv[i] == LV_NONE) return false;
+        lamport[i] = run_lamport(&g->runs.at[at[i]], lv[i]);
+    }
+    if (count == 2 ? lv[0] == lv[1] : continues_last(g, agent, seq, lv, 1)) return false;
+    uint64_t after = (uint64_t)(lamport[0] > lamport[1] ? lamport[0] : lamport[1]) + 1;
+    if (after + len - 1 > UINT32_MAX || len > LV_MAX - run->lv || (uint64_t)seq + len > LV_MAX)
+        return false;
+    uint32_t first = count == 2 && lv[0] > lv[1];
+    parents[0] = lv[first];
+    note[0] = at[first];
+    if (count == 2) {
+        parents[1] = lv[!first];
+        note[1] = at[!first];
+    }
+    *whole = graph_is_frontier(g, parents, count);
+    run->lamport = (uint32_t)after;
+    run->agent = agent;
+    run->seq = seq & LV_MAX;
+    run->shadow = shadow_of(g, run, count);
+    append_run(g, len, count, *whole, !*whole);
+    return true;
+}
+
 syn_err graph_set_base(struct graph *g, uint32_t agent, uint32_t seq, uint32_t lamport)
 {
     assert(g->runs.n == 0 && agent < g->agents.list.n);

@@ -69,6 +69,22 @@ void doc_append_run(syn_doc *doc, const struct op_run *run, uint32_t len, bool j
     if (c->runs.n == 0 || c->runs.at[c->runs.n - 1] != index) *array_push(&c->runs) = index;
 }
 
+void doc_touch(syn_doc *doc, const syn_changes *set, lv_t from)
+{
+    if (from == graph_len(doc->graph)) return;
+    if (SHORT_CUTS && set->container_count == 1 && doc->desk->resolved.at[0] != SYN_NO_OBJ) {
+        container_at(&doc->all, doc->desk->resolved.at[0])->touched = true;
+        return;
+    }
+    syn_obj last = SYN_NO_OBJ;
+    for (uint32_t i = oplog_find(&doc->log, from); i < doc->log.runs.n; i++) {
+        syn_obj obj = doc->log.runs.at[i].container;
+        if (obj == last || obj == SYN_NO_OBJ) continue;
+        container_at(&doc->all, obj)->touched = true;
+        last = obj;
+    }
+}
+
 static syn_err plan_push(syn_doc *doc, struct effect effect)
 {
     syn_err err = array_reserve(&doc->mem, &doc->desk->plan, 1);
