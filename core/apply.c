@@ -729,9 +729,9 @@ static syn_err apply_once(syn_doc *doc, const syn_changes *set, syn_applied *out
     syn_err err = check_shape(doc, set, &reader.ascii);
     if (err != SYN_OK) return err;
     lv_t from = mark.log.end;
-    doc->desk->fills = SHORT_CUTS && (doc->filling || (from == 0 && mark.records == 0));
-    doc->desk->at_once = doc->desk->fills && !doc->keep_records;
-    if (SHORT_CUTS && doc->desk->fills) {
+    if (SHORT_CUTS && (doc->filling || (from == 0 && mark.records == 0))) {
+        doc->desk->fills = true;
+        doc->desk->at_once = !doc->keep_records;
         mark.log = (struct oplog_mark){0};
         graph_fill(doc->graph, true);
     }
@@ -745,8 +745,10 @@ static syn_err apply_once(syn_doc *doc, const syn_changes *set, syn_applied *out
         doc_undo_append(doc, mark);
         *out = (syn_applied){0};
     }
-    doc->desk->fills = doc->desk->at_once = false;
-    if (SHORT_CUTS) graph_fill(doc->graph, false);
+    if (SHORT_CUTS) {
+        doc->desk->fills = doc->desk->at_once = false;
+        graph_fill(doc->graph, false);
+    }
     if (err != SYN_OK) return err;
     doc_touch(doc, set, from);
     return SYN_OK;

@@ -701,7 +701,7 @@ void graph_truncate(struct graph *g, lv_t len)
     while (g->runs.n > 0 && g->runs.at[g->runs.n - 1].lv >= len) remove_last_run(g);
     if (g->runs.n == 0) {
         g->has_base = false;
-        g->critical.n = 0; /* what filling cut off was not kept */
+        if (SHORT_CUTS) g->critical.n = 0; /* what filling cut off was not kept */
     }
     g->runs.at[g->runs.n].lv = len;
     if (g->runs.n > 0) g->heads.at[g->heads.n - 1] = len - 1;
