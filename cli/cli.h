@@ -38,6 +38,8 @@ bool take_options(const struct command *command, const struct option_spec *specs
 
 /* One line on stderr: "syncline: ...".  Return EXIT_FAILED and EXIT_USAGE. */
 int failed(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* What somebody looks at first when a server at `url` does not answer. */
+const char *what_to_ask(const char *url);
 int wrong_use(const struct command *command, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 

@@ -22,6 +22,14 @@ int failed(const char *format, ...)
     return EXIT_FAILED;
 }
 
+/* With TLS libwebsockets' reason is a number, and mostly the certificate is one's own. */
+const char *what_to_ask(const char *url)
+{
+    if (strncmp(url, "wss://", 6) != 0) return "is `syncline serve` running there?";
+    return "does `syncline serve` run there with TLS, and can its certificate be checked "
+           "(SYNCLINE_CA names the file of an authority of your own)?";
+}
+
 int wrong_use(const struct command *command, const char *format, ...)
 {
     va_list args;

@@ -91,8 +91,7 @@ int server_page(const char *url, const char *path, uint32_t timeout_ms, char **o
     long status = 0;
     const char *why;
     *out = http_get(url, path, timeout_ms, &status, &why);
-    if (*out == NULL)
-        return failed("no answer from %s: %s; is `syncline serve` running there?", url, why);
+    if (*out == NULL) return failed("no answer from %s: %s; %s", url, why, what_to_ask(url));
     if (status == 200) return EXIT_DONE;
     free(*out);
     *out = NULL;
@@ -104,8 +103,7 @@ int server_documents(const char *url, uint32_t timeout_ms, json_t **out)
     long status = 0;
     const char *why;
     char *body = http_get(url, "/v1/documents", timeout_ms, &status, &why);
-    if (body == NULL)
-        return failed("no answer from %s: %s; is `syncline serve` running there?", url, why);
+    if (body == NULL) return failed("no answer from %s: %s; %s", url, why, what_to_ask(url));
     *out = status == 200 ? find_list(body) : NULL;
     free(body);
     if (*out != NULL) return EXIT_DONE;

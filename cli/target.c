@@ -91,9 +91,8 @@ int wait_failed(const char *url, syn_str document, syn_err err, const char *reas
         return failed("%s has no document %.*s; see syncline docs %s", url, (int)document.len,
                       document.data, url);
     if (err == SYN_EBUSY)
-        return failed("no answer from %s in time%s%s; is `syncline serve` running there? "
-                      "(--timeout SECONDS waits longer)",
-                      url, reason[0] != '\0' ? ": " : "", reason);
+        return failed("no answer from %s in time%s%s; %s (--timeout SECONDS waits longer)", url,
+                      reason[0] != '\0' ? ": " : "", reason, what_to_ask(url));
     if (strncmp(reason, "UNAUTHENTICATED", 15) == 0)
         return failed("%s: %s; give its secret, or a token, in the variable SYNCLINE_TOKEN", url,
                       reason);

@@ -142,7 +142,8 @@ syncline fsck "$folder/hurt.db" >"$folder/stdout" 2>"$folder/stderr"
 [ $? -eq 1 ] && [ -s "$folder/stdout" ] && grep -q restore "$folder/stderr" ||
   fault "fsck of a damaged file: $(cat "$folder/stdout" "$folder/stderr")"
 refused 1 "no answer" get ws://127.0.0.1:1 notes --timeout 1
-refused 1 "no answer" docs ws://127.0.0.1:1
+refused 1 "no answer.*running there" docs ws://127.0.0.1:1
+refused 1 "no answer.*SYNCLINE_CA" docs wss://127.0.0.1:1
 
 # Traces that are none, or wrong.
 refused 1 "gone.gz" bench "$folder/gone.gz"
