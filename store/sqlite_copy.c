@@ -16,7 +16,7 @@
 
 static syn_err say(char detail[256], syn_err err, const char *what, const char *which)
 {
-    (void)snprintf(detail, 256, "%s: %.180s", what, which);
+    (void)snprintf(detail, 256, "%.180s: %.180s", what, which);
     return err;
 }
 
@@ -118,7 +118,7 @@ syn_err store_backup(const char *from, const char *to, store_progress progress, 
     detail[0] = '\0';
     if (!name_with(part, to, ".part")) return say(detail, SYN_EMISUSE, "the path is too long", to);
     if (access(to, F_OK) == 0)
-        return say(detail, SYN_EBUSY, "is there already: give another name", to);
+        return say(detail, SYN_EBUSY, to, "is there already: give another name");
     syn_err err = copy_file(from, part, NULL, false, progress, user, detail);
     if (err != SYN_OK) return err;
     err = sync_file(part);
@@ -151,7 +151,7 @@ static syn_err swap(const char *file, const char *part, char detail[256])
         return say(detail, SYN_EMISUSE, "the path is too long", file);
     if (access(file, F_OK) == 0) {
         if (access(kept, F_OK) == 0)
-            return say(detail, SYN_EBUSY, "is there already: move it away", kept);
+            return say(detail, SYN_EBUSY, kept, "is there already: move it away");
         if (settle_old(file, kept) != SYN_OK || link(file, kept) != 0)
             return say(detail, SYN_EIO, "cannot keep the old file", strerror(errno));
     }
