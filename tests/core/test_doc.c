@@ -1044,9 +1044,11 @@ int main(void)
     tcase_add_test(base, a_snapshot_goes_into_an_empty_document_only);
     tcase_add_test(base, without_a_tail_the_rest_stays_and_the_tail_comes_back);
     tcase_add_test(base, typing_after_a_rebuild_keeps_its_own_content);
-    suite_add_tcase(suite, local);
-    suite_add_tcase(suite, changes);
-    suite_add_tcase(suite, base);
+    TCase *const cases[] = {local, changes, base};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        tcase_set_timeout(cases[i], 0);
+        suite_add_tcase(suite, cases[i]);
+    }
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
     int failed = srunner_ntests_failed(runner);

@@ -1223,7 +1223,7 @@ static void add_tests(TCase *tests)
 int main(void)
 {
     Suite *suite = suite_create("http");
-    add_on_loops(suite, "http", 120, add_tests);
+    add_on_loops(suite, "http", 0, add_tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
     int failed = srunner_ntests_failed(runner);

@@ -354,7 +354,7 @@ static void add_tests(TCase *tests)
 int main(void)
 {
     Suite *suite = suite_create("http_feed");
-    add_on_loops(suite, "feed", 120, add_tests);
+    add_on_loops(suite, "feed", 0, add_tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
     int failed = srunner_ntests_failed(runner);

@@ -172,7 +172,7 @@ int main(void)
 {
     Suite *suite = suite_create("http_metrics");
     TCase *tests = tcase_create("metrics");
-    tcase_set_timeout(tests, 60);
+    tcase_set_timeout(tests, 0);
     tcase_add_test(tests, form);
     tcase_add_test(tests, counting);
     tcase_add_test(tests, several_loops);

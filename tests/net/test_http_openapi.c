@@ -184,7 +184,7 @@ int main(void)
 {
     Suite *suite = suite_create("http_openapi");
     TCase *tests = tcase_create("openapi");
-    tcase_set_timeout(tests, 60);
+    tcase_set_timeout(tests, 0);
     tcase_add_test(tests, all_that_is_listed_is_so);
     tcase_add_test(tests, all_that_is_listed_is_tried);
     suite_add_tcase(suite, tests);
