@@ -365,7 +365,11 @@ static void acknowledge(const struct offer *offer)
     uint32_t count = 0;
     syn_id few[16], *acked = few;
     if (offer->set->peer_count > 16) acked = calloc(offer->set->peer_count, sizeof *acked);
-    for (uint32_t i = 0; acked != NULL && i < offer->set->peer_count; i++)
+    if (acked == NULL) { /* taken, and never said to be: asked again, it is */
+        channel_closed(offer->ch, CODE_RESYNC, false, RETRY_MS, "out of memory");
+        return;
+    }
+    for (uint32_t i = 0; i < offer->set->peer_count; i++)
         if (offer->parts[i].peer != 0)
             acked[count++] = (syn_id){offer->parts[i].peer, offer->parts[i].next};
     hold_touch(offer->ch, offer->bytes, acked, count);

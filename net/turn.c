@@ -445,7 +445,8 @@ static void refill_failed(hub *h, store_turn *out, syn_err err)
 {
     struct turn turn = take_gathered(h);
     if (out != NULL) store_turn_drop(out);
-    for (uint32_t i = 0; i < turn.room_count; i++) turn.rooms[i].wrote |= turn.rooms[i].room->dirty;
+    for (uint32_t i = 0; i < turn.room_count; i++)
+        turn.rooms[i].wrote |= room_writes(turn.rooms[i].room);
     fail(h, &turn, err, "the turn could not be filled");
     release(h, &turn);
 }

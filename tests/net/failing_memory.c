@@ -4,14 +4,17 @@
 #include <stddef.h>
 #include <string.h>
 
-enum { PLACES = 4096, ONE_IN = 100 };
+enum { PLACES = 4096 };
+
+/* One allocation of so many fails, as the seed says: some faults need two in a row. */
+static const uint32_t one_in_of[] = {100, 30, 12};
 
 static struct {
     const void *address;
     uint32_t failed;
 } places[PLACES];
 static uint64_t state, failures;
-static uint32_t nested, paused;
+static uint32_t nested, paused, rarity;
 
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);
@@ -25,6 +28,7 @@ char *__wrap_strdup(const char *text);
 void failing_memory(uint64_t seed)
 {
     state = seed;
+    rarity = one_in_of[seed % 3];
 }
 
 void failing_begin(void)
@@ -69,7 +73,7 @@ static bool fails(const void *from)
     uint32_t i = (uint32_t)((uintptr_t)from * 0x9e3779b97f4a7c15u >> 52) % PLACES;
     while (places[i].address != NULL && places[i].address != from) i = (i + 1) % PLACES;
     places[i].address = from;
-    bool now = one_in(ONE_IN);
+    bool now = one_in(rarity);
     places[i].failed += now;
     failures += now;
     return now;
