@@ -42,7 +42,7 @@ class Server:
         """Gives the exit status."""
         if self.alive():
             self.process.terminate()
-        return await asyncio.wait_for(self.process.wait(), 30)
+        return await asyncio.wait_for(self.process.wait(), 300)
 
     async def run(self, command, document, *arguments, target=None):
         """A command of the program; gives (exit status, what it printed, what it complained)."""
