@@ -126,6 +126,24 @@ static void put_store(struct page *page, const struct store_stats *store)
              store->commit_us_total / 1000000, store->commit_us_total % 1000000, sum);
 }
 
+static void put_turns(struct page *page, uint32_t number, const struct loop_stats *loop)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < TURN_BUCKETS; i++) {
+        char bound[24] = "+Inf";
+        sum += loop->turns[i];
+        if (i < TURN_BUCKETS - 1)
+            snprintf(bound, sizeof bound, "%g", (double)turn_bucket_us[i] / 1e6);
+        page_put(page,
+                 "syncline_loop_turn_seconds_bucket{loop=\"%" PRIu32 "\",le=\"%s\"} %" PRIu64 "\n",
+                 number, bound, sum);
+    }
+    page_put(page,
+             "syncline_loop_turn_seconds_sum{loop=\"%" PRIu32 "\"} %" PRIu64 ".%06" PRIu64
+             "\nsyncline_loop_turn_seconds_count{loop=\"%" PRIu32 "\"} %" PRIu64 "\n",
+             number, loop->busy_us / 1000000, loop->busy_us % 1000000, number, sum);
+}
+
 static void put_loops(struct page *page, const struct http_pages *from)
 {
     const struct loop_stats *of = from->loops;
@@ -136,11 +154,14 @@ static void put_loops(struct page *page, const struct http_pages *from)
                  "\n",
                  i, of[i].busy_us / 1000000, of[i].busy_us % 1000000);
     head(page, "loop_turn_seconds_max", "gauge",
-         "The longest that a loop did not wait: nobody else of it was served meanwhile.");
+         "The longest that a loop did not wait since the start: it served nobody else meanwhile.");
     for (uint32_t i = 0; i < from->loop_count; i++)
         page_put(page,
                  "syncline_loop_turn_seconds_max{loop=\"%" PRIu32 "\"} %" PRIu64 ".%06" PRIu64 "\n",
                  i, of[i].turn_us_max / 1000000, of[i].turn_us_max % 1000000);
+    head(page, "loop_turn_seconds", "histogram",
+         "How long a loop did not wait, from waking up to going to sleep.");
+    for (uint32_t i = 0; i < from->loop_count; i++) put_turns(page, i, &of[i]);
     head(page, "loop_wakes_total", "counter", "Times that a loop had something to do.");
     for (uint32_t i = 0; i < from->loop_count; i++)
         page_put(page, "syncline_loop_wakes_total{loop=\"%" PRIu32 "\"} %" PRIu64 "\n", i,

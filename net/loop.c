@@ -235,6 +235,8 @@ static void tell_stats(struct loop *loop)
 {
     uint64_t answers[6];
     uint64_t took = loop->busy_since != 0 ? now_us() - loop->busy_since : 0;
+    if (loop->busy_since != 0)
+        atomic_fetch_add_explicit(&loop->turns[turn_bucket(took)], 1, memory_order_relaxed);
     loop->busy_us += took;
     if (took > loop->turn_us_max) loop->turn_us_max = took;
     loop->busy_since = 0;

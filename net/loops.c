@@ -218,6 +218,16 @@ uint16_t loops_port(const loops *all)
     return all->port;
 }
 
+const uint32_t turn_bucket_us[TURN_BUCKETS - 1] = {1000,   5000,   10000,  50000,
+                                                   100000, 500000, 1000000};
+
+uint32_t turn_bucket(uint64_t took_us)
+{
+    uint32_t bucket = 0;
+    while (bucket < TURN_BUCKETS - 1 && took_us > turn_bucket_us[bucket]) bucket++;
+    return bucket;
+}
+
 uint32_t loops_read_stats(const loops *all, struct loop_stats out[LOOPS_MAX + 1])
 {
     memset(out, 0, (LOOPS_MAX + 1) * sizeof *out);
@@ -229,6 +239,7 @@ uint32_t loops_read_stats(const loops *all, struct loop_stats out[LOOPS_MAX + 1]
         to->wakes = loop->wakes;
         to->busy_us = loop->busy_us;
         to->turn_us_max = loop->turn_us_max;
+        for (uint32_t k = 0; k < TURN_BUCKETS; k++) to->turns[k] = loop->turns[k];
         for (uint32_t k = 0; k < 6; k++) to->answers[k] = loop->answers[k];
     }
     return all->count + 1;

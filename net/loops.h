@@ -45,8 +45,13 @@ void loops_reload(loops *all, void (*done)(void *user, syn_err err, const char *
                   void *user);
 void loops_stop_listening(loops *all);
 
+/* Turns, from waking up to going to sleep, by how long they took. */
+#define TURN_BUCKETS 8u
+extern const uint32_t turn_bucket_us[TURN_BUCKETS - 1];
+uint32_t turn_bucket(uint64_t took_us);
+
 struct loop_stats {
-    uint64_t connections, wakes, busy_us, turn_us_max;
+    uint64_t connections, wakes, busy_us, turn_us_max, turns[TURN_BUCKETS];
     uint64_t answers[6]; /* of HTTP, by the first digit of their status */
 };
 /* How many there are, at least home's, out[0]: of which it knows the answers alone, if any. */

@@ -89,7 +89,7 @@ struct loop {
     struct bag out, in;   /* the loop's: to home, and what was taken */
     struct bag post, got; /* home's: to the loop, and what was taken from it */
     uint64_t busy_since;
-    _Atomic uint64_t connections, wakes, busy_us, turn_us_max, answers[6];
+    _Atomic uint64_t connections, wakes, busy_us, turn_us_max, turns[TURN_BUCKETS], answers[6];
 };
 
 struct loops {

@@ -34,6 +34,7 @@ struct syn_server {
     ev_prepare prepare;
     ev_check check;
     uint64_t wakes, busy_us, turn_us_max, busy_since; /* since: 0 while it waits */
+    uint64_t turns[TURN_BUCKETS];
     struct hub_load load;
     uint64_t load_at;
     ev_async wake;

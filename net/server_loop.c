@@ -75,6 +75,7 @@ static void on_check(struct ev_loop *loop, ev_check *check, int events)
 static void count_busy(syn_server *server)
 {
     uint64_t took = server->busy_since != 0 ? now_us() - server->busy_since : 0;
+    if (server->busy_since != 0) server->turns[turn_bucket(took)]++;
     server->busy_us += took;
     if (took > server->turn_us_max) server->turn_us_max = took;
     server->busy_since = 0;

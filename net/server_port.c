@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 #include <time.h>
 
@@ -289,6 +290,7 @@ static void http_pages_of(void *user, struct http_pages *out)
     gate_read(server->gate, out->door);
     out->loops[0].busy_us = server->busy_us;
     out->loops[0].turn_us_max = server->turn_us_max;
+    memcpy(out->loops[0].turns, server->turns, sizeof server->turns);
     out->loops[0].wakes = server->wakes;
     out->loops[0].connections = out->loop_count == 1 ? stats.connections : 0;
 }

@@ -99,6 +99,13 @@ START_TEST(counting)
     ck_assert(value(page, "syncline_loop_turn_seconds_max{loop=\"0\"}") > 0);
     ck_assert(value(page, "syncline_loop_turn_seconds_max{loop=\"0\"}") <=
               value(page, "syncline_loop_busy_seconds_total{loop=\"0\"}"));
+    ck_assert(value(page, "syncline_loop_turn_seconds_bucket{loop=\"0\",le=\"+Inf\"}") > 1);
+    ck_assert(value(page, "syncline_loop_turn_seconds_bucket{loop=\"0\",le=\"+Inf\"}") ==
+              value(page, "syncline_loop_turn_seconds_count{loop=\"0\"}"));
+    ck_assert(value(page, "syncline_loop_turn_seconds_bucket{loop=\"0\",le=\"0.5\"}") <=
+              value(page, "syncline_loop_turn_seconds_bucket{loop=\"0\",le=\"1\"}"));
+    ck_assert(value(page, "syncline_loop_turn_seconds_sum{loop=\"0\"}") ==
+              value(page, "syncline_loop_busy_seconds_total{loop=\"0\"}"));
     ck_assert(value(page, "syncline_loop_connections{loop=\"0\"}") == 1);
     ck_assert(value(page, "syncline_memory_bytes") > 1000000);
     ck_assert(value(page, "syncline_document_bytes") > 100);
@@ -132,6 +139,8 @@ START_TEST(several_loops)
         snprintf(name, sizeof name, "syncline_loop_connections{loop=\"%d\"}", i);
         open += value(page, name);
         snprintf(name, sizeof name, "syncline_loop_wakes_total{loop=\"%d\"}", i);
+        ck_assert(value(page, name) > 0);
+        snprintf(name, sizeof name, "syncline_loop_turn_seconds_count{loop=\"%d\"}", i);
         ck_assert(value(page, name) > 0);
         snprintf(name, sizeof name, "syncline_loop_busy_seconds_total{loop=\"%d\"}", i);
         busy += value(page, name);
