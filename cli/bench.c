@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,6 +52,15 @@ static void *count_resize(void *user, void *ptr, size_t old_size, size_t new_siz
 
 /* ---- Measuring ------------------------------------------------------------------------------- */
 
+/* What one run frees serves the next.  Left to itself malloc gives the top of its heap back or not
+ * by the order in which blocks happen to be freed, and then each run pays for thousands of fresh
+ * pages or for none. */
+static void keep_pages(void)
+{
+    (void)mallopt(M_MMAP_THRESHOLD, 32 << 20);
+    (void)mallopt(M_TRIM_THRESHOLD, 64 << 20);
+}
+
 static void measure(const struct bench_work *work, const struct bench_material *m,
                     const struct bench_effort *effort, struct bench_result *result)
 {
@@ -59,6 +69,7 @@ static void measure(const struct bench_work *work, const struct bench_material *
     struct bench_run run = {.m = m, .worst_ms = -1};
     bool counting = effort->least > 1;
     if (counting) {
+        keep_pages();
         run.mem = &mem;
         run.held = &counter.now;
         result->err = work->fn(&run);
