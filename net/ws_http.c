@@ -457,15 +457,21 @@ bool ws_http_looks(struct lws *wsi)
            strncmp(path, admin, sizeof admin - 1) == 0;
 }
 
-/* What libwebsockets makes of a path without saying so, that it would be another document's: `&`
- * and
- * `;` divide it into pieces, and %0D ends the line, with what follows. */
+/* libwebsockets ends the line where a path says %0A or %0D: the version is not there then, and Host
+ * may not be either, which would be told as a host that is not allowed. */
+static bool ends_early(struct lws *wsi)
+{
+    enum lws_token_indexes uri;
+    return find_method(wsi, &uri) != HTTP_OTHER && lws_hdr_total_length(wsi, WSI_TOKEN_HTTP) <= 0;
+}
+
+/* What it makes of a path without saying so, that it would be another document's: `&` and `;`
+ * divide it into pieces. */
 static const char *not_as_said(struct lws *wsi)
 {
     enum lws_token_indexes uri;
     if (find_method(wsi, &uri) == HTTP_OTHER) return NULL;
     if (lws_hdr_fragment_length(wsi, uri, 1) > 0) return "in a path & is written %26, and ; %3B";
-    if (lws_hdr_total_length(wsi, WSI_TOKEN_HTTP) <= 0) return "the request has no version of HTTP";
     return NULL;
 }
 
@@ -483,6 +489,9 @@ int ws_http_begin(struct ws_http *http, struct lws *wsi, struct ws_requests *all
     if (http->kept == NULL) return -1;
     http->unread = chunked || len != 0 || (post && !said);
     http->narrow = entry == WS_SPARE;
+    if (ends_early(wsi))
+        return refuse(http, 400, "malformed",
+                      "the request's line ends before its version (%0A and %0D in a path end it)");
     if (entry == WS_FORBIDDEN)
         return refuse(http, 403, "forbidden", "this host or origin is not allowed");
     if (http->narrow && !ws_http_looks(wsi))

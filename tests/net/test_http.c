@@ -79,6 +79,8 @@ START_TEST(names)
     snprintf(line, sizeof line, "POST /v1/documents/%.256s", name);
     http_expect(server, line, JSON, edit, 400, "malformed");
     http_expect(server, "GET /v1/documents/%ff%fe", "", NULL, 400, "malformed");
+    http_expect(server, "GET /v1/documents/a%0Ab", "", NULL, 400, "%0A");
+    http_expect(server, "GET /v1/documents/a%0Db", "", NULL, 400, "%0D");
     http_expect(server, "GET /v1/documents/", "", NULL, 400, "malformed");
     http_expect(server, "GET /v1/documentsx", "", NULL, 404, "");
     struct http_got got = http_do(server, "GET /v1/documents/a%00b", "", NULL);
