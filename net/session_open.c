@@ -337,6 +337,21 @@ static syn_err adopt_spans(session_doc *sd, const syn_span *spans, size_t count)
     return err ? err : adopt_runs(sd, &set);
 }
 
+/* So that adopting them needs no memory: half done, it would take for saved what is not. */
+static syn_err list_runs(session_doc *sd, const syn_changes *set)
+{
+    for (uint32_t i = 0; i < set->run_count; i++) {
+        uint64_t peer = set->peers[set->runs[i].peer];
+        struct own_peer *p;
+        if (own_find(sd, peer) != NULL) continue;
+        syn_err err = own_add(sd, peer, &p);
+        if (err) return err;
+        p->foreign = true;
+        p->acked = p->sent = own_next(sd, p);
+    }
+    return SYN_OK;
+}
+
 /* All that the server had at Opened is here: what is not below its heads it lacks.  A document
  * without the history to tell leaves the list as it is, and own events may have to wait until
  * another brings what they stand on. */
@@ -348,12 +363,15 @@ static void settle_foreign(session_doc *sd)
     uint32_t before = doc_unacked(sd);
     if (!sd->unsure) return;
     sd->unsure = false;
+    syn_changes set = {0};
     syn_err err = syn_doc_spans_since(sd->doc, sd->wanted, sd->wanted_count, &spans, &count);
+    if (!err && count != 0) err = syn_doc_export_spans(sd->doc, spans, count, &set);
+    if (!err) err = list_runs(sd, &set);
     for (uint32_t i = 0; !err && i < sd->peer_count; i++) {
         struct own_peer *p = &sd->peers[i];
         if (p->foreign) p->acked = p->sent = own_next(sd, p);
     }
-    if (!err) err = adopt_spans(sd, spans, count);
+    if (!err) err = adopt_runs(sd, &set); /* all are listed: it cannot fail */
     if (err == SYN_ENOMEM) {
         doc_resync(sd, s->backoff_max, "out of memory");
         return;
