@@ -34,7 +34,10 @@ run() {
 
 failed=0
 longest=4096
-[ "$name" != fuzz_session ] || longest=64 # rare sequences come from many short sessions
+case "$name" in # rare sequences come from many short sessions
+  fuzz_session) longest=64 ;;
+  fuzz_http) longest=256 ;;
+esac
 for ((round = 0; round < ${SYN_SEEDS:-1}; round++)); do
   first=$((round * processes + 1)) last=$(((round + 1) * processes))
   echo "$name: seeds $first to $last, $((runs / processes)) runs each"
