@@ -353,7 +353,7 @@ void doc_channel_reset(session_doc *sd)
 {
     sd->state = CHANNEL_NONE;
     sd->channel = 0;
-    sd->caught_up = sd->credited = sd->unsure = sd->helping = false;
+    sd->caught_up = sd->credited = sd->unsure = sd->helping = sd->on_snapshot = false;
     sd->retry_at = 0;
     sd->rights = 0;
     free(sd->wanted);

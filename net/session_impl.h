@@ -117,6 +117,8 @@ struct session_doc {
     uint32_t incoming_total;
     struct part_list base; /* of the snapshot that doc stands on */
     uint64_t base_events;
+    bool on_snapshot; /* of this channel: history is pushed before what is concurrent to it */
+    bool want_whole;  /* of an earlier channel, and something concurrent came: the next has all */
     struct history history;
 
     struct mark marks[MARKS];

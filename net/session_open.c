@@ -276,7 +276,7 @@ void doc_open(session_doc *sd)
     uint64_t *old = NULL;
     doc_channel_reset(sd);
     own_prune(sd);
-    syn_err err = held_heads(sd, &heads);
+    syn_err err = SNAPSHOTS && sd->want_whole ? SYN_OK : held_heads(sd, &heads);
     if (!err) err = list_peers(sd, &old, &open->old_peer_count);
     if (!err) {
         open->document = (syn_str){sd->name, sd->name_len};
@@ -289,7 +289,8 @@ void doc_open(session_doc *sd)
         open->old_peers = old;
         open->window_bytes = s->window;
         open->no_presence = sd->no_presence;
-        /* Events made without the server's are concurrent to any snapshot of it. */
+        /* Events made without the server's are concurrent to any snapshot of it; and who wants the
+         * whole log says that he has nothing. */
         open->history = sd->want_history || own_tail_alone(sd, &heads);
         sd->state = CHANNEL_OPENING;
         sd->channel = frame.channel;
@@ -487,6 +488,7 @@ void handle_opened(session_doc *sd, const struct msg_opened *opened)
     sd->credit = window;
     sd->max_events = s->limits.frame_events != 0 ? s->limits.frame_events : LIMIT_FRAME_EVENTS;
     sd->max_bytes = SEND_PIECE;
+    if (SNAPSHOTS) sd->history.on = sd->want_whole;
     take_lineage(sd, opened->lineage);
     if (NAMES && (s->features & FEATURE_NAMES) &&
         (proto_names_begin(&sd->in, 0) || proto_names_begin(&sd->out, sd->channel_peer))) {

@@ -2,7 +2,11 @@
  *
  * A document that stands on a snapshot meets events concurrent to it only after the server pushed
  * the history below.  Those sets are kept (struct history) until they stand for as many events as
- * the snapshot does, and then go under the document as one. */
+ * the snapshot does, and then go under the document as one.
+ *
+ * That is so on the channel that brought the snapshot.  On a later one the server does not know
+ * what the document stands on; then the log is asked for as a whole, and what it has beyond the
+ * snapshot is cut off, merged apart, and applied when the rest is below. */
 #include "session_impl.h"
 
 #include "copy.h"
@@ -55,10 +59,60 @@ static void history_complete(session_doc *sd)
         doc_resync(sd, 0, "the history that the server sent does not lead to its snapshot");
         return;
     }
+    sd->want_whole = false;
     sd->send_at += added;
     parts_free(&sd->base);
     if (sd->s->port.rebuilt != NULL) sd->s->port.rebuilt(sd->s->port.user, sd);
     doc_check_caught_up(sd);
+}
+
+/* Events [from, end) of a log, as a set of their own. */
+static syn_err copy_span(syn_doc *log, uint32_t from, uint32_t end, syn_changes **out)
+{
+    syn_changes set;
+    uint32_t cut;
+    syn_err err = syn_doc_export(log, (syn_span){from, end}, UINT32_MAX, SIZE_MAX, &set, &cut);
+    return err ? err : syn_changes_copy(NULL, &set, out);
+}
+
+/* The last set goes beyond the snapshot: *rest gets what does.  The log's first events are the
+ * snapshot's, for it was taken where everything before was below it. */
+static syn_err history_cut(session_doc *sd, syn_changes **rest)
+{
+    struct history *history = &sd->history;
+    syn_changes *below = NULL;
+    syn_doc *log;
+    syn_err err = syn_doc_new(&log, NULL);
+    if (err) return err;
+    (void)syn_doc_set_work_limit(log, UINT64_MAX);
+    for (uint32_t i = 0; !err && i < history->count; i++)
+        err = syn_apply(log, history->at[i], false, NULL);
+    uint32_t at = (uint32_t)sd->base_events, end = syn_doc_log_end(log);
+    if (!err && end < at) err = SYN_EMALFORMED;
+    if (!err) err = copy_span(log, 0, at, &below);
+    if (!err && end > at) err = copy_span(log, at, end, rest);
+    syn_doc_free(log);
+    if (err) {
+        syn_changes_free(NULL, below);
+        return err;
+    }
+    while (history->count > 1) syn_changes_free(NULL, history->at[--history->count]);
+    syn_changes_free(NULL, history->at[0]);
+    history->at[0] = below;
+    return SYN_OK;
+}
+
+static void history_beyond(session_doc *sd)
+{
+    syn_changes *rest = NULL;
+    syn_err err = sd->want_whole ? history_cut(sd, &rest) : SYN_EMALFORMED;
+    if (err)
+        doc_resync(sd, err == SYN_ENOMEM ? sd->s->backoff_max : 0,
+                   "more history than the snapshot stands for");
+    else
+        history_complete(sd);
+    if (rest != NULL && sd->state == CHANNEL_OPEN) handle_changes(sd, rest);
+    syn_changes_free(NULL, rest);
 }
 
 static void history_add(session_doc *sd, const syn_changes *set)
@@ -75,7 +129,18 @@ static void history_add(session_doc *sd, const syn_changes *set)
     if (history->events == sd->base_events)
         history_complete(sd);
     else if (history->events > sd->base_events)
-        doc_resync(sd, 0, "more history than the snapshot stands for");
+        history_beyond(sd);
+}
+
+/* Something concurrent to the snapshot: history that is pushed, or it comes without. */
+static void history_needed(session_doc *sd, const syn_changes *set)
+{
+    if (sd->on_snapshot) {
+        history_add(sd, set);
+        return;
+    }
+    sd->want_whole = true;
+    doc_resync(sd, 0, "what came is concurrent to the snapshot of an earlier connection");
 }
 
 /* ---- Changes --------------------------------------------------------------------------------- */
@@ -142,7 +207,7 @@ void handle_changes(session_doc *sd, const syn_changes *set)
         taken(sd, set, applied.applied);
         break;
     case SYN_EHISTORY:
-        if (SNAPSHOTS) history_add(sd, set);
+        if (SNAPSHOTS) history_needed(sd, set);
         break;
     case SYN_EFORKED:
         on_fork(sd, set);
@@ -185,6 +250,7 @@ static void snapshot_complete(session_doc *sd)
     parts_free(&sd->base);
     sd->base = sd->incoming;
     sd->base_events = snapshot.events;
+    sd->on_snapshot = true;
     memset(&sd->incoming, 0, sizeof sd->incoming);
     sd->send_at = syn_doc_log_start(sd->doc);
     if (s->port.rebuilt != NULL) s->port.rebuilt(s->port.user, sd);

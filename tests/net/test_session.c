@@ -760,6 +760,58 @@ START_TEST(snapshot_then_history)
 }
 END_TEST
 
+/* The same, but it comes on a later connection, whose server does not know of the snapshot: the log
+ * is asked for as a whole, and comes in pieces of which one goes beyond the snapshot. */
+START_TEST(snapshot_then_history_on_a_later_channel)
+{
+    struct bench b;
+    syn_doc *other;
+    syn_buf after = {0};
+    bench_open(&b);
+    fill_server(&b);
+    attach(&b, NULL);
+    session_connected(b.s, b.now);
+    welcome(&b, 0);
+    opened(&b, 1, 0, 0);
+    server_snapshot(&b, true);
+    ck_assert_int_eq(session_doc_status(b.sd), SYN_LIVE);
+    session_disconnected(b.s, b.now);
+    type(&b, 0, "own ");
+    uint32_t base = syn_doc_log_end(b.server);
+    ck_assert_int_eq(syn_doc_new(&other, NULL), SYN_OK);
+    ck_assert_int_eq(syn_doc_set_peer(other, 0xc1, false), SYN_OK);
+    insert(other, 0, "late ");
+    ck_assert_int_eq(syn_export_since(other, NULL, 0, &after), SYN_OK);
+    ck_assert_int_eq(syn_import(b.server, after.data, after.len), SYN_OK);
+    session_connected(b.s, b.now);
+    welcome(&b, 0);
+    opened(&b, 1, 0, 0);
+    forget_sent(&b);
+    server_sends(&b, 1, base);
+    ck_assert_int_ne(session_doc_status(b.sd), SYN_LIVE);
+    b.now += 1000;
+    session_tick(b.s, b.now);
+    sent(&b, "Close 1\n"
+             "Open 2 doc peer=a1 lineage history\n");
+    opened(&b, 2, 0, 0);
+    struct frame frame = {.channel = 2, .kind = FRAME_CHANGES};
+    for (uint32_t at = 0, cut; at < syn_doc_log_end(b.server); at = cut) {
+        syn_span span = {at, syn_doc_log_end(b.server)};
+        ck_assert_int_eq(syn_doc_export(b.server, span, 90, SIZE_MAX, &frame.as.changes, &cut),
+                         SYN_OK);
+        ck_assert(cut != base);
+        feed(&b, &frame);
+    }
+    ck_assert(syn_doc_has_history(b.doc));
+    ck_assert_int_eq(session_doc_status(b.sd), SYN_LIVE);
+    ck_assert_uint_eq(syn_doc_events(b.doc), syn_doc_events(b.server) + 4);
+    syn_doc_check(b.doc);
+    syn_doc_free(other);
+    syn_buf_free(&after);
+    bench_close(&b);
+}
+END_TEST
+
 START_TEST(edited_before_the_snapshot_came)
 {
     struct bench b;
@@ -1214,6 +1266,7 @@ int main(void)
     tcase_add_test(tc, a_peer_that_went_on_without_us);
     tcase_add_test(tc, credit_holds_back_both_ways);
     tcase_add_test(tc, snapshot_then_history);
+    tcase_add_test(tc, snapshot_then_history_on_a_later_channel);
     tcase_add_test(tc, edited_before_the_snapshot_came);
     tcase_add_test(tc, refused_upon_a_snapshot);
     tcase_add_test(tc, a_restored_server_gets_back_what_it_lost);
