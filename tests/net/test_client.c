@@ -672,7 +672,7 @@ START_TEST(presence_reaches_the_other)
 END_TEST
 
 struct seen {
-    atomic_int session, came;
+    atomic_int session;
 };
 
 static void see_session(void *user, syn_client_doc *doc, uint32_t session, syn_str who,
@@ -683,7 +683,6 @@ static void see_session(void *user, syn_client_doc *doc, uint32_t session, syn_s
     (void)who;
     (void)state;
     atomic_store(&seen->session, gone ? 0 : (int)session);
-    atomic_fetch_add(&seen->came, 1);
 }
 
 static syn_client *watcher(const struct world *w, struct seen *seen)
@@ -727,6 +726,18 @@ static void wait_selected(syn_client *client, syn_client_doc *cd, const struct s
                  anchor, head);
 }
 
+static void wait_unselected(syn_client *client, syn_client_doc *cd, const struct seen *seen)
+{
+    size_t count = 1;
+    for (int i = 0; i < WAIT_MS && count != 0; i++) {
+        usleep(1000);
+        syn_client_lock(client);
+        count = syn_client_selections(cd, (uint32_t)seen->session, NULL, 0);
+        syn_client_unlock(client);
+    }
+    ck_assert_uint_eq(count, 0);
+}
+
 /* Told before the text it stands on has come, kept while both type, told again to whoever comes
  * later, gone with its session. */
 START_TEST(selections_stand_where_they_were_made)
@@ -753,11 +764,7 @@ START_TEST(selections_stand_where_they_were_made)
     syn_client_lock(a);
     ck_assert_int_eq(syn_client_select(da, NULL, 0), SYN_OK);
     syn_client_unlock(a);
-    int came = seen.came;
-    for (int i = 0; i < WAIT_MS && seen.came == came; i++) usleep(1000);
-    syn_client_lock(b);
-    ck_assert_uint_eq(syn_client_selections(db, (uint32_t)seen.session, NULL, 0), 0);
-    syn_client_unlock(b);
+    wait_unselected(b, db, &seen);
     syn_client_free(a);
     syn_client_free(b);
     syn_client_free(c);
