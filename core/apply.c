@@ -336,7 +336,7 @@ static inline syn_err append_text(syn_doc *doc, struct reader *reader, struct co
     } else if (op->kind == OP_DELETE_BACK) {
         run->pos -= skip;
     }
-    if (joins && !oplog_turns(&doc->log, op->kind)) {
+    if (joins && !oplog_turns(&doc->log, run)) {
         doc_append(doc, run, n, true);
     } else {
         *array_push(&c->runs) = doc->log.runs.n;
@@ -471,22 +471,23 @@ static inline bool extends_last(syn_doc *doc, struct incoming *in)
            graph_continue(doc->graph, in->peer, run->seq, run->len, &in->agent);
 }
 
-/* The same of events that bring along what they did: their parents were looked at before. */
-static bool push_again(syn_doc *doc, const struct reader *reader, struct incoming *in)
+/* A run of a history that fills the document, in one step: its parents are looked at later, or were
+ * before.  false: nothing was done, and the long way knows why. */
+static bool push_named(syn_doc *doc, const struct reader *reader, struct incoming *in)
 {
     const syn_changes *set = reader->set;
     const struct change_run *run = in->run;
     uint32_t count = run->explicit_parents ? run->dep_count : 1;
     struct graph_parent parents[2] = {{in->agent, run->seq - 1}};
     if (in->agent == AGENT_NONE || run->seq != in->here || count - 1 > 1 ||
-        (!run->explicit_parents && run->seq == 0))
+        count > doc->max_heads || (!run->explicit_parents && run->seq == 0))
         return false;
     for (uint32_t i = 0; run->explicit_parents && i < count; i++) {
         const struct change_dep *dep = &set->deps[reader->dep + i];
         parents[i] = (struct graph_parent){agent_of(doc, set, dep->peer), dep->seq};
         if (parents[i].agent == AGENT_NONE) return false;
     }
-    return graph_push_again(doc->graph, in->agent, run->seq, run->len, parents, count, &in->fast);
+    return graph_push_named(doc->graph, in->agent, run->seq, run->len, parents, count, &in->fast);
 }
 
 static syn_err check_heads(syn_doc *doc)
@@ -502,14 +503,13 @@ static syn_err push_run(syn_doc *doc, const struct reader *reader, struct incomi
 {
     syn_err err = SYN_OK;
     uint32_t len = in->run->len - in->known, seq = in->run->seq + in->known;
+    bool later = is_checked_later(doc, reader->set);
     if (SHORT_CUTS && len <= doc->max_events - graph_len(doc->graph)) {
         *joins = in->fast = extends_last(doc, in);
         if (in->fast) return SYN_OK;
-        if (doc->desk->at_once && effects_given(doc) && push_again(doc, reader, in))
-            return check_heads(doc);
+        if (doc->desk->fills && later && push_named(doc, reader, in)) return check_heads(doc);
     }
     lv_set *parents = &doc->desk->parents;
-    bool later = is_checked_later(doc, reader->set);
     if (in->known > 0) {
         parents->n = 0;
         err = array_reserve(&doc->mem, parents, 1);

@@ -251,6 +251,11 @@ static inline struct effect effect_of(const struct op_piece *piece, bool fast)
 syn_err doc_plan(syn_doc *doc, const struct op_piece *piece);
 /* The same of one that acts, on the container c. */
 syn_err doc_plan_on(syn_doc *doc, struct container *c, const struct op_piece *piece);
+/* Plans an effect on the sequence c, or, in a document that is being filled, does it at once.
+ * insert: its bytes are found out; delete: of whatever kind it was said to be.  SYN_ELIMIT,
+ * SYN_ENOMEM. */
+syn_err doc_plan_insert(syn_doc *doc, struct container *c, struct effect effect);
+syn_err doc_plan_delete(syn_doc *doc, struct container *c, struct effect effect);
 /* Lets the merge of its sequence go, if it is time to (merge_is_stale). */
 void doc_drop_stale(syn_doc *doc, const struct op_piece *piece);
 /* The same of a sequence; or lets it follow (merge_follow).  All below `now` has been applied.

@@ -617,7 +617,7 @@ syn_err graph_push(struct graph *g, uint32_t agent, uint32_t seq, uint32_t len, 
     return SYN_OK;
 }
 
-/* ---- what was in a graph before */
+/* ---- appending by names */
 
 /* LV and run of an event; LV_NONE: it is not here. */
 static inline lv_t find_with_run(const struct graph *g, struct graph_parent named, uint32_t *run)
@@ -639,12 +639,11 @@ static bool has_room(const struct graph *g, const struct agent *agent)
            g->critical.n < g->critical.cap && agent->runs.n < agent->runs.cap;
 }
 
-bool graph_push_again(struct graph *g, uint32_t agent, uint32_t seq, uint32_t len,
+bool graph_push_named(struct graph *g, uint32_t agent, uint32_t seq, uint32_t len,
                       const struct graph_parent named[2], uint32_t count, bool *whole)
 {
     struct run *run = &g->runs.at[g->runs.n];
-    lv_t *parents = g->parents.at + g->parents.n;
-    uint32_t *note = g->parent_run.at + g->parent_run.n, lamport[2] = {0, 0}, at[2];
+    uint32_t lamport[2] = {0, 0}, at[2];
     lv_t lv[2];
     if (!g->fills || !has_room(g, &g->agents.list.at[agent]) || count - 1 > 1) return false;
     for (uint32_t i = 0; i < count; i++) {
@@ -657,6 +656,8 @@ bool graph_push_again(struct graph *g, uint32_t agent, uint32_t seq, uint32_t le
     if (after + len - 1 > UINT32_MAX || len > LV_MAX - run->lv || (uint64_t)seq + len > LV_MAX)
         return false;
     uint32_t first = count == 2 && lv[0] > lv[1];
+    lv_t *parents = g->parents.at + g->parents.n; /* there only now that there is room */
+    uint32_t *note = g->parent_run.at + g->parent_run.n;
     parents[0] = lv[first];
     note[0] = at[first];
     if (count == 2) {

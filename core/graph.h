@@ -86,13 +86,13 @@ syn_err graph_set_base(struct graph *g, uint32_t agent, uint32_t seq, uint32_t l
  * SYN_ENOMEM, SYN_ELIMIT (more than LV_MAX events): nothing changed. */
 syn_err graph_push(struct graph *g, uint32_t agent, uint32_t seq, uint32_t len, const lv_t *parents,
                    uint32_t parent_count);
-/* The same while filling (graph_fill), of events that were pushed before somewhere: parents by
- * their names, in any order, an antichain.  *whole: they are the frontier.  false: it is not that
- * simple, and nothing changed; graph_push knows the rest. */
+/* The same while filling (graph_fill), of runs with one or two parents, by their names and in any
+ * order; that two are an antichain was, or will be, found out elsewhere.  *whole: they are the
+ * frontier.  false: it is not that simple, and nothing changed; graph_push knows the rest. */
 struct graph_parent {
     uint32_t agent, seq;
 };
-bool graph_push_again(struct graph *g, uint32_t agent, uint32_t seq, uint32_t len,
+bool graph_push_named(struct graph *g, uint32_t agent, uint32_t seq, uint32_t len,
                       const struct graph_parent named[2], uint32_t count, bool *whole);
 /* From now on graph_truncate is asked to take everything back or nothing; or any part, again. */
 void graph_fill(struct graph *g, bool fills);

@@ -140,11 +140,17 @@ static inline bool oplog_goes_on(const struct oplog *log, const struct op_run *r
 }
 
 /* Would the edit, which follows the last event, certainly begin a run of its own: one deletes and
- * the other does not? */
-static inline bool oplog_turns(const struct oplog *log, uint32_t kind)
+ * the other does not, or it is not where the last run leaves the caret?  (What is left, among it
+ * all other kinds, oplog_append decides.) */
+static inline bool oplog_turns(const struct oplog *log, const struct op_run *run)
 {
-    return log->runs.n > 0 &&
-           op_is_delete(log->runs.at[log->runs.n - 1].kind) != op_is_delete(kind);
+    if (log->runs.n == 0) return false;
+    const struct op_run *last = &log->runs.at[log->runs.n - 1];
+    uint32_t have = log->end - last->lv;
+    bool deletes = op_is_delete(run->kind);
+    if (deletes != op_is_delete(last->kind)) return true;
+    if (deletes) return run->pos != last->pos && run->pos + have != last->pos;
+    return run->kind == OP_TEXT_INSERT && run->pos != last->pos + have;
 }
 
 struct oplog_mark oplog_mark(const struct oplog *log);

@@ -92,20 +92,47 @@ static syn_err plan_push(syn_doc *doc, struct effect effect)
     return err;
 }
 
-static syn_err plan_insert(syn_doc *doc, struct container *c, struct effect effect)
+/* Is it a long text? */
+static inline bool is_tree(const struct container *c)
+{
+    return c->id.kind == SYN_TEXT && c->as.text != NULL && rope_is_tree(c->as.text);
+}
+
+/* May an effect on this sequence be carried out as soon as it is known?  On a text of a document
+ * that is being filled, unless others stand planned before it or somebody is to be told. */
+static inline bool acts_at_once(const syn_doc *doc, const struct container *c)
+{
+    return SHORT_CUTS && doc->desk->at_once && doc->desk->plan.n == 0 && is_tree(c);
+}
+
+/* Carries out an insert or delete that may be, which c->len tells of. */
+static inline syn_err act(const syn_doc *doc, struct container *c, const struct effect *effect)
+{
+    if (effect->kind == OP_DELETE) {
+        rope_delete(c->as.text, effect->pos, effect->len);
+        return SYN_OK;
+    }
+    syn_err err = rope_reserve(c->as.text, 1, effect->bytes);
+    if (err == SYN_OK)
+        rope_insert(c->as.text, effect->pos, doc->log.text.at + effect->at, effect->bytes,
+                    effect->len);
+    return err;
+}
+
+syn_err doc_plan_insert(syn_doc *doc, struct container *c, struct effect effect)
 {
     if (effect.kind == OP_TEXT_INSERT)
         effect.bytes = oplog_text_bytes(&doc->log, effect.at, effect.len);
     if (c->len > SEQ_MAX - effect.len) return SYN_ELIMIT;
-    syn_err err = plan_push(doc, effect);
+    syn_err err = acts_at_once(doc, c) ? act(doc, c, &effect) : plan_push(doc, effect);
     if (err == SYN_OK) c->len += effect.len;
     return err;
 }
 
-static syn_err plan_delete(syn_doc *doc, struct container *c, struct effect effect)
+syn_err doc_plan_delete(syn_doc *doc, struct container *c, struct effect effect)
 {
     effect.kind = OP_DELETE;
-    syn_err err = plan_push(doc, effect);
+    syn_err err = acts_at_once(doc, c) ? act(doc, c, &effect) : plan_push(doc, effect);
     if (err == SYN_OK) c->len -= effect.len;
     return err;
 }
@@ -116,11 +143,11 @@ static syn_err plan_fast_sequence(syn_doc *doc, struct container *c, const struc
     switch (piece->kind) {
     case OP_DELETE:
         if (effect.pos > c->len || effect.len > c->len - effect.pos) return SYN_ERANGE;
-        return plan_delete(doc, c, effect);
+        return doc_plan_delete(doc, c, effect);
     case OP_DELETE_BACK:
         if (effect.pos >= c->len || effect.len > effect.pos + 1) return SYN_ERANGE;
         effect.pos -= effect.len - 1;
-        return plan_delete(doc, c, effect);
+        return doc_plan_delete(doc, c, effect);
     case OP_LIST_SET: {
         if (effect.pos > c->len || effect.len > c->len - effect.pos) return SYN_ERANGE;
         syn_err err = SYN_OK;
@@ -133,7 +160,7 @@ static syn_err plan_fast_sequence(syn_doc *doc, struct container *c, const struc
     }
     default:
         if (effect.pos > c->len) return SYN_ERANGE;
-        return plan_insert(doc, c, effect);
+        return doc_plan_insert(doc, c, effect);
     }
 }
 
@@ -156,16 +183,20 @@ void doc_drop_stale(syn_doc *doc, const struct op_piece *piece)
     if (c->merge != NULL && merge_is_stale(c->merge, piece->from)) drop_merge(doc, c);
 }
 
-/* The deletes are few; it is inserts that are planned in place. */
+/* The deletes are few; it is inserts that are planned in place.  Neither acts at once: what the
+ * window is given up for begins anew. */
 static syn_err plan_flat_delete(syn_doc *doc, struct container *c, const struct op_piece *piece)
 {
     struct flat_merge *flat = &doc->desk->flat;
     struct effect effect = effect_of(piece, false);
+    effect.kind = OP_DELETE;
     syn_err err = flat_delete(flat, &doc->mem, piece);
+    if (err == SYN_OK) err = array_reserve(&doc->mem, &doc->desk->plan, flat->effects.n);
     for (uint32_t i = 0; err == SYN_OK && i < flat->effects.n; i++) {
         effect.pos = flat->effects.at[i].pos;
         effect.len = flat->effects.at[i].len;
-        err = plan_delete(doc, c, effect);
+        *array_push(&doc->desk->plan) = effect;
+        c->len -= effect.len;
     }
     return err;
 }
@@ -250,14 +281,6 @@ syn_err doc_plan_given(syn_doc *doc, const struct op_piece *piece, bool fast)
     return plan_given(doc, c, piece, fast);
 }
 
-/* May an effect on this text be carried out as soon as it is known?  In an empty document that is
- * being filled, unless others stand planned before it or somebody is to be told. */
-static inline bool acts_at_once(const syn_doc *doc, const struct container *c)
-{
-    return doc->desk->at_once && doc->desk->plan.n == 0 && c->as.text != NULL &&
-           rope_is_tree(c->as.text);
-}
-
 /* Where events of a text go that act as one, `by` places from where their run says. */
 static inline syn_err plan_text_at(syn_doc *doc, struct container *c, const struct op_run *run,
                                    uint32_t len, uint32_t bytes, int32_t by)
@@ -267,28 +290,16 @@ static inline syn_err plan_text_at(syn_doc *doc, struct container *c, const stru
     if (run->kind == OP_DELETE_BACK) at -= len - 1;
     if (at < 0 || at + (inserts ? 0 : len) > c->len) return SYN_ERANGE;
     if (inserts && c->len > SEQ_MAX - len) return SYN_ELIMIT;
-    uint32_t pos = (uint32_t)at;
-    if (acts_at_once(doc, c)) {
-        syn_err err = inserts ? rope_reserve(c->as.text, 1, bytes) : SYN_OK;
-        if (err != SYN_OK) return err;
-        c->len += inserts ? len : 0 - len;
-        if (inserts)
-            rope_insert(c->as.text, pos, doc->log.text.at + run->at, bytes, len);
-        else
-            rope_delete(c->as.text, pos, len);
-        return SYN_OK;
-    }
-    syn_err err = array_reserve(&doc->mem, &doc->desk->plan, 1);
-    if (err != SYN_OK) return err;
-    c->len += inserts ? len : 0 - len;
-    *array_push(&doc->desk->plan) = (struct effect){.container = run->container,
-                                                    .kind = inserts ? OP_TEXT_INSERT : OP_DELETE,
-                                                    .pos = pos,
-                                                    .len = len,
-                                                    .at = run->at,
-                                                    .bytes = bytes,
-                                                    .fast = true};
-    return SYN_OK;
+    struct effect effect = {.container = run->container,
+                            .kind = inserts ? OP_TEXT_INSERT : OP_DELETE,
+                            .pos = (uint32_t)at,
+                            .len = len,
+                            .at = run->at,
+                            .bytes = bytes,
+                            .fast = true};
+    syn_err err = acts_at_once(doc, c) ? act(doc, c, &effect) : plan_push(doc, effect);
+    if (err == SYN_OK) c->len += inserts ? len : 0 - len;
+    return err;
 }
 
 /* The long way, for a text that has a merge or what fell apart. */
@@ -368,10 +379,16 @@ static syn_err reserve_need(syn_doc *doc, struct container *c)
 static syn_err reserve_plan(syn_doc *doc)
 {
     uint32_t records = 0, i = 0, of_last = 0;
+    syn_obj ready = SYN_NO_OBJ; /* a text that finds its room edit by edit */
     syn_err err = SYN_OK;
     for (; i < doc->desk->plan.n; i++) {
         const struct effect *effect = &doc->desk->plan.at[i];
+        if (effect->container == ready) continue;
         struct container *c = container_at(&doc->all, effect->container);
+        if (SHORT_CUTS && doc->desk->at_once && is_tree(c)) {
+            ready = effect->container;
+            continue;
+        }
         bool is_map = c->id.kind == SYN_MAP;
         records += is_map ? effect->len : 1;
         err = is_map ? reserve_map(doc, c, effect, &of_last) : count_need(doc, c, effect);

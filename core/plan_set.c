@@ -116,32 +116,20 @@ struct feeding {
 static syn_err feed_insert(syn_doc *doc, struct feeding *to, const struct op_piece *piece,
                            uint64_t peer)
 {
-    syn_err err = array_reserve(&doc->mem, &doc->desk->plan, 1);
-    if (err != SYN_OK) return err;
-    struct effect *effect = &doc->desk->plan.at[doc->desk->plan.n];
-    *effect = effect_of(piece, false);
-    err = merge_feed_insert(to->c->merge, &to->source, piece, peer, &effect->pos);
-    if (err != SYN_OK) return err;
-    if (piece->kind == OP_TEXT_INSERT)
-        effect->bytes = oplog_text_bytes(&doc->log, effect->at, effect->len);
-    if (to->c->len > SEQ_MAX - effect->len) return SYN_ELIMIT;
-    to->c->len += effect->len;
-    doc->desk->plan.n++;
-    return SYN_OK;
+    struct effect effect = effect_of(piece, false);
+    syn_err err = merge_feed_insert(to->c->merge, &to->source, piece, peer, &effect.pos);
+    return err == SYN_OK ? doc_plan_insert(doc, to->c, effect) : err;
 }
 
 static syn_err feed_delete(syn_doc *doc, struct feeding *to, const struct op_piece *piece)
 {
     const tracker_effects *deletes = &to->c->merge->deletes;
+    struct effect effect = effect_of(piece, false);
     syn_err err = merge_feed_delete(to->c->merge, &to->source, piece);
-    if (err == SYN_OK) err = array_reserve(&doc->mem, &doc->desk->plan, deletes->n);
     for (uint32_t i = 0; err == SYN_OK && i < deletes->n; i++) {
-        struct effect *effect = array_push(&doc->desk->plan);
-        *effect = effect_of(piece, false);
-        effect->kind = OP_DELETE;
-        effect->pos = deletes->at[i].pos;
-        effect->len = deletes->at[i].len;
-        to->c->len -= effect->len;
+        effect.pos = deletes->at[i].pos;
+        effect.len = deletes->at[i].len;
+        err = doc_plan_delete(doc, to->c, effect);
     }
     return err;
 }
@@ -418,7 +406,10 @@ syn_err doc_plan_set(syn_doc *doc, lv_t from, bool check, lv_t *fault)
         struct lv_range stretch = {from, end};
         bool critical = graph_critical_stretch(doc->graph, &stretch);
         err = critical ? plan_critical(&plan, stretch) : plan_window(&plan, stretch);
-        if (err == SYN_OK) err = doc_carry_part(doc);
+        /* What stands planned keeps what follows from acting at once. */
+        if (err == SYN_OK)
+            err =
+                SHORT_CUTS && doc->desk->at_once ? doc_carry_out(doc, false) : doc_carry_part(doc);
         from = stretch.end;
     }
     return err;

@@ -111,7 +111,7 @@ static syn_err check_op(struct reading *r, const struct change_op *op, const str
 struct caret {
     uint32_t container;
     int64_t pos;
-    bool set;
+    bool set, in_text; /* the container is a text */
 };
 
 static syn_err place_op(struct reading *r, struct change_op *op, int64_t delta, struct caret *caret)
@@ -124,6 +124,7 @@ static syn_err place_op(struct reading *r, struct change_op *op, int64_t delta, 
         return malformed(r, "DELETE_BACK beyond the start");
     op->pos = (uint32_t)pos;
     *caret = (struct caret){.container = op->container, .pos = op_caret(op), .set = true};
+    if (SHORT_CUTS) caret->in_text = r->out->containers[op->container].kind == SYN_TEXT;
     return SYN_OK;
 }
 
@@ -163,10 +164,10 @@ static inline bool read_text_op(struct reading *r, struct change_op *op, int64_t
 {
     bool back = op->kind == OP_DELETE_BACK;
     int64_t pos = caret->pos + delta, len = op->len;
-    if (op->kind > OP_DELETE_BACK || op->container != caret->container || !caret->set) return false;
+    if (op->kind > OP_DELETE_BACK || op->container != caret->container || !caret->in_text)
+        return false;
     if (op->arg != 0 || len == 0 || len > SEQ_MAX || pos < 0 || pos > SEQ_MAX) return false;
     if (back ? len > pos + 1 : len > SEQ_MAX - pos) return false;
-    if (r->out->containers[op->container].kind != SYN_TEXT) return false;
     if (r->events + op->len > r->d->max_events) return false;
     op->pos = (uint32_t)pos;
     r->events += op->len;
@@ -205,8 +206,9 @@ static syn_err read_ops(struct reading *r)
         return refuse(fault, CODE_LIMIT, "more than %u events", r->d->max_events);
     struct change_op *ops = arena_array(r->d->arena, count, sizeof *ops);
     if (ops == NULL) return refuse_memory(r->d->arena, fault);
-    struct op_columns c;
-    syn_err err = op_columns_of(r, count, &c);
+    struct op_columns columns = {0};
+    syn_err err = op_columns_of(r, count, &columns);
+    struct op_columns c = columns; /* whose address nobody has: it stays in registers */
     struct caret caret = {0};
     for (uint32_t i = 0; err == SYN_OK && i < count; i++) {
         struct change_op *op = &ops[i];
