@@ -3,8 +3,8 @@
  * Replicas edit, meet, lose history, get it back, take work out (world.h).  In the end all have all
  * events, and each must show what the oracle computes from the words of the protocol; so must
  * documents that replay the same history cold: in one set, event by event, in other orders, with
- * every replay kept or each built anew, and from each critical version on.  What is equal must also
- * be equal in bytes.
+ * every replay kept or each built anew, unheard, and from each critical version on.  What is equal
+ * must also be equal in bytes.
  *
  * Environment: SYN_SEEDS times as many histories; SYN_SEED=n runs that history alone. */
 #include "doc.h"
@@ -84,6 +84,29 @@ static void replay_in_order(struct world *w, uint32_t max_events)
     struct sets sets = sets_of(w->archive.doc, 0, syn_doc_log_end(w->archive.doc), max_events);
     apply_all(cold.doc, &sets, false);
     must_equal(w, &cold, true);
+    sets_free(&sets);
+}
+
+/* As in a server: nobody is told of changes, so they may be carried out as soon as they are known.
+ */
+static void replay_unheard(struct world *w)
+{
+    syn_doc *cold;
+    uint32_t events = syn_doc_log_end(w->archive.doc);
+    struct sets sets =
+        sets_of(w->archive.doc, 0, events, one_in(&w->r, 2) ? UINT32_MAX : 1 + below(&w->r, 60));
+    ck_assert_int_eq(syn_doc_new(&cold, NULL), SYN_OK);
+    if (one_in(&w->r, 2)) syn_doc_expect(cold, events);
+    apply_all(cold, &sets, false);
+    syn_doc_expect(cold, 0);
+    syn_doc_check(cold);
+    ck_assert_uint_eq(digest_of(cold), digest_of(w->archive.doc));
+    syn_buf expected = log_bytes(w->archive.doc), actual = log_bytes(cold);
+    ck_assert_uint_eq(expected.len, actual.len);
+    ck_assert_mem_eq(expected.data, actual.data, actual.len);
+    syn_buf_free(&expected);
+    syn_buf_free(&actual);
+    syn_doc_free(cold);
     sets_free(&sets);
 }
 
@@ -244,6 +267,7 @@ static void run_history(uint32_t seed)
         }
         world_look(&w, &w.archive, true);
         replay_in_order(&w, UINT32_MAX);
+        replay_unheard(&w);
         if (large || one_in(&w.r, 3)) replay_in_order(&w, 1);
         if (large || one_in(&w.r, 3)) replay_in_another_order(&w);
         if (large || one_in(&w.r, 4)) replay_from_pending(&w);

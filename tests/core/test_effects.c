@@ -212,6 +212,11 @@ static void fill_documents(struct random *r, const struct pieces *pieces, syn_do
     ck_assert_uint_eq(digest_of(doc), digest_of(all));
     same_log(doc, all);
     syn_doc_free(doc);
+    doc = quiet_doc(NULL); /* the same without: merged, and carried out as it is */
+    ck_assert_int_eq(fill(doc, pieces, told, false), SYN_OK);
+    ck_assert_uint_eq(digest_of(doc), digest_of(all));
+    same_log(doc, all);
+    syn_doc_free(doc);
 }
 
 START_TEST(memory_that_runs_out_leaves_an_empty_document)
