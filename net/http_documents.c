@@ -6,6 +6,7 @@
 
 #include "path.h"
 #include "syncline_server.h"
+#include "utf8.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -118,6 +119,15 @@ static const char *wanted_text(const struct http_call *call)
     return text == NULL && accepts && http_query(call->query, "path") == NULL ? "" : text;
 }
 
+/* What is no JSON Pointer (RFC 6901) in UTF-8 names nothing, ever. */
+static bool is_pointer(const char *path)
+{
+    if (path[0] != '\0' && path[0] != '/') return false;
+    for (const char *at = strchr(path, '~'); at != NULL; at = strchr(at + 1, '~'))
+        if (at[1] != '0' && at[1] != '1') return false;
+    return utf8_valid(path, strlen(path), NULL);
+}
+
 static syn_err read_document(void *user, syn_doc *doc)
 {
     struct http_call *call = user;
@@ -126,8 +136,12 @@ static syn_err read_document(void *user, syn_doc *doc)
     char etag[sizeof out->etag];
     syn_buf buf = {0};
     if (doc == NULL) return SYN_ENOTFOUND;
-    if (path != NULL && path[0] != '\0' && path[0] != '/') {
-        http_fail(out, 400, "malformed", "path is a JSON Pointer, like /title");
+    if (path != NULL && !is_pointer(path)) {
+        http_fail(out, 400, "malformed", "path is a JSON Pointer, like /title (~ is written ~0)");
+        return SYN_OK;
+    }
+    if (text != NULL && !utf8_valid(text, strlen(text), NULL)) {
+        http_fail(out, 400, "malformed", "text is a container's name, in UTF-8");
         return SYN_OK;
     }
     put_etag(doc, text != NULL, etag, sizeof etag);

@@ -43,6 +43,11 @@ START_TEST(written_and_read)
     http_expect(server, "GET /v1/documents/notes?path=%2Ftitle", "", NULL, 200, "\"Plan\"");
     http_expect(server, "GET /v1/documents/notes?path=/none", "", NULL, 404, "not_found");
     http_expect(server, "GET /v1/documents/notes?path=title", "", NULL, 400, "JSON Pointer");
+    http_expect(server, "GET /v1/documents/notes?path=/~", "", NULL, 400, "JSON Pointer");
+    http_expect(server, "GET /v1/documents/notes?path=/a~2", "", NULL, 400, "JSON Pointer");
+    http_expect(server, "GET /v1/documents/notes?path=/%ff", "", NULL, 400, "JSON Pointer");
+    http_expect(server, "GET /v1/documents/notes?path=/~0~1", "", NULL, 404, "not_found");
+    http_expect(server, "GET /v1/documents/notes?text=%c3", "", NULL, 400, "UTF-8");
     http_expect(server, "GET /v1/documents/notes?text=body", "", NULL, 200, "Hello");
     http_expect(server, "GET /v1/documents/notes?text=none", "", NULL, 404, "not_found");
     http_expect(server, notes, JSON, "[{\"insert\":\"\",\"at\":0,\"text\":\"plain\"}]", 200, "");
